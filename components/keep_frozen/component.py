@@ -1,0 +1,11 @@
+"""Hands on the frozen baseline where nothing is trained: ``dsl.OneOf`` needs a task in each branch."""
+
+from kfp import dsl
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def keep_frozen(baseline: str) -> str:
+    """Return the baseline's folder as the candidate's."""
+    return baseline

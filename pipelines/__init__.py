@@ -1,0 +1,1 @@
+"""The pipelines: which stage follows which, and how they are compiled."""

@@ -1,0 +1,1 @@
+"""The only importers of boto3, mlflow, ray and kfp; they implement the ports."""

@@ -1,0 +1,126 @@
+"""Opening MLflow: the embedded SQLite store of a workspace, or a server."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from acclimate.adapters.mlflow_errors import shown, translated
+from acclimate.errors import AccessError
+
+_SQLITE = "sqlite:///"
+# Set before MLflow is imported, and only where the user has not chosen otherwise.
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_UV_AUTO_DETECT": "false",
+    # Four retries wait about half a minute; MLflow's own seven wait four minutes, on a server that is down.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+}
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An open tracking store, which is the model registry as well.
+
+    Args:
+        client: ``mlflow.MlflowClient``.
+        uri: tracking URI, with credentials if it has any.
+        database: the SQLite file of an embedded store; None for a server.
+    """
+
+    client: Any
+    uri: str
+    database: Path | None
+
+    @property
+    def shown_uri(self) -> str:
+        """The tracking URI without credentials."""
+        return shown(self.uri)
+
+    def artifact_location(self, experiment: str) -> str | None:
+        """Where an experiment's artifacts go: beside the embedded database; a server decides itself (None)."""
+        return str(self.database.parent / "mlartifacts" / experiment) if self.database else None
+
+
+def local_uri(workspace: Path) -> str:
+    """Tracking URI of the store embedded in a workspace."""
+    return f"{_SQLITE}{workspace.resolve() / 'mlflow.db'}"
+
+
+def connect(uri: str | None, workspace: Path) -> Connection:
+    """Open a tracking store.
+
+    Args:
+        uri: a server or a database; None takes MLFLOW_TRACKING_URI, else the store embedded in ``workspace``.
+        workspace: used only where there is no URI.
+
+    Raises:
+        UnavailableError: E-REGISTRY-001, it can't be reached or created.
+        AccessError: E-REGISTRY-004, the folder of the database can't be written.
+    """
+    chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or local_uri(workspace)
+    database = Path(chosen.removeprefix(_SQLITE)) if chosen.startswith(_SQLITE) else None
+    client_class = _quiet_client_class()
+    with translated(shown(chosen)):
+        if database is not None:
+            _create_once(database, client_class)
+        return Connection(client_class(tracking_uri=chosen, registry_uri=chosen), chosen, database)
+
+
+def every(search: Callable[..., Any]) -> Iterator[Any]:
+    """All results of one of the client's searches, page after page.
+
+    Args:
+        search: takes ``page_token``; MLflow gives 100 to 10,000 results a page.
+    """
+    token: str | None = None
+    while True:
+        page = search(page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _quiet_client_class() -> Any:
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return MlflowClient
+
+
+def _create_once(database: Path, client_class: Any) -> None:
+    """Create a SQLite store under a lock and another name, so that a store by its own name is always whole."""
+    if database.exists():
+        return
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{database}.lock")
+        lock.acquire()
+    except OSError as error:
+        raise AccessError(
+            "E-REGISTRY-004",
+            f"the model registry can't be created: {error.strerror}",
+            where=str(database.parent),
+            hint="set workspace: to a folder you may write to",
+        ) from error
+    try:
+        if not database.exists():
+            partial = database.with_name(f"{database.name}.partial")
+            partial.unlink(missing_ok=True)
+            client_class(tracking_uri=f"{_SQLITE}{partial}").search_experiments(max_results=1)
+            partial.rename(database)
+    finally:
+        lock.release()

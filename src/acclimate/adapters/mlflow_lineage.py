@@ -1,0 +1,146 @@
+"""What made a model: from a version back through verdict, evaluation, arms, decision, gap and data to the source."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from acclimate.adapters.mlflow_artifacts import registered_model
+from acclimate.adapters.mlflow_client import Connection
+from acclimate.adapters.mlflow_errors import is_error, unknown
+from acclimate.adapters.mlflow_tags import (
+    ARM_PREFIX,
+    DATA_DIGEST,
+    KIND,
+    MODEL_DIGEST,
+    REFERENCE_DIGEST,
+    RUN_KEY,
+    SOURCE_DIGEST,
+    SOURCE_MODEL,
+    VERDICT,
+    VERDICT_SHA256,
+)
+from acclimate.adapters.mlflow_versions import live_versions
+from acclimate.ports import RegisteredVersion
+from acclimate.records import LineageNode
+
+_REFERENCE = re.compile(r"(?:models:/)?([^/@]+)(?:@([^/@]+)|/(\d+))?")
+_DEPTH_LIMIT = 50
+
+
+def trace(connection: Connection, reference: str) -> LineageNode:
+    """What made a model, as a tree whose leaves are data and source models.
+
+    Args:
+        connection: the registry.
+        reference: ``NAME`` (its highest version), ``NAME@alias`` or ``NAME/7``; ``models:/`` may stand before it.
+
+    Raises:
+        ModelError: E-REGISTRY-003, there is no such model, alias or version.
+    """
+    return _model_node(connection, _find(connection, reference), _DEPTH_LIMIT)
+
+
+def _find(connection: Connection, reference: str) -> RegisteredVersion:
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise unknown("model reference", reference[:200], [], connection.shown_uri)
+    name, alias, number = match.groups()
+    registered_model(connection, name)
+    versions = live_versions(connection, name)
+    if alias is not None:
+        aliased = next((one for one in versions if alias in one.aliases), None)
+        if aliased is None:
+            raise unknown("alias", alias, {known for one in versions for known in one.aliases}, f"models:/{name}")
+        return aliased
+    wanted = int(number) if number else max((one.version for one in versions), default=0)
+    numbered = next((one for one in versions if one.version == wanted), None)
+    if numbered is None:
+        raise unknown("version", str(wanted), [str(one.version) for one in versions], f"models:/{name}")
+    return numbered
+
+
+def _model_node(connection: Connection, version: RegisteredVersion, depth: int) -> LineageNode:
+    is_source = version.tags.get(KIND) == "source model"
+    return LineageNode(
+        kind="source_model" if is_source else "adapted_model",
+        name=version.name,
+        uri=version.model_uri,
+        digest=version.tags.get(SOURCE_DIGEST if is_source else MODEL_DIGEST),
+        facts=_facts(version.tags, "source_uri", "revision", "licence", "model_type", "parameters")
+        if is_source
+        else {**_facts(version.tags, "run_key", "code_version", "previous_champion"), **_aliases(version)},
+        made_from=[] if is_source else [*_evidence(connection, version), *_parents(connection, version, depth)],
+    )
+
+
+def _aliases(version: RegisteredVersion) -> dict[str, str]:
+    return {"aliases": ", ".join(version.aliases)} if version.aliases else {}
+
+
+def _facts(tags: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: tags[f"acclimate.{name}"] for name in names if tags.get(f"acclimate.{name}")}
+
+
+def _parents(connection: Connection, version: RegisteredVersion, depth: int) -> list[LineageNode]:
+    uri = version.tags.get(SOURCE_MODEL)
+    if uri is None:
+        return []
+    if depth == 0:
+        return [LineageNode(kind="source_model", name="and so on", uri=uri, digest=None, facts={}, made_from=[])]
+    name, _, number = uri.removeprefix("models:/").rpartition("/")
+    parent = next((one for one in live_versions(connection, name) if str(one.version) == number), None)
+    if parent is None:
+        gone = {"state": "deleted from the registry"}
+        digest = version.tags.get(SOURCE_DIGEST)
+        return [LineageNode(kind="source_model", name=name, uri=uri, digest=digest, facts=gone, made_from=[])]
+    return [_model_node(connection, parent, depth - 1)]
+
+
+def _evidence(connection: Connection, version: RegisteredVersion) -> list[LineageNode]:
+    tags = version.tags
+    run_tags = _run_tags(connection, version)
+    nodes = [
+        _leaf("verdict", tags.get(VERDICT, ""), tags.get(VERDICT_SHA256), {}),
+        _leaf(
+            "evaluation",
+            tags.get("acclimate.metric", ""),
+            None,
+            _facts(tags, "strategy", "score", "score_low", "score_high", "comparator"),
+        ),
+        *(
+            _leaf("arm", name.removeprefix(ARM_PREFIX), None, _plain(json.loads(value)))
+            for name, value in sorted(run_tags.items())
+            if name.startswith(ARM_PREFIX)
+        ),
+        _leaf("decision", tags.get("acclimate.decision", ""), None, _facts(tags, "decision_rule")),
+        _leaf("gap", tags.get("acclimate.gap", ""), None, _facts(tags, "gap_units", "setting")),
+        _leaf("data", "target", tags.get(DATA_DIGEST), {}),
+    ]
+    if REFERENCE_DIGEST in tags:
+        nodes.append(_leaf("data", "reference", tags[REFERENCE_DIGEST], {}))
+    return nodes
+
+
+def _leaf(kind: Any, name: str, digest: str | None, facts: dict[str, str]) -> LineageNode:
+    return LineageNode(kind=kind, name=name, uri=None, digest=digest, facts=facts, made_from=[])
+
+
+def _plain(values: dict[str, Any]) -> dict[str, str]:
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
+
+
+def _run_tags(connection: Connection, version: RegisteredVersion) -> dict[str, str]:
+    """Tags of the version's run; empty where somebody deleted the run or the version is not ours."""
+    from mlflow.exceptions import MlflowException
+
+    if RUN_KEY not in version.tags:
+        return {}
+    run_id = connection.client.get_model_version(version.name, str(version.version)).run_id
+    try:
+        return dict(connection.client.get_run(run_id).data.tags)
+    except MlflowException as error:
+        if not is_error(error, "RESOURCE_DOES_NOT_EXIST"):
+            raise
+        return {}

@@ -1,0 +1,255 @@
+"""The Registry port on MLflow: runs, models, versions, aliases and where they came from."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from acclimate.adapters import mlflow_artifacts, mlflow_lineage, mlflow_runs, mlflow_versions
+from acclimate.adapters.mlflow_client import Connection, connect, every
+from acclimate.adapters.mlflow_errors import repeated, translated
+from acclimate.adapters.mlflow_lock import LOCKS, alias_lock
+from acclimate.adapters.mlflow_sources import ensure_source
+from acclimate.adapters.mlflow_tags import (
+    CHAMPION,
+    CONTENT_SHA256,
+    LOGGED_MODEL,
+    MODEL_DIGEST,
+    RUN_KEY,
+    VERDICT,
+    VERDICT_SHA256,
+    lineage_tags,
+)
+from acclimate.digests import data_digest
+from acclimate.errors import IntegrityError
+from acclimate.ports import RegisteredVersion, RunRecords
+from acclimate.records import LineageNode, Registration, Verdict
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+_CHAMPION_VERSION = re.compile(r"(?:champion\s+)?(?:models:/)?([^/\s@]+)/(\d+)")
+
+
+def open_registry(uri: str | None, workspace: Path) -> MlflowRegistry:
+    """Open the registry.
+
+    Args:
+        uri: MLflow server or database; None takes MLFLOW_TRACKING_URI, else ``<workspace>/mlflow.db``
+            with artifacts in ``<workspace>/mlartifacts``, created when absent.
+        workspace: folder of the embedded store.
+
+    Raises:
+        UnavailableError: E-REGISTRY-001, it can't be reached or created.
+        AccessError: E-REGISTRY-004, its folder can't be written.
+    """
+    return MlflowRegistry(connect(uri, workspace))
+
+
+def expected_champion(name: str, comparator: str) -> int | None:
+    """Version of the champion the candidate was compared with; None where there was none.
+
+    Args:
+        name: the registered model.
+        comparator: :attr:`acclimate.records.Evaluation.comparator`.
+    """
+    match = _CHAMPION_VERSION.fullmatch(comparator)
+    return int(match[2]) if match and match[1] == name else None
+
+
+class MlflowRegistry:
+    """Runs, models and lineage in MLflow.
+
+    Args:
+        connection: an open tracking store.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def uri(self) -> str:
+        """Tracking URI without credentials."""
+        return self._connection.shown_uri
+
+    def versions(self, name: str) -> list[RegisteredVersion]:
+        """Live versions of a model, lowest first; empty when the name is unknown."""
+        if not _NAME.fullmatch(name):
+            return []
+        with translated(self.uri):
+            return mlflow_versions.live_versions(self._connection, name)
+
+    def models(self, name: str) -> dict[str, Any]:
+        """A model and its versions, as ``acclimate models NAME --json`` prints them.
+
+        Raises:
+            ModelError: E-REGISTRY-003, unknown, with the nearest names.
+        """
+        with translated(self.uri):
+            mlflow_artifacts.registered_model(self._connection, name)
+        return {
+            "name": name,
+            "versions": [
+                {"version": one.version, "run_key": one.run_key, "verdict": one.verdict, "aliases": list(one.aliases)}
+                for one in self.versions(name)
+            ],
+        }
+
+    def names(self) -> list[str]:
+        """Names of all registered models, source models included, sorted; not what only serves as a lock."""
+        with translated(self.uri):
+            found = every(self._connection.client.search_registered_models)
+            return sorted(one.name for one in found if one.name != LOCKS)
+
+    def champion(self, name: str) -> RegisteredVersion | None:
+        """The version the alias ``champion`` points at."""
+        return next((one for one in self.versions(name) if CHAMPION in one.aliases), None)
+
+    def fetch(self, uri: str, into: Path) -> Path:
+        """Folder of the model behind a URI, below ``into``; its bytes are checked against the registry's digest.
+
+        Args:
+            uri: ``models:/NAME/VERSION``, ``models:/NAME@ALIAS``, ``models:/m-ID`` or ``runs:/RUN_ID/model``.
+            into: folder for fetched models; the same bytes are fetched once.
+
+        Raises:
+            ModelError: E-REGISTRY-003 unknown, E-REGISTRY-007 no model URI, E-REGISTRY-012 not acclimate's.
+            IntegrityError: E-REGISTRY-011, the bytes have changed.
+        """
+        with translated(self.uri):
+            return mlflow_artifacts.fetch(self._connection, uri, into)
+
+    def lineage(self, reference: str) -> LineageNode:
+        """What made a model; see :func:`acclimate.adapters.mlflow_lineage.trace`."""
+        with translated(self.uri):
+            return mlflow_lineage.trace(self._connection, reference)
+
+    def looks(self, test_digest: str) -> int:
+        """How many run keys were evaluated on the test rows of that digest, recorded ones included."""
+        with translated(self.uri):
+            return len(mlflow_runs.run_keys_at(self._connection, test_digest))
+
+    def record_run(self, records: RunRecords, artifacts: list[Path]) -> str:
+        """Keep the run (once per run key; written again it updates the same run) and return its id."""
+        return repeated(lambda: self._record_run(records, artifacts), self.uri)
+
+    def _record_run(self, records: RunRecords, artifacts: list[Path]) -> str:
+        source_uri, source_id = ensure_source(self._connection, records.source, records.source_uri)
+        run_id = mlflow_runs.record(self._connection, records, source_uri, artifacts)
+        if source_id is not None:
+            self._link_source(run_id, source_id)
+        return run_id
+
+    def _link_source(self, run_id: str, model_id: str) -> None:
+        from mlflow.entities import LoggedModelInput
+
+        known = self._connection.client.get_run(run_id).inputs.model_inputs
+        if all(one.model_id != model_id for one in known):
+            self._connection.client.log_inputs(run_id, models=[LoggedModelInput(model_id)])
+
+    def log_model(self, mlflow_run_id: str, records: RunRecords, model_folder: Path) -> str:
+        """Store the model with the run, not yet registered; the same bytes are stored once.
+
+        Returns:
+            ``models:/m-ID``, which :meth:`fetch` takes.
+        """
+        return repeated(
+            lambda: mlflow_artifacts.store(self._connection, mlflow_run_id, records, model_folder), self.uri
+        )
+
+    def register(
+        self, records: RunRecords, mlflow_run_id: str, model_uri: str | None, verdict: Verdict, *, auto_promote: bool
+    ) -> Registration:
+        """Register idempotently by run key and set the aliases the verdict asks for.
+
+        Args:
+            records: what the run produced.
+            mlflow_run_id: from :meth:`record_run`.
+            model_uri: from :meth:`log_model`; None where nothing is to be registered.
+            verdict: REJECT registers nothing.
+            auto_promote: PROMOTE also sets ``champion``.
+
+        Raises:
+            UnavailableError: E-REGISTRY-020, the champion moved since the evaluation.
+            IntegrityError: E-REGISTRY-014, the stored model is not this run's.
+        """
+        return repeated(
+            lambda: self._judged(records, mlflow_run_id, model_uri, verdict, auto_promote=auto_promote), self.uri
+        )
+
+    def _judged(
+        self, records: RunRecords, run_id: str, model_uri: str | None, verdict: Verdict, *, auto_promote: bool
+    ) -> Registration:
+        source_uri, _ = ensure_source(self._connection, records.source, records.source_uri)
+        sha256 = self._record_verdict(run_id, verdict)
+        version, created = None, False
+        if model_uri is not None and verdict.verdict != "REJECT":
+            tags = {**lineage_tags(records, source_uri), VERDICT: verdict.verdict, VERDICT_SHA256: sha256}
+            version, created = self._register(records, run_id, model_uri, tags, auto_promote)
+        return Registration(
+            tracking_uri=self.uri,
+            mlflow_run_id=run_id,
+            model_uri=version.model_uri if version else None,
+            version=version.version if version else None,
+            aliases=self._aliases_of(version) if version else [],
+            source_model_uri=source_uri,
+            created=created,
+            verdict_sha256=sha256,
+        )
+
+    def _record_verdict(self, run_id: str, verdict: Verdict) -> str:
+        data = verdict.model_dump(mode="json")
+        sha256 = data_digest(data)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "verdict.json"
+            # Canonical: these bytes are what the tag's sha256 is of.
+            path.write_text(json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False), "utf-8")
+            self._connection.client.log_artifact(run_id, str(path))
+        for name, value in {VERDICT: verdict.verdict, VERDICT_SHA256: sha256}.items():
+            self._connection.client.set_tag(run_id, name, value)
+        return sha256
+
+    def _register(
+        self, records: RunRecords, run_id: str, model_uri: str, tags: dict[str, str], auto_promote: bool
+    ) -> tuple[RegisteredVersion, bool]:
+        connection, name = self._connection, records.name
+        promote = auto_promote and tags[VERDICT] == "PROMOTE"
+        expected = expected_champion(name, records.evaluation.comparator)
+        mlflow_versions.ensure_registered_model(connection, name, {"acclimate.kind": "adapted model"})
+        if promote:
+            own = next((one.version for one in self.versions(name) if one.run_key == records.run_key), None)
+            mlflow_versions.check_champion(connection, name, expected, own)
+        source, stored = self._stored(records, run_id, model_uri)
+        version, created = mlflow_versions.ensure_version(
+            connection, name, (RUN_KEY, records.run_key), source, {**tags, **stored}
+        )
+        # A version of this run key with other bytes was judged by its own evaluation: leave it as it is.
+        if version.tags.get(MODEL_DIGEST) == tags[MODEL_DIGEST]:
+            mlflow_versions.set_tags(connection, version, tags)
+            if tags[VERDICT] in ("PROMOTE", "SHADOW"):
+                self._point_at(version, expected, promote=promote)
+        return version, created
+
+    def _point_at(self, version: RegisteredVersion, expected: int | None, *, promote: bool) -> None:
+        with alias_lock(self._connection, version):
+            mlflow_versions.make_challenger(self._connection, version)
+            if promote:
+                mlflow_versions.make_champion(self._connection, version, expected)
+
+    def _stored(self, records: RunRecords, run_id: str, model_uri: str) -> tuple[dict[str, Any], dict[str, str]]:
+        model_id = model_uri.removeprefix("models:/")
+        logged = self._connection.client.get_logged_model(model_id)
+        if logged.tags.get(RUN_KEY) != records.run_key or str(logged.status) != "READY":
+            raise IntegrityError(
+                "E-REGISTRY-014",
+                "the stored model is not the one of this run, or is not whole",
+                where=model_uri,
+                hint="run the register stage again",
+            )
+        source = {"source": logged.artifact_location, "run_id": run_id, "model_id": model_id}
+        return source, {LOGGED_MODEL: model_id, CONTENT_SHA256: logged.tags[CONTENT_SHA256]}
+
+    def _aliases_of(self, version: RegisteredVersion) -> list[str]:
+        pointed = mlflow_versions.aliases(self._connection, version.name)
+        return sorted(alias for alias, of in pointed.items() if of == version.version)

@@ -1,0 +1,205 @@
+"""One MLflow run per run key: parameters, metrics, data sets, tags, a summary and the records themselves."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from acclimate.adapters.mlflow_client import Connection, every
+from acclimate.adapters.mlflow_errors import is_error, without_credentials
+from acclimate.adapters.mlflow_note import summary
+from acclimate.adapters.mlflow_tags import RUN_KEY, TEST_DIGEST, arm_tags, flattened, lineage_tags
+from acclimate.errors import ConfigError
+from acclimate.ports import RunRecords
+from acclimate.records import Interval, TableCard
+
+# Only what the run key is made of can be a parameter: MLflow never lets one change.
+_KEYED_SECTIONS = ("task", "goal", "budget", "gap", "baseline", "finetune", "evaluate")
+_PARAMETER_LIMIT = 6000
+_TAG_LIMIT = 5000
+_BATCH = 100
+_DIGEST_LIMIT = 36
+
+
+def experiment_id(connection: Connection, name: str) -> str:
+    """The experiment of that name, created when absent.
+
+    Raises:
+        ConfigError: E-REGISTRY-010, the experiment was deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = connection.client
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=connection.artifact_location(name)))
+        except MlflowException as error:
+            if not is_error(error, "RESOURCE_ALREADY_EXISTS"):
+                raise
+            found = client.get_experiment_by_name(name)
+    if found.lifecycle_stage != "active":
+        raise ConfigError(
+            "E-REGISTRY-010",
+            f"the MLflow experiment {name!r} was deleted",
+            where=connection.shown_uri,
+            hint=f"restore it: mlflow experiments restore --experiment-id {found.experiment_id}",
+        )
+    return str(found.experiment_id)
+
+
+def find_run(connection: Connection, experiment: str, run_key: str) -> Any | None:
+    """The run of a run key; the earliest where racers made several."""
+    runs = connection.client.search_runs([experiment], f"tags.`{RUN_KEY}` = '{run_key}'")
+    return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+
+
+def run_keys_at(connection: Connection, test_digest: str) -> set[str]:
+    """Run keys of all runs, of whatever name, that were evaluated on the test rows of that digest."""
+    client = connection.client
+    experiments = [one.experiment_id for one in every(client.search_experiments)]
+    having = f"tags.`{TEST_DIGEST}` = '{test_digest}'"
+    runs = every(lambda page_token: client.search_runs(experiments, having, page_token=page_token))
+    return {run.data.tags[RUN_KEY] for run in runs if RUN_KEY in run.data.tags}
+
+
+def record(connection: Connection, records: RunRecords, source_model_uri: str, artifacts: list[Path]) -> str:
+    """Write the run, or bring it up to date; returns its id."""
+    experiment = experiment_id(connection, records.name)
+    run = _run_of(connection, experiment, records)
+    run_id = str(run.info.run_id)
+    _log_numbers(connection, run, records)
+    _log_tags(connection, run_id, experiment, records, source_model_uri)
+    if not run.inputs.dataset_inputs:
+        connection.client.log_inputs(run_id, datasets=list(_dataset_inputs(records)))
+    _log_files(connection, run_id, records, artifacts)
+    connection.client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def _run_of(connection: Connection, experiment: str, records: RunRecords) -> Any:
+    run = find_run(connection, experiment, records.run_key)
+    if run is not None:
+        return run
+    name = f"{records.evaluation.strategy} {records.run_key[:8]}"
+    made = connection.client.create_run(experiment, tags={RUN_KEY: records.run_key}, run_name=name)
+    first = find_run(connection, experiment, records.run_key) or made
+    if first.info.run_id != made.info.run_id:
+        connection.client.delete_run(made.info.run_id)
+    return first
+
+
+def _log_numbers(connection: Connection, run: Any, records: RunRecords) -> None:
+    from mlflow.entities import Metric, Param
+
+    keyed = flattened({name: records.config[name] for name in _KEYED_SECTIONS if name in records.config})
+    params = [Param(name, value[:_PARAMETER_LIMIT]) for name, value in keyed.items() if name not in run.data.params]
+    known, now = run.data.metrics, int(time.time() * 1000)
+    metrics = [
+        Metric(name, value, now, step)
+        for name, value, step in _metrics(records)
+        if (name not in known if step else known.get(name) != value)
+    ]
+    for batch in _batches(params):
+        connection.client.log_batch(run.info.run_id, params=batch)
+    for batch in _batches(metrics):
+        connection.client.log_batch(run.info.run_id, metrics=batch)
+
+
+def _batches(entries: list[Any]) -> Iterator[list[Any]]:
+    for start in range(0, len(entries), _BATCH):
+        yield entries[start : start + _BATCH]
+
+
+def _interval(name: str, value: Interval) -> Iterator[tuple[str, float, int]]:
+    yield name, value.point, 0
+    yield f"{name}.low", value.low, 0
+    yield f"{name}.high", value.high, 0
+
+
+def _metrics(records: RunRecords) -> Iterator[tuple[str, float, int]]:
+    """Name, value and step of every metric of a run."""
+    gap, baseline, evaluation = records.gap, records.baseline, records.evaluation
+    if gap.units is not None:
+        yield "gap.units", gap.units, 0
+    for measure in gap.measures:
+        yield f"gap.{measure.name}.units", measure.units.point, 0
+    yield from _interval("baseline.score", baseline.score)
+    for control in baseline.controls:
+        if control.score is not None:
+            yield f"baseline.control.{control.name}", control.score.point, 0
+    for arm in records.finetune.arms if records.finetune else []:
+        yield f"arm.{arm.strategy}.validation_score", arm.score.point, 0
+        for point in arm.curve:
+            yield f"arm.{arm.strategy}.epoch_validation_score", point.validation_score, point.epoch
+            yield f"arm.{arm.strategy}.epoch_train_loss", point.train_loss, point.epoch
+    yield from _interval(f"test.{evaluation.metric}", evaluation.score)
+    for comparison in evaluation.comparisons:
+        other = re.sub(r"[^\w.-]+", "_", comparison.other)
+        yield from _interval(f"test.minus.{other}", comparison.difference)
+    calibration = evaluation.calibration
+    for name in ("ece", "ece_before", "nll", "brier", "temperature"):
+        yield f"test.calibration.{name}", getattr(calibration, name), 0
+    for stage, seconds in records.seconds.items():
+        yield f"seconds.{stage}", seconds, 0
+
+
+def _log_tags(connection: Connection, run_id: str, experiment: str, records: RunRecords, source_model_uri: str) -> None:
+    from mlflow.entities import RunTag
+
+    rest = {name: value for name, value in records.config.items() if name not in _KEYED_SECTIONS}
+    tags = {
+        **lineage_tags(records, source_model_uri),
+        **arm_tags(records),
+        **{f"config.{name}": value for name, value in flattened(rest).items()},
+        "mlflow.note.content": summary(records),
+    }
+    entries = [RunTag(name, value[:_TAG_LIMIT]) for name, value in sorted(tags.items())]
+    for batch in _batches(entries):
+        connection.client.log_batch(run_id, tags=batch)
+    primary = {
+        "mlflow.experiment.primaryMetric.name": f"test.{records.evaluation.metric}",
+        "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
+    }
+    for name, value in primary.items():
+        connection.client.set_experiment_tag(experiment, name, value)
+
+
+def _dataset_inputs(records: RunRecords) -> Iterator[Any]:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    tables: list[tuple[str, TableCard | None]] = [
+        ("target", records.data.target),
+        ("reference", records.data.reference),
+    ]
+    for context, card in tables:
+        if card is None:
+            continue
+        rows = {split: part.rows for split, part in card.splits.items()}
+        source = {"digest": card.digest, "files": [file.sha256 for file in card.files][:50]}
+        dataset = Dataset(
+            name=f"{without_credentials(records.name)}-{context}",
+            digest=card.digest[:_DIGEST_LIMIT],
+            source_type="local",
+            source=json.dumps(source, sort_keys=True),
+            profile=json.dumps({"rows": card.rows_kept, "splits": rows}, sort_keys=True),
+        )
+        yield DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
+
+
+def _log_files(connection: Connection, run_id: str, records: RunRecords, artifacts: list[Path]) -> None:
+    stored = [records.data, records.gap, records.baseline, records.decision, records.finetune, records.evaluation]
+    with tempfile.TemporaryDirectory() as folder:
+        for one in stored:
+            if one is not None:
+                one.write(Path(folder))
+        card = records.source.model_dump_json(indent=1)
+        (Path(folder) / "source_card.json").write_text(card + "\n", encoding="utf-8")
+        connection.client.log_artifacts(run_id, folder, "records")
+    for path in artifacts:
+        connection.client.log_artifact(run_id, str(path))

@@ -1,0 +1,91 @@
+"""Names of the tags acclimate writes into MLflow, and what goes into them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from acclimate.adapters.mlflow_errors import without_credentials
+from acclimate.ports import RunRecords
+from acclimate.version import __version__
+
+RUN_KEY = "acclimate.run_key"
+VERDICT = "acclimate.verdict"
+VERDICT_SHA256 = "acclimate.verdict_sha256"
+MODEL_DIGEST = "acclimate.model_digest"
+CONTENT_SHA256 = "acclimate.content_sha256"
+LOGGED_MODEL = "acclimate.logged_model"
+PREVIOUS_CHAMPION = "acclimate.previous_champion"
+SOURCE_MODEL = "acclimate.source_model"
+SOURCE_DIGEST = "acclimate.source_digest"
+DATA_DIGEST = "acclimate.data_digest"
+TEST_DIGEST = "acclimate.test_digest"
+REFERENCE_DIGEST = "acclimate.reference_digest"
+KIND = "acclimate.kind"
+ARM_PREFIX = "acclimate.arm."
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+
+def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
+    """What made this run, short enough for tags; None values are left out."""
+    evaluation, decision, gap = records.evaluation, records.decision, records.gap
+    reference = records.data.reference
+    tags = {
+        RUN_KEY: records.run_key,
+        KIND: "adapted model",
+        SOURCE_MODEL: source_model_uri,
+        SOURCE_DIGEST: records.source.digest,
+        "acclimate.source_uri": without_credentials(records.source_uri),
+        DATA_DIGEST: records.data.target.digest,
+        REFERENCE_DIGEST: reference.digest if reference else None,
+        TEST_DIGEST: evaluation.test_digest,
+        MODEL_DIGEST: evaluation.model_digest,
+        "acclimate.setting": gap.setting,
+        "acclimate.gap": gap.verdict,
+        "acclimate.gap_units": None if gap.units is None else f"{gap.units:.6g}",
+        "acclimate.decision": decision.strategy,
+        "acclimate.decision_rule": decision.rule,
+        "acclimate.strategy": evaluation.strategy,
+        "acclimate.metric": evaluation.metric,
+        "acclimate.score": f"{evaluation.score.point:.6g}",
+        "acclimate.score_low": f"{evaluation.score.low:.6g}",
+        "acclimate.score_high": f"{evaluation.score.high:.6g}",
+        "acclimate.comparator": evaluation.comparator,
+        "acclimate.code_version": __version__,
+    }
+    return {name: value for name, value in tags.items() if value is not None}
+
+
+def arm_tags(records: RunRecords) -> dict[str, str]:
+    """One tag an arm, rejected ones too: what came of it, as JSON."""
+    arms = records.finetune.arms if records.finetune else []
+    return {
+        f"{ARM_PREFIX}{arm.strategy}": json.dumps(
+            {
+                "role": arm.role,
+                "chosen": arm.chosen,
+                "trained_fully": arm.trained_fully,
+                "validation_score": round(arm.score.point, 6),
+                "model_digest": arm.model_digest,
+            },
+            sort_keys=True,
+        )
+        for arm in arms
+    }
+
+
+def flattened(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested configuration as dotted names and plain strings, credentials removed.
+
+    Lists are kept whole, as JSON; null values are left out.
+    """
+    flat: dict[str, str] = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            flat |= flattened(value, f"{prefix}{name}.")
+        elif value is not None:
+            text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+            flat[f"{prefix}{name}"] = without_credentials(text)
+    return flat

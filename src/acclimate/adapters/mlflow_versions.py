@@ -1,0 +1,148 @@
+"""Model versions: at most one live version a run key, and aliases that never move backwards.
+
+MLflow has neither idempotency keys nor compare-and-swap: see docs/decisions/0004-registration-protocol.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from acclimate.adapters.mlflow_client import Connection, every
+from acclimate.adapters.mlflow_errors import is_error
+from acclimate.adapters.mlflow_tags import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, RUN_KEY, VERDICT
+from acclimate.errors import UnavailableError
+from acclimate.ports import RegisteredVersion
+
+
+def live_versions(connection: Connection, name: str) -> list[RegisteredVersion]:
+    """Versions of a model with their aliases, lowest first; empty when the name is unknown."""
+    client = connection.client
+    found = list(every(lambda page_token: client.search_model_versions(f"name = '{name}'", page_token=page_token)))
+    pointed = aliases(connection, name) if found else {}
+    return sorted((_registered(one, pointed) for one in found), key=lambda one: one.version)
+
+
+def aliases(connection: Connection, name: str) -> dict[str, int]:
+    """Version each alias of a model points at."""
+    return {alias: int(version) for alias, version in connection.client.get_registered_model(name).aliases.items()}
+
+
+def _registered(version: Any, pointed: dict[str, int]) -> RegisteredVersion:
+    number, tags = int(version.version), dict(version.tags)
+    return RegisteredVersion(
+        name=version.name,
+        version=number,
+        run_key=tags.get(RUN_KEY, ""),
+        verdict=tags.get(VERDICT, ""),
+        aliases=tuple(sorted(alias for alias, of in pointed.items() if of == number)),
+        tags=tags,
+    )
+
+
+def ensure_registered_model(connection: Connection, name: str, tags: dict[str, str]) -> None:
+    """Create a registered model unless it exists."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        connection.client.create_registered_model(name, tags=tags)
+    except MlflowException as error:
+        if not is_error(error, "RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
+            raise
+
+
+def ensure_version(
+    connection: Connection, name: str, key: tuple[str, str], source: dict[str, Any], tags: dict[str, str]
+) -> tuple[RegisteredVersion, bool]:
+    """The one live version that carries ``key``, created when absent.
+
+    Create if absent, list again, the lowest wins, the rest is deleted. Numbers only grow and a racer lists after it
+    created, so all racers that see each other agree, and a version that won before is never the one that is deleted.
+
+    Args:
+        connection: the registry.
+        name: registered model, which exists.
+        key: tag name and value that identify the version.
+        source: ``source``, ``run_id`` and ``model_id`` for ``create_model_version``.
+        tags: further tags of a new version.
+
+    Returns:
+        The version, and whether this call created it.
+    """
+    made = None
+    found = _carrying(connection, name, key)
+    if not found:
+        made = connection.client.create_model_version(name, tags={**tags, key[0]: key[1]}, **source)
+        found = _carrying(connection, name, key)
+    if not found:
+        raise UnavailableError(
+            "E-REGISTRY-013",
+            "a version that was just registered is gone again",
+            where=name,
+            hint="somebody deletes versions of this model; run again",
+        )
+    winner, *rest = found
+    for loser in rest:
+        delete_version(connection, name, loser.version)
+    return winner, made is not None and int(made.version) == winner.version
+
+
+def _carrying(connection: Connection, name: str, key: tuple[str, str]) -> list[RegisteredVersion]:
+    return [one for one in live_versions(connection, name) if one.tags.get(key[0]) == key[1]]
+
+
+def delete_version(connection: Connection, name: str, version: int) -> None:
+    """Delete a version, unless somebody did already."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        connection.client.delete_model_version(name, str(version))
+    except MlflowException as error:
+        if not is_error(error, "RESOURCE_DOES_NOT_EXIST"):
+            raise
+
+
+def set_tags(connection: Connection, version: RegisteredVersion, tags: dict[str, str]) -> None:
+    """Write those tags of a version that differ."""
+    for name, value in tags.items():
+        if version.tags.get(name) != value:
+            connection.client.set_model_version_tag(version.name, str(version.version), name, value)
+
+
+def make_challenger(connection: Connection, version: RegisteredVersion) -> None:
+    """Point ``challenger`` at a version unless it points at it or at a later one; hold the alias lock."""
+    if aliases(connection, version.name).get(CHALLENGER, 0) < version.version:
+        connection.client.set_registered_model_alias(version.name, CHALLENGER, str(version.version))
+
+
+def check_champion(connection: Connection, name: str, expected: int | None, own: int | None) -> int | None:
+    """The champion's version, which must be the expected one (None: nobody) or our own.
+
+    Raises:
+        UnavailableError: E-REGISTRY-020, it moved since the candidate was compared with it.
+    """
+    current = aliases(connection, name).get(CHAMPION)
+    if current != expected and (current is None or current != own):
+        raise UnavailableError(
+            "E-REGISTRY-020",
+            f"the champion moved while this candidate was being compared: expected {expected}, found {current}",
+            where=name,
+            hint="run again: the candidate is then compared with the present champion",
+        )
+    return current
+
+
+def make_champion(connection: Connection, version: RegisteredVersion, expected: int | None) -> None:
+    """Point ``champion`` at a version, provided it still points at the expected one; hold the alias lock.
+
+    The version remembers whom it succeeded, so that it can be rolled back.
+
+    Raises:
+        UnavailableError: E-REGISTRY-020, the champion moved in between.
+    """
+    current = check_champion(connection, version.name, expected, version.version)
+    if current == version.version:
+        return
+    previous = "" if current is None else str(current)
+    number = str(version.version)
+    connection.client.set_model_version_tag(version.name, number, PREVIOUS_CHAMPION, previous)
+    connection.client.set_registered_model_alias(version.name, CHAMPION, number)

@@ -1,0 +1,51 @@
+"""The columns that are wanted of a table, and what to say when one is missing."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from acclimate.adapters.tables.source_files import TableFile
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Columns to read, the text first.
+
+    Args:
+        text: the text's column.
+        required: further columns that must be there.
+        optional: columns that may be absent.
+    """
+
+    text: str
+    required: Sequence[str]
+    optional: Sequence[str]
+
+    @property
+    def names(self) -> list[str]:
+        """All names, each once, the text first."""
+        return list(dict.fromkeys([self.text, *self.required, *self.optional]))
+
+    def check_header(self, header: Sequence[str], file: TableFile) -> None:
+        """Refuse a header in which a column is missing or doubled.
+
+        Raises:
+            DataError: E-DATA-017 doubled, E-DATA-018 missing.
+        """
+        seen: set[str] = set()
+        for name in header:
+            if name and name in seen:
+                message = f"the column {name[:60]!r} is there twice"
+                raise file.error("E-DATA-017", message, "rename or delete one of them", 1)
+            seen.add(name)
+        for name in dict.fromkeys([self.text, *self.required]):
+            if name not in seen:
+                meant = difflib.get_close_matches(name, [known for known in seen if known], n=1, cutoff=0.5)
+                shown = ", ".join(known[:60] for known in header[:_SHOWN]) + (", ..." if len(header) > _SHOWN else "")
+                hint = f"did you mean {meant[0][:60]}? " if meant else f"set {file.section}.text or .label. "
+                message = f"there is no column {name[:60]!r}"
+                raise file.error("E-DATA-018", message, f"{hint}the columns are: {shown}", 1)

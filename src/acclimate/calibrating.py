@@ -1,0 +1,72 @@
+"""The speed of this machine, measured once for a source model and its data, and stored in the workspace."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from pathlib import Path
+
+from acclimate.digests import data_digest
+from acclimate.execution import WORK_SECONDS, Context, add_timing
+from acclimate.keys import data_digests
+from acclimate.records import Calibration, SourceCard
+from acclimate.wiring import source_of
+
+CALIBRATION_ROWS = 256
+
+
+def calibration_of(context: Context, data: Path) -> Calibration:
+    """Throughput of this machine for this source model and data, measured once and stored."""
+    config = context.request.adaptation
+    folder, card = source_of(context)
+    made_of = {
+        "machine": [platform.machine(), platform.processor(), _cpu_model(), _threads()],
+        "source": card.digest,
+        "precision": config.compute.precision,
+        "data": data_digests(data)["target"],
+        "max_length": config.baseline.max_length,
+        "batch_size": config.finetune.batch_size,
+        "lora_rank": config.finetune.lora.rank,
+    }
+    place = context.request.workspace / "calibration" / data_digest(made_of)[:24]
+    if not (place / Calibration.file_name).is_file():
+        with context.store.lock(f"calibration-{place.name}"):
+            if not (place / Calibration.file_name).is_file():
+                _calibrate(context, data, folder, card, place)
+    return Calibration.read(place)
+
+
+def _calibrate(context: Context, data: Path, folder: Path, card: SourceCard, place: Path) -> None:
+    from acclimate.examples import read_examples
+    from acclimate.nn.calibrate import calibrate
+
+    config = context.request.adaptation
+    context.progress("calibrating", says="measuring this machine's speed, once")
+    started = time.monotonic()
+    texts = read_examples(data, "target", ["train"], None).texts[:CALIBRATION_ROWS]
+    measured = calibrate(
+        folder,
+        texts,
+        precision=config.compute.precision,
+        max_length=config.baseline.max_length,
+        strategies=("lora", "full", "scratch"),
+        batch_size=config.finetune.batch_size,
+        lora_rank=config.finetune.lora.rank,
+    )
+    partial = context.request.workspace / "tmp" / context.run_id / "calibration"
+    partial.mkdir(parents=True, exist_ok=True)
+    written = measured.model_copy(update={"source_digest": card.digest}).write(partial)
+    place.mkdir(parents=True, exist_ok=True)
+    add_timing(place, {WORK_SECONDS: round(time.monotonic() - started, 3)})
+    written.replace(place / Calibration.file_name)
+
+
+def _cpu_model() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _threads() -> int:
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)

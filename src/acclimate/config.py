@@ -1,0 +1,188 @@
+"""What a user may write in adaptation.yaml: frozen pydantic models, unknown keys refused.
+
+Reading a file, with line numbers and all problems at once, is in :mod:`acclimate.config_file`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Strategy = Literal["frozen", "lora", "full", "scratch"]
+Metric = Literal["macro_f1", "accuracy", "balanced_accuracy"]
+Encoding = Literal["utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1252"]
+
+Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, closed, no silent coercion of strings to numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataSpec(Section):
+    """A table of examples and which of its columns mean what."""
+
+    data: str = Field(description="CSV, TSV, JSONL or Parquet file, or a folder of such files", min_length=1)
+    text: str = Field("text", description="column that holds the text", min_length=1)
+    label: str | None = Field("label", description="column that holds the label; null if there is none")
+    group: str | None = Field(None, description="column of groups that must never be split, e.g. the author")
+    split: str | None = Field(None, description="column with train, validation or test, where splits are given")
+    slices: list[str] = Field(default_factory=list, description="columns whose values are reported apart")
+    encoding: Encoding = Field("utf-8", description="encoding of text files; a UTF-8 BOM is always accepted")
+    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = Field(
+        None, description="file format; by default from the file's ending"
+    )
+    licence: str | None = Field(None, description="SPDX name; without it target data count as your own")
+
+
+class SourceSpec(Section):
+    """The pretrained model, and optionally data of the domain it comes from."""
+
+    model: str = Field(description="folder, package://NAME/path or models:/name@alias", min_length=1)
+    reference: DataSpec | None = Field(None, description="data of the source domain, for the domain gap")
+    licence: str | None = Field(None, description="SPDX name, where the model's own files don't state one")
+
+
+class Goal(Section):
+    """What is wanted, and the smallest gain worth having."""
+
+    metric: Metric = Field("macro_f1", description="what is measured, on every split")
+    at_least: Share | None = Field(None, description="score the model must reach")
+    at_least_by: Literal["point", "lower"] = Field(
+        "point", description="reach it with the point score, or with the lower end of its interval"
+    )
+    min_gain: Share = Field(0.01, description="smallest gain worth training for; also the tolerance between arms")
+
+
+class Budget(Section):
+    """What may be spent."""
+
+    train_minutes: float = Field(
+        60.0, gt=0, le=100_000, allow_inf_nan=False, description="training time for all arms together, minutes"
+    )
+
+
+class GapSpec(Section):
+    """How the domain gap is measured."""
+
+    max_rows: int = Field(2000, ge=100, le=20_000, description="rows a side that are embedded")
+    null_pairs: int = Field(200, ge=50, le=2000, description="pairs of source samples that give the null scale")
+    draws: int = Field(20, ge=1, le=200, description="draws of target against source that are averaged")
+    permutations: int = Field(200, ge=99, le=10_000, description="permutations a test")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of all sampling")
+
+
+class BaselineSpec(Section):
+    """How the frozen baseline is built."""
+
+    max_length: int | None = Field(
+        None, ge=8, le=8192, description="tokens of a text the model reads; by default the model's own, at most 256"
+    )
+    folds: int = Field(5, ge=2, le=20, description="folds of the cross-validation")
+    c_grid: list[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]] = Field(
+        default_factory=lambda: [0.001, 0.01, 0.1, 1.0], min_length=1, description="inverse penalties of the probe"
+    )
+    neighbours: list[Annotated[int, Field(ge=1, le=1000)]] = Field(
+        default_factory=lambda: [1, 5, 20], min_length=1, description="k of the nearest-neighbour head"
+    )
+    bootstraps: int = Field(1000, ge=200, le=100_000, description="bootstrap samples of each interval")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of folds and bootstraps")
+
+
+class LoraSpec(Section):
+    """Low-rank adapters on all linear layers (Hu 2021)."""
+
+    rank: int = Field(16, ge=1, le=1024, description="rank of the update")
+    alpha: float | None = Field(None, gt=0, le=10_000, allow_inf_nan=False, description="scale; by default 2 x rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
+    learning_rate: Rate = Field(1e-3, description="peak learning rate")
+
+
+class FullSpec(Section):
+    """All weights, started from the probe (LP-FT, Kumar 2022)."""
+
+    learning_rate: Rate = Field(1e-4, description="peak learning rate")
+
+
+class ScratchSpec(Section):
+    """The same architecture with random weights: a control, never handed on."""
+
+    learning_rate: Rate = Field(5e-4, description="peak learning rate")
+
+
+def _epochs() -> dict[Strategy, int]:
+    return {"lora": 20, "full": 20, "scratch": 20}
+
+
+class FinetuneSpec(Section):
+    """How arms are trained."""
+
+    arms: list[Strategy] | None = Field(None, description="strategies to try instead of the rules' own list")
+    max_epochs: dict[Strategy, Annotated[int, Field(ge=1, le=1000)]] = Field(
+        default_factory=_epochs, description="longest training of each strategy, epochs"
+    )
+    batch_size: int = Field(32, ge=1, le=4096, description="rows a step, over all workers")
+    warmup: Share = Field(0.1, description="share of the steps over which the rate rises")
+    weight_decay: float = Field(0.01, ge=0, le=1, allow_inf_nan=False, description="AdamW's decay")
+    clip_norm: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False, description="largest gradient norm")
+    patience: int = Field(3, ge=1, le=100, description="epochs without a better validation score before it stops")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of initialisation, order and dropout")
+    lora: LoraSpec = LoraSpec()
+    full: FullSpec = FullSpec()
+    scratch: ScratchSpec = ScratchSpec()
+
+
+class EvaluateSpec(Section):
+    """How the candidate is judged on the test split."""
+
+    bootstraps: int = Field(2000, ge=200, le=100_000, description="bootstrap samples of each interval")
+    min_slice: int = Field(30, ge=5, le=100_000, description="smallest slice that is reported, rows")
+    bins: int = Field(15, ge=2, le=100, description="bins of the reliability diagram")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of the bootstrap")
+
+
+class GateSpec(Section):
+    """What a model must pass before it is registered or promoted. Not part of the run key."""
+
+    policy: Literal["standard"] = Field("standard", description="named set of required checks")
+    margin: Share = Field(0.01, description="how much worse than the comparator still counts as not worse")
+    auto_promote: bool = Field(False, description="set the alias champion when the verdict is PROMOTE")
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="one-sided error rate of the primary comparison")
+
+
+class TrackingSpec(Section):
+    """Where runs, models and lineage are kept."""
+
+    uri: str | None = Field(
+        None, description="MLflow server; by default MLFLOW_TRACKING_URI, else SQLite in the workspace"
+    )
+
+
+class ComputeSpec(Section):
+    """What it runs on. Not part of the run key."""
+
+    workers: int = Field(1, ge=1, le=256, description="training processes; more than one go through Ray Train")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where measured to be faster")
+
+
+class Adaptation(Section):
+    """One adaptation: a source model, target data, a goal."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$", description="name of the registered model")
+    task: Literal["text-classification"] = Field("text-classification", description="what is predicted")
+    source: SourceSpec
+    target: DataSpec
+    goal: Goal = Goal()
+    budget: Budget = Budget()
+    gap: GapSpec = GapSpec()
+    baseline: BaselineSpec = BaselineSpec()
+    finetune: FinetuneSpec = FinetuneSpec()
+    evaluate: EvaluateSpec = EvaluateSpec()
+    gate: GateSpec = GateSpec()
+    tracking: TrackingSpec = TrackingSpec()
+    compute: ComputeSpec = ComputeSpec()
+    workspace: str = Field(".acclimate", min_length=1, description="folder for outputs, relative to the YAML")

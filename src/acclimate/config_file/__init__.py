@@ -1,0 +1,17 @@
+"""Reading and writing adaptation.yaml. The sections themselves are in :mod:`acclimate.config`."""
+
+from acclimate.config_file.loading import LoadedConfig, load_config
+from acclimate.config_file.paths import project_root, resolve_data_path
+from acclimate.config_file.schema import config_schema
+from acclimate.config_file.template import init_yaml, resolved_yaml, write_init
+
+__all__ = [
+    "LoadedConfig",
+    "config_schema",
+    "init_yaml",
+    "load_config",
+    "project_root",
+    "resolve_data_path",
+    "resolved_yaml",
+    "write_init",
+]

@@ -1,0 +1,1 @@
+"""Pure functions on arrays: measures, paired tests, calibration, decision and gate rules."""

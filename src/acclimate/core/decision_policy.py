@@ -1,0 +1,35 @@
+"""The thresholds of the decision rules: one frozen, versioned set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DecisionPolicy:
+    """Thresholds that are ours and not a paper's; a change makes a new version.
+
+    Args:
+        name: what decisions cite.
+        arms: strategies that R5 tries, in the order in which they are reported.
+        smallest_wanted_gain: R4 asks validation to show no smaller gain than this, a score difference.
+        alpha: one-sided error rate behind R4's detectable effect.
+        power: power behind R4's detectable effect.
+        validation_share: share of newly labelled rows that validation gets.
+        few_labels_per_class: labels are few below this many training rows of the rarest class.
+        large_training_rows: n is large from this many training rows on.
+        near_duplicate_share: R0 stops above this many near-duplicates across splits, as a share of test rows.
+    """
+
+    name: str = "acclimate policy v1"
+    arms: tuple[str, ...] = ("lora", "full")
+    smallest_wanted_gain: float = 0.05
+    alpha: float = 0.05
+    power: float = 0.8
+    validation_share: float = 0.2
+    few_labels_per_class: int = 100
+    large_training_rows: int = 5000
+    near_duplicate_share: float = 0.01
+
+
+POLICY_V1 = DecisionPolicy()

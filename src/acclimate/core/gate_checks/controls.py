@@ -1,0 +1,55 @@
+"""Check 5: the candidate beats what needs no pretrained model, and transfer did not hurt."""
+
+from __future__ import annotations
+
+from acclimate.core.gate_inputs import Difference, Finding, GateInputs, Number
+from acclimate.core.gate_policy import GatePolicy
+
+TRIVIAL = ("tfidf", "majority")
+
+
+def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
+    """Fail without a sure gain over the best trivial control, or with a sure loss against a control without transfer.
+
+    Negative transfer (Rosenstein 2005): the candidate against the same architecture from scratch, and against
+    randomly initialised features.
+    """
+    del policy
+    trivial = [difference for name in TRIVIAL if (difference := inputs.comparison(name)) is not None]
+    untransferred = [inputs.comparison(name) for name in sorted(inputs.expected_controls)]
+    numbers = _numbers(inputs)
+    known = [difference for difference in untransferred if difference is not None and difference.computed]
+    if len(trivial) < len(TRIVIAL) or not all(d.computed for d in trivial) or len(known) < len(untransferred):
+        absent = sorted({*TRIVIAL, *inputs.expected_controls} - {d.other for d in [*trivial, *known] if d.computed})
+        return Finding("missing", f"not compared with {', '.join(absent)}", numbers)
+    best = max(trivial, key=lambda d: (_of(d.other_score), -_of(d.low)))
+    numbers["best_trivial"] = best.other
+    if _of(best.low) <= 0:
+        return Finding("failed", f"not surely better than {best.other}: {_interval(best)}", numbers)
+    if hurt := [d for d in known if _of(d.high) < 0]:
+        says = "; ".join(f"{d.other} is better: {_interval(d)}" for d in hurt)
+        return Finding("failed", f"negative transfer: {says}", numbers)
+    if doubtful := [d for d in known if _of(d.low) <= 0]:
+        says = "; ".join(f"{d.other}: {_interval(d)}" for d in doubtful)
+        return Finding("warned", f"better than {best.other}, but it is not shown that transfer helps: {says}", numbers)
+    others = " and ".join([best.other, *(d.other for d in known)])
+    return Finding("passed", f"better than {others}", numbers)
+
+
+def _numbers(inputs: GateInputs) -> dict[str, Number]:
+    numbers: dict[str, Number] = {}
+    for difference in inputs.comparisons:
+        numbers[f"{difference.other}.difference"] = difference.point
+        numbers[f"{difference.other}.low_one_sided"] = difference.low
+        numbers[f"{difference.other}.high_one_sided"] = difference.high
+    return numbers
+
+
+def _of(value: float | None) -> float:
+    """The number itself; only called on differences that were computed."""
+    assert value is not None
+    return value
+
+
+def _interval(difference: Difference) -> str:
+    return f"{difference.point:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"

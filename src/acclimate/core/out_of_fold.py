@@ -1,0 +1,105 @@
+"""Everything that is predicted out of fold on the training rows, scored in one way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from acclimate.core.controls import majority_predict, tfidf_predict
+from acclimate.core.metrics import IntArray
+from acclimate.core.paired import Bounds, PairedDifference, bootstrap_score, paired_difference
+from acclimate.core.probe import (
+    Features,
+    NeighboursChoice,
+    ProbeChoice,
+    cross_validate_neighbours,
+    cross_validate_probe,
+)
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """The rows, their folds, and how predictions of them are scored.
+
+    Args:
+        labels: class indices, ``[n]``.
+        groups: group of each row, drawn whole by the bootstrap; or None.
+        folds: fold of each row, see :func:`acclimate.core.folds.assign_folds`.
+        n_classes: number of classes C.
+        metric: see :func:`acclimate.core.metrics.score`.
+        bootstraps: bootstrap samples of each interval.
+        seed: seed of bootstraps and of the parts for learning curves.
+    """
+
+    labels: IntArray
+    groups: Sequence[str] | None
+    folds: IntArray
+    n_classes: int
+    metric: str
+    bootstraps: int
+    seed: int
+
+    def bounds(self, predicted: IntArray) -> Bounds:
+        """Score of out-of-fold predictions, with a 95 % interval over rows or groups."""
+        return bootstrap_score(
+            self.metric,
+            self.labels,
+            predicted,
+            self.n_classes,
+            bootstraps=self.bootstraps,
+            seed=self.seed,
+            groups=self.groups,
+        )
+
+    def difference(self, a: IntArray, b: IntArray) -> PairedDifference:
+        """Score of predictions a - score of predictions b, paired, with a 95 % interval."""
+        return paired_difference(
+            self.metric,
+            self.labels,
+            a,
+            b,
+            self.n_classes,
+            bootstraps=self.bootstraps,
+            seed=self.seed,
+            groups=self.groups,
+        )
+
+    def probe(self, features: Features, c_grid: Sequence[float], share: float = 1.0) -> ProbeChoice:
+        """Probe on features ``[n, d]``, trained on ``share`` of each fold's training rows."""
+        return cross_validate_probe(
+            features,
+            self.labels,
+            self.n_classes,
+            c_grid=c_grid,
+            folds=self.folds,
+            metric=self.metric,
+            share=share,
+            seed=self.seed,
+        )
+
+    def neighbours(self, features: Features, neighbours: Sequence[int]) -> NeighboursChoice:
+        """Nearest neighbours on features ``[n, d]``."""
+        return cross_validate_neighbours(
+            features, self.labels, self.n_classes, neighbours=neighbours, folds=self.folds, metric=self.metric
+        )
+
+    def tfidf(self, texts: Sequence[str]) -> IntArray:
+        """Predictions of TF-IDF and logistic regression, int64 ``[n]``."""
+        predicted = np.empty(len(texts), dtype=np.int64)
+        for train, held_out in self._parts():
+            fitted_on = [texts[i] for i in train]
+            predicted[held_out] = tfidf_predict(fitted_on, self.labels[train], [texts[i] for i in held_out])
+        return predicted
+
+    def majority(self) -> IntArray:
+        """The majority class of each fold's training rows, int64 ``[n]``."""
+        predicted = np.empty(len(self.labels), dtype=np.int64)
+        for train, held_out in self._parts():
+            predicted[held_out] = majority_predict(self.labels[train], len(held_out))
+        return predicted
+
+    def _parts(self) -> list[tuple[IntArray, IntArray]]:
+        numbers = range(int(self.folds.max()) + 1)
+        return [(np.flatnonzero(self.folds != fold), np.flatnonzero(self.folds == fold)) for fold in numbers]

@@ -1,0 +1,62 @@
+"""Which test rows belong to which slice, and what a slice is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from acclimate.core.metrics import IntArray
+
+LENGTH_COLUMN = "length"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Rows that share a value of a column: their positions, int64, ascending."""
+
+    column: str
+    value: str
+    rows: IntArray
+
+
+def length_terciles(texts: Sequence[str]) -> list[str]:
+    """Name of each text's third by length in characters.
+
+    Args:
+        texts: n texts, at least one.
+
+    Returns:
+        One name a text, e.g. ``2 (36-80 characters)``; where many texts are equally long there are fewer names.
+    """
+    lengths = np.array([len(text) for text in texts])
+    edges = np.quantile(lengths, [1 / 3, 2 / 3], method="lower")
+    third = np.searchsorted(edges, lengths, side="left")
+    names = {
+        int(part): f"{part + 1} ({lengths[third == part].min()}-{lengths[third == part].max()} characters)"
+        for part in np.unique(third)
+    }
+    return [names[int(part)] for part in third]
+
+
+def slices_of(columns: Mapping[str, Sequence[str]], texts: Sequence[str], min_rows: int) -> list[Slice]:
+    """Slices by every column's values and by thirds of text length.
+
+    Args:
+        columns: values of each column, one a row. A column named ``length`` takes the place of the thirds.
+        texts: the rows' texts.
+        min_rows: smaller slices are left out: their interval says nothing.
+
+    Returns:
+        Slices ordered by column (length last), then value.
+    """
+    by_column = {LENGTH_COLUMN: length_terciles(texts)} | dict(columns)
+    found = []
+    for column in sorted(by_column, key=lambda name: (name == LENGTH_COLUMN, name)):
+        values = np.asarray(by_column[column], dtype=str)
+        for value in np.unique(values):
+            rows = np.flatnonzero(values == value)
+            if len(rows) >= min_rows:
+                found.append(Slice(column, str(value), rows))
+    return found

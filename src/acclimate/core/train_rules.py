@@ -1,0 +1,89 @@
+"""Decision rules R5 and R7: which arms to train, and when to train one from scratch beside them."""
+
+from __future__ import annotations
+
+from acclimate.core.arm_budget import BudgetPlan
+from acclimate.core.decision_policy import DecisionPolicy
+from acclimate.core.evidence import FROZEN, SCRATCH, Evidence, RuleFinding
+
+
+def arms_asked_for(evidence: Evidence, policy: DecisionPolicy) -> tuple[str, ...]:
+    """The user's own list without ``frozen`` and ``scratch``, else the policy's."""
+    asked = policy.arms if evidence.requested_arms is None else evidence.requested_arms
+    return tuple(dict.fromkeys(arm for arm in asked if arm not in (FROZEN, SCRATCH)))
+
+
+def controls_asked_for(evidence: Evidence, policy: DecisionPolicy) -> tuple[str, ...]:
+    """Scratch, where R7 or the user's own list asks for it."""
+    return (SCRATCH,) if _source_in_doubt(evidence, policy) or _scratch_requested(evidence) else ()
+
+
+def train_arms(
+    evidence: Evidence, policy: DecisionPolicy, arms: tuple[str, ...], plan: BudgetPlan, *, reached: bool
+) -> RuleFinding:
+    """R5: otherwise train the arms that fit the budget."""
+    rejected = [f"{arm}: {plan.rejected[arm]}" for arm in arms if arm in plan.rejected]
+    rejected += [f"{arm}: not in finetune.arms" for arm in policy.arms if arm not in arms]
+    rarest = min(evidence.rows_per_class.values(), default=0)
+    return RuleFinding(
+        rule="R5",
+        fired=reached,
+        inputs={
+            "requested_arms": None if evidence.requested_arms is None else "+".join(evidence.requested_arms),
+            "budget_seconds": evidence.budget_seconds,
+            "expected_seconds": plan.seconds,
+            "train_rows": evidence.train_rows,
+            "rarest_class_rows": rarest,
+            "labels_are_few": rarest < policy.few_labels_per_class,
+        },
+        threshold="neither R3 nor R4 fired; cheapest arms first while they fit the budget together",
+        source=f"Kumar 2022 (LP-FT), Hu 2021 (LoRA), Jamieson & Talwalkar 2016 (successive halving); {policy.name}",
+        says=_training_plan(arms, plan) if reached else "not reached: an earlier rule settled it",
+        rejected=tuple(rejected) if reached else (),
+    )
+
+
+def add_scratch(evidence: Evidence, policy: DecisionPolicy, plan: BudgetPlan, *, training: bool) -> RuleFinding:
+    """R7: train from scratch as a control, never handed on, where the source may be of no use."""
+    fired, requested = _source_in_doubt(evidence, policy), _scratch_requested(evidence)
+    trained = training and SCRATCH in plan.controls
+    rejected: tuple[str, ...] = ()
+    if trained:
+        says = "train from scratch as a control" + ("" if fired else ", because finetune.arms asks for it")
+    elif fired or requested:
+        says = "a control from scratch is called for, but not trained"
+        rejected = (f"{SCRATCH}: {plan.rejected.get(SCRATCH, 'no arm is trained that it could be compared with')}",)
+    else:
+        says = "no control from scratch: nothing suggests that the source model hurts"
+    return RuleFinding(
+        rule="R7",
+        fired=fired,
+        inputs={
+            "gap_verdict": evidence.gap_verdict,
+            "train_rows": evidence.train_rows,
+            "transfer_gain_low": evidence.gain_low,
+            "transfer_gain_high": evidence.gain_high,
+            "requested": requested,
+        },
+        threshold=f"gap LARGE and train_rows >= {policy.large_training_rows}, or transfer gain's lower end <= 0",
+        source=policy.name,
+        says=says,
+        rejected=rejected,
+    )
+
+
+def _training_plan(arms: tuple[str, ...], plan: BudgetPlan) -> str:
+    if plan.arms:
+        return f"train {' and '.join(plan.arms)} and choose on validation: nothing settles it without training"
+    if arms:
+        return "no arm fits the budget, so the frozen baseline is handed on: raise budget.train_minutes"
+    return "finetune.arms names nothing to train, so the frozen baseline is handed on"
+
+
+def _source_in_doubt(evidence: Evidence, policy: DecisionPolicy) -> bool:
+    far = evidence.gap_verdict == "LARGE" and evidence.train_rows >= policy.large_training_rows
+    return far or evidence.gain_low <= 0
+
+
+def _scratch_requested(evidence: Evidence) -> bool:
+    return SCRATCH in (evidence.requested_arms or ())

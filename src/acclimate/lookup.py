@@ -1,0 +1,80 @@
+"""Answers about what is there already: reports, registered models, lineage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from acclimate.errors import ConfigError
+from acclimate.outcome import REPORT
+from acclimate.ports import Registry
+from acclimate.wiring import registry_at
+
+
+def _registry(workspace: Path | None) -> Registry:
+    return registry_at(None, (workspace or Path(".acclimate")).resolve())
+
+
+def report_path(workspace: Path, run_id: str | None) -> Path:
+    """The report of a run, by default of the newest.
+
+    Raises:
+        ConfigError: E-CONFIG-080, there is no such report.
+    """
+    runs = workspace.resolve() / "runs"
+    found = sorted(runs.glob(f"{run_id or '*'}/{REPORT}"))
+    if not found:
+        raise ConfigError(
+            "E-CONFIG-080",
+            f"there is no report of run {run_id}" if run_id else "there is no report yet",
+            where=str(runs),
+            hint="name the workspace with --workspace, or make one: acclimate run adaptation.yaml",
+        )
+    return found[-1]
+
+
+def models(name: str, workspace: Path | None) -> dict[str, Any]:
+    """The live versions of a registered model, lowest first; none where the name is unknown."""
+    versions = _registry(workspace).versions(name)
+    return {
+        "name": name,
+        "versions": [
+            {"version": one.version, "run_key": one.run_key, "verdict": one.verdict, "aliases": list(one.aliases)}
+            for one in versions
+        ],
+    }
+
+
+def models_text(found: dict[str, Any]) -> str:
+    """A listing for people."""
+    if not found["versions"]:
+        return f"{found['name']}: no version is registered"
+    lines = [f"{'version':<9}{'verdict':<10}{'run key':<16}aliases"]
+    lines += [
+        f"{version['version']:<9}{version['verdict']:<10}{version['run_key'][:12]:<16}{', '.join(version['aliases'])}"
+        for version in found["versions"]
+    ]
+    return "\n".join(lines)
+
+
+def lineage(reference: str, workspace: Path | None) -> dict[str, Any]:
+    """What made a registered model, back to its source.
+
+    Args:
+        reference: ``NAME`` for the highest version, ``NAME@alias`` or ``NAME/7``.
+        workspace: where the registry is looked for.
+
+    Raises:
+        ModelError: E-REGISTRY-003, there is no such model, alias or version.
+    """
+    return _registry(workspace).lineage(reference).model_dump(mode="json")
+
+
+def lineage_text(node: dict[str, Any], depth: int = 0) -> str:
+    """A lineage as an indented tree for people."""
+    digest = f"  sha256:{node['digest'][:12]}" if node["digest"] else ""
+    facts = "".join(f"  {name}={value}" for name, value in node["facts"].items() if value)
+    kind = node["kind"].replace("_", " ")
+    lines = [f"{'   ' * depth}{kind}: {node['uri'] or node['name']}{digest}{facts}"]
+    lines += [lineage_text(parent, depth + 1) for parent in node["made_from"]]
+    return "\n".join(lines)

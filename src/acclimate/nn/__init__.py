@@ -1,0 +1,1 @@
+"""Torch and transformers: source models, heads, pooling, training."""

@@ -1,0 +1,181 @@
+"""How fast this machine is: matrix products, features, and real training steps of each strategy."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+import torch
+
+from acclimate.nn.batching import shuffled_batches
+from acclimate.nn.encoder import Encoder, folder_digest
+from acclimate.nn.guard import clip
+from acclimate.nn.job import LabelledTexts, TrainJob
+from acclimate.nn.step import Tokens, Workers, gradients, optimizer_for
+from acclimate.nn.training_model import build, trainable
+from acclimate.records import Calibration
+
+Precision = Literal["fp32", "bf16"]
+
+# bf16 costs some accuracy of the numbers: it must pay
+BF16_GAIN = 1.5
+GEMM_SIZE = 1024
+GEMM_REPEATS = 5
+TRAINING_STEPS = 5
+FEATURE_ROWS = 256
+# a strategy is measured no longer than this, on a slow machine by a single step after the first
+ENOUGH_SECONDS = 3.0
+
+
+def measure_gemm() -> dict[str, float]:
+    """Speed of square matrix products.
+
+    Returns:
+        TFLOP/s by precision, ``fp32`` and ``bf16``: the best of a few repeats, since others can only slow us down.
+    """
+    speeds = {}
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        a = torch.ones(GEMM_SIZE, GEMM_SIZE, dtype=dtype)
+        seconds = _fastest(lambda a=a: a @ a)  # type: ignore[misc]  # mypy can't infer a lambda with a default
+        speeds[name] = 2 * GEMM_SIZE**3 / seconds / 1e12
+    return speeds
+
+
+def _fastest(work: Callable[[], object]) -> float:
+    work()
+    taken = []
+    for _ in range(GEMM_REPEATS):
+        start = perf_counter()
+        work()
+        taken.append(perf_counter() - start)
+    return min(taken)
+
+
+def choose_precision(precision: str) -> tuple[Precision, dict[str, float]]:
+    """The precision to compute in.
+
+    Args:
+        precision: ``fp32`` or ``bf16`` as wished, or ``auto``: bf16 where its matrix products are at least 1.5 times
+            as fast as fp32's.
+
+    Returns:
+        The precision, and what :func:`measure_gemm` measured.
+    """
+    speeds = measure_gemm()
+    if precision == "auto":
+        return ("bf16" if speeds["bf16"] >= BF16_GAIN * speeds["fp32"] else "fp32"), speeds
+    return ("bf16" if precision == "bf16" else "fp32"), speeds
+
+
+def calibrate(
+    source_folder: Path,
+    texts: Sequence[str],
+    *,
+    precision: str,
+    max_length: int | None,
+    strategies: Sequence[str],
+    batch_size: int,
+    lora_rank: int = 16,
+) -> Calibration:
+    """Measure throughput on real texts: features, and a few real steps of each strategy.
+
+    Args:
+        source_folder: the source model.
+        texts: texts of the target, at least one; a few hundred are enough.
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        max_length: tokens of a text that are read; None takes the model's own.
+        strategies: names in :data:`acclimate.nn.strategies.STRATEGIES`.
+        batch_size: rows a training step.
+        lora_rank: rank of the low-rank adapters.
+
+    Returns:
+        Rows per second, ``features`` and each strategy; validation and checkpoints of an epoch come on top.
+
+    Raises:
+        ModelError: the source can't be loaded.
+    """
+    chosen, gemm = choose_precision(precision)
+    encoder = Encoder.load(source_folder, precision=chosen, max_length=max_length)
+    speeds = {"features": _features_speed(encoder, texts[:FEATURE_ROWS])}
+    for strategy in strategies:
+        speeds[strategy] = _training_speed(_job(strategy, encoder, source_folder, texts, batch_size, lora_rank))
+    return Calibration(
+        machine=_machine(),
+        source_digest=folder_digest(source_folder),
+        precision=chosen,
+        gemm_tflops={name: round(value, 4) for name, value in gemm.items()},
+        rows_per_second={name: round(value, 2) for name, value in speeds.items()},
+    )
+
+
+def _job(
+    strategy: str, encoder: Encoder, source_folder: Path, texts: Sequence[str], batch_size: int, lora_rank: int
+) -> TrainJob:
+    """A job of two made-up classes: what is learned doesn't change what a step costs."""
+    return TrainJob(
+        strategy=strategy,
+        settings={"learning_rate": 1e-5, "rank": lora_rank},
+        source=source_folder,
+        source_digest=encoder.digest,
+        probe_weight=np.zeros((2, encoder.dim), dtype=np.float32),
+        probe_bias=np.zeros(2, dtype=np.float32),
+        train=LabelledTexts(tuple(texts), np.arange(len(texts)) % 2),
+        validation=LabelledTexts((), np.zeros(0, dtype=np.int64)),
+        metric="accuracy",
+        epochs=1,
+        schedule="full",
+        batch_size=batch_size,
+        warmup=0.0,
+        weight_decay=0.01,
+        clip_norm=1.0,
+        patience=1,
+        seed=0,
+        max_length=encoder.max_length,
+        precision="bf16" if encoder.precision == "bf16" else "fp32",
+        folder=source_folder,
+    )
+
+
+def _features_speed(encoder: Encoder, texts: Sequence[str]) -> float:
+    encoder.embed(texts[:32])
+    start = perf_counter()
+    encoder.embed(texts)
+    return len(texts) / (perf_counter() - start)
+
+
+def _training_speed(job: TrainJob) -> float:
+    """Rows per second in steps as the training loop takes them.
+
+    The median of the steps' padded tokens per second, so that one step that was held up doesn't count.
+    """
+    encoder, model = build(job)
+    parameters = trainable(model)
+    optimizer = optimizer_for(job, parameters)
+    tokens = Tokens.of(encoder, job.train.texts, job.train.labels)
+    batches = shuffled_batches(tokens.lengths, batch_size=job.batch_size, rng=np.random.default_rng(job.seed))
+    padded = [len(batch) * max(tokens.lengths[row] for row in batch) for batch in batches]
+    model.train()
+    rates, began = [], perf_counter()
+    for step in range(1 + TRAINING_STEPS):
+        start, i = perf_counter(), step % len(batches)
+        optimizer.zero_grad(set_to_none=False)
+        gradients(job, model, tokens, batches[i], Workers())
+        clip(parameters, job.clip_norm, where="calibration")
+        optimizer.step()
+        rates.append(padded[i] / (perf_counter() - start))
+        if step > 0 and perf_counter() - began > ENOUGH_SECONDS:
+            break
+    # the first step also allocates and builds kernels
+    return float(np.median(rates[1:])) * len(job.train) / sum(padded)
+
+
+def _machine() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    name = models[0] if models else platform.processor() or "unknown processor"
+    return f"{platform.machine()}, {name}, {torch.get_num_threads()} threads"

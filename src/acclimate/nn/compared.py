@@ -1,0 +1,106 @@
+"""Predictions of the models a candidate is compared with, in the data's own order of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from acclimate.core.controls import majority_predict, tfidf_predict
+from acclimate.core.metrics import IntArray
+from acclimate.errors import IntegrityError, ModelError
+from acclimate.examples import Examples
+from acclimate.nn.encoder import Encoder
+from acclimate.nn.model import AdaptedModel, linear
+from acclimate.ports import Progress, silent
+
+
+def logits_in_order(
+    model: AdaptedModel, texts: Sequence[str], labels: Sequence[str], *, where: Path, progress: Progress = silent
+) -> npt.NDArray[np.float32]:
+    """A model's logits, columns in the order of the data's labels.
+
+    Args:
+        model: the model.
+        texts: n texts.
+        labels: the data's C label names.
+        where: the model's folder, for the error.
+        progress: told after each batch.
+
+    Returns:
+        float32 ``[n, C]``.
+
+    Raises:
+        ModelError: E-EVAL-001, the model predicts other labels than the data have.
+    """
+    if sorted(model.labels) != sorted(labels):
+        lacks, more = sorted(set(labels) - set(model.labels)), sorted(set(model.labels) - set(labels))
+        differences = [f"lacks {_some(lacks)}"] * bool(lacks) + [f"has {_some(more)}, unknown to the data"] * bool(more)
+        raise ModelError(
+            "E-EVAL-001",
+            f"the model's labels are not the data's: it {' and '.join(differences)}",
+            where=str(where),
+            hint="models of other labels can't be compared: register the new one under another name",
+        )
+    columns = [model.labels.index(name) for name in labels]
+    return model.logits(texts, progress=progress)[:, columns]
+
+
+def trivial_predictions(train: Examples, texts: Sequence[str]) -> dict[str, IntArray]:
+    """Predictions of the controls that need no pretrained model, by name.
+
+    Args:
+        train: labelled training rows.
+        texts: n texts.
+
+    Returns:
+        Class indices of ``tfidf`` and ``majority``, int64 ``[n]`` each.
+    """
+    if train.labels is None:
+        raise ValueError("training rows without labels")
+    return {
+        "tfidf": tfidf_predict(train.texts, train.labels, texts),
+        "majority": majority_predict(train.labels, len(texts)),
+    }
+
+
+def random_features_predictions(
+    source: Path, controls: Path, texts: Sequence[str], *, like: AdaptedModel, progress: Progress = silent
+) -> IntArray:
+    """Predictions of the control that has the source's architecture with random weights and a fitted linear head.
+
+    Args:
+        source: the source model's folder.
+        controls: ``controls.safetensors`` as the baseline stage wrote it: the head, and the seed of the weights.
+        texts: n texts.
+        like: the frozen baseline, whose precision and length are used.
+        progress: told after each batch.
+
+    Returns:
+        Class indices, int64 ``[n]``.
+
+    Raises:
+        IntegrityError: E-EVAL-003, the file isn't there or not what the baseline stage writes.
+    """
+    try:
+        with safe_open(controls, framework="numpy") as file:
+            seed = int(file.metadata()["seed"])
+            weight, bias = file.get_tensor("weight"), file.get_tensor("bias")
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(
+            "E-EVAL-003",
+            f"the stored control can't be read: {error}",
+            where=str(controls),
+            hint="delete the baseline's folder and run again: the stage will be recomputed",
+        ) from error
+    encoder = Encoder.load(source, precision=like.precision, max_length=like.max_length, random_seed=seed)
+    logits = linear(encoder.embed(texts, progress=progress), weight, bias)
+    return np.asarray(logits.argmax(axis=1), dtype=np.int64)
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    shown = ", ".join(repr(name[:80]) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

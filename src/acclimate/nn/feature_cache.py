@@ -1,0 +1,64 @@
+"""Features on disk, named by what they were computed from, checked when they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+_MAGIC = b"acclimate-features-1\n"
+
+
+def features_name(key: str, texts: Sequence[str]) -> str:
+    """File name of features, from everything that decides them.
+
+    Args:
+        key: the encoder's :attr:`~acclimate.nn.encoder.Encoder.features_key`.
+        texts: the texts in order.
+    """
+    digest = hashlib.sha256(key.encode())
+    for text in texts:
+        raw = text.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return f"{digest.hexdigest()}.f32"
+
+
+def store_features(path: Path, features: np.ndarray) -> None:
+    """Write features atomically: a reader sees the whole file or none.
+
+    Args:
+        path: where, see :func:`features_name`; its folder is made.
+        features: float32 [n, dim].
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = np.ascontiguousarray(features, dtype="<f4").tobytes()
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".features-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(_MAGIC + hashlib.sha256(data).digest() + data)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load_features(path: Path, *, rows: int, dim: int) -> np.ndarray | None:
+    """Read stored features.
+
+    A damaged file counts as absent, since features can always be computed again; it is overwritten then.
+
+    Returns:
+        float32 [rows, dim], or None when there is no file whose digest and size hold.
+    """
+    if not path.is_file():
+        return None
+    raw = path.read_bytes()
+    head = len(_MAGIC) + 32
+    data = raw[head:]
+    if raw[:head] != _MAGIC + hashlib.sha256(data).digest() or len(data) != rows * dim * 4:
+        return None
+    return np.frombuffer(data, dtype="<f4").reshape(rows, dim).copy()

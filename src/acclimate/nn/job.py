@@ -1,0 +1,123 @@
+"""What one training run needs and what it gives, as plain data that can be sent to another process."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from acclimate.digests import data_digest
+from acclimate.records import EpochPoint
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+Schedule = Literal["full", "rung"]
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """Texts and their class indices, int64 of shape ``[rows]``."""
+
+    texts: tuple[str, ...]
+    labels: IntArray
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One strategy to train.
+
+    Args:
+        strategy: a name in :data:`acclimate.nn.strategies.STRATEGIES`.
+        settings: the strategy's own settings, e.g. ``learning_rate``, ``rank``.
+        source: folder of the source model; ``source_digest`` tells which one it is.
+        probe_weight: weight of the baseline's head, float32 ``[C, d]``.
+        probe_bias: its bias, float32 ``[C]``.
+        train: rows to fit on.
+        validation: rows to choose the epoch by.
+        metric: what is measured on validation.
+        epochs: longest training, epochs.
+        schedule: ``full``: the rate rises, then falls to 0; ``rung``: it rises, then stays.
+        batch_size: rows a step, over all workers.
+        warmup: share of the steps over which the rate rises, 0..1.
+        weight_decay: AdamW's decay; biases and normalisation are spared.
+        clip_norm: largest gradient norm.
+        patience: epochs without a better validation score before it stops.
+        seed: seed of initialisation, order and dropout.
+        max_length: tokens of a text the model reads.
+        precision: bf16 means autocast over fp32 weights.
+        folder: where this job's checkpoints and result are kept.
+    """
+
+    strategy: str
+    settings: Mapping[str, float | int]
+    source: Path
+    source_digest: str
+    probe_weight: FloatArray
+    probe_bias: FloatArray
+    train: LabelledTexts
+    validation: LabelledTexts
+    metric: str
+    epochs: int
+    schedule: Schedule
+    batch_size: int
+    warmup: float
+    weight_decay: float
+    clip_norm: float
+    patience: int
+    seed: int
+    max_length: int
+    precision: Literal["fp32", "bf16"]
+    folder: Path
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.probe_bias)
+
+    def digest(self) -> str:
+        """sha256 over everything that decides the result; not where files lie."""
+        plain: dict[str, object] = {
+            name: value for name, value in vars(self).items() if isinstance(value, str | int | float)
+        }
+        plain["settings"] = dict(self.settings)
+        arrays = (self.probe_weight, self.probe_bias, self.train.labels, self.validation.labels)
+        plain["arrays"] = [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays]
+        plain["texts"] = [data_digest(list(rows.texts)) for rows in (self.train, self.validation)]
+        return data_digest(plain)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished training run.
+
+    Args:
+        weights: safetensors file of the trained parameters at the best epoch, ``parameter/<name>``.
+        validation_logits: logits at the best epoch, float32 ``[validation rows, C]``.
+        history: one point an epoch.
+        best_epoch: epoch whose weights were kept, counted from 1.
+        trained_parameters: number of trained parameters.
+        total_parameters: number of all parameters of the model.
+        seconds: time spent in epochs, interrupted runs included.
+    """
+
+    weights: Path
+    validation_logits: FloatArray
+    history: tuple[EpochPoint, ...]
+    best_epoch: int
+    trained_parameters: int
+    total_parameters: int
+    seconds: float
+
+    @property
+    def best_score(self) -> float:
+        """Validation score at the best epoch."""
+        return self.history[self.best_epoch - 1].validation_score

@@ -1,0 +1,262 @@
+"""Adapted models: an encoder, a linear head, a temperature and label names; and the module that is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors.numpy import load_file, save_file
+
+from acclimate.errors import ModelError
+from acclimate.nn.encoder import Encoder, folder_digest, pool, quiet
+from acclimate.nn.preflight import preflight
+from acclimate.nn.tensor_file import first_not_finite, read_header
+from acclimate.ports import Progress, silent
+from acclimate.records import SourceCard
+
+
+class TextClassifier(torch.nn.Module):
+    """What is trained: an encoder, pooling and a linear head.
+
+    Args:
+        encoder_module: transformers model.
+        dim: dimension of its hidden state.
+        n_classes: number of labels.
+        pooling: ``mean`` or ``cls``.
+    """
+
+    def __init__(self, encoder_module: Any, dim: int, n_classes: int, pooling: str = "mean") -> None:
+        super().__init__()
+        self.encoder = encoder_module
+        self.head = torch.nn.Linear(dim, n_classes)
+        self.pooling = pooling
+
+    def set_head(self, weight: np.ndarray, bias: np.ndarray) -> None:
+        """Start the head from a probe (LP-FT).
+
+        Args:
+            weight: [C, d].
+            bias: [C].
+        """
+        with torch.no_grad():
+            self.head.weight.copy_(torch.as_tensor(np.asarray(weight), dtype=torch.float32))
+            self.head.bias.copy_(torch.as_tensor(np.asarray(bias), dtype=torch.float32))
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Logits of a batch.
+
+        Args:
+            input_ids: int64 [B, T].
+            attention_mask: int64 [B, T], 1 for tokens.
+
+        Returns:
+            float32 [B, C]; pooling and head are computed in float32 even under autocast.
+        """
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # [B, T, d]
+        with torch.autocast(hidden.device.type, enabled=False):
+            logits: torch.Tensor = self.head(pool(hidden, attention_mask, self.pooling))  # [B, C]
+        return logits
+
+
+class _Description(BaseModel):
+    """What ``acclimate.json`` in a model folder says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    schema_version: Literal[1] = 1
+    task: Literal["text-classification"] = "text-classification"
+    labels: list[str] = Field(min_length=2)
+    pooling: Literal["mean", "cls"]
+    max_length: int = Field(ge=1)
+    temperature: float = Field(gt=0)
+    strategy: str
+    precision: Literal["fp32", "bf16"]
+    source: SourceCard
+
+
+class AdaptedModel:
+    """A model as it is evaluated, stored and served.
+
+    Args:
+        encoder: the encoder, its precision that of prediction.
+        weight: the head's weight [C, d].
+        bias: the head's bias [C].
+        labels: label names in index order.
+        strategy: how it was made, e.g. ``frozen``.
+        source: the source model it comes from.
+        temperature: logits are divided by it for probabilities.
+        digest: of the folder it was loaded from.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        weight: np.ndarray,
+        bias: np.ndarray,
+        labels: Sequence[str],
+        *,
+        strategy: str,
+        source: SourceCard,
+        temperature: float = 1.0,
+        digest: str = "",
+    ) -> None:
+        self.encoder = encoder
+        self.weight = np.asarray(weight, dtype=np.float32)
+        self.bias = np.asarray(bias, dtype=np.float32)
+        self.labels = list(labels)
+        self.strategy = strategy
+        self.source = source
+        self.temperature = float(temperature)
+        self.digest = digest
+        """Digest of the folder the model was saved to or loaded from; empty before."""
+        if self.weight.shape != (len(self.labels), encoder.dim) or self.bias.shape != (len(self.labels),):
+            raise ModelError(
+                "E-MODEL-020",
+                f"a head of shape {self.weight.shape} and {self.bias.shape} does not fit "
+                f"{len(self.labels)} labels and {encoder.dim} features",
+                hint="the model folder mixes files of different models; fetch it again",
+            )
+
+    @classmethod
+    def build(
+        cls,
+        encoder: Encoder,
+        weight: np.ndarray,
+        bias: np.ndarray,
+        labels: Sequence[str],
+        *,
+        strategy: str,
+        source: SourceCard,
+        temperature: float = 1.0,
+    ) -> AdaptedModel:
+        """Put a model together from its parts; for fine-tuned weights see :meth:`Encoder.with_module`."""
+        return cls(encoder, weight, bias, labels, strategy=strategy, source=source, temperature=temperature)
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of a text that are read."""
+        return self.encoder.max_length
+
+    @property
+    def precision(self) -> str:
+        """Precision of prediction, ``fp32`` or ``bf16``."""
+        return self.encoder.precision
+
+    def embed(self, texts: Sequence[str], *, progress: Progress = silent) -> np.ndarray:
+        """Pooled features of texts, float32 [n, d]."""
+        return self.encoder.embed(texts, progress=progress)
+
+    def logits(self, texts: Sequence[str], *, progress: Progress = silent) -> np.ndarray:
+        """Scores before the temperature, float32 [n, C]; see :meth:`Encoder.embed` on reproducibility."""
+        return linear(self.embed(texts, progress=progress), self.weight, self.bias)
+
+    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+        """Probabilities, float64 [n, C], rows sum to 1."""
+        scaled = self.logits(texts).astype(np.float64) / self.temperature
+        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        probabilities: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+        return probabilities
+
+    def predict(self, texts: Sequence[str]) -> list[str]:
+        """Label of each text, in order."""
+        return [self.labels[i] for i in self.logits(texts).argmax(axis=1)]
+
+    def save(self, folder: Path) -> str:
+        """Write the model: a plain transformers folder, plus ``head.safetensors`` and ``acclimate.json``.
+
+        Args:
+            folder: made if absent; should be empty.
+
+        Returns:
+            Digest of the folder, also kept as :attr:`digest`.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        with quiet():
+            self.encoder.module.save_pretrained(folder)
+            # the last call's truncation is kept in it, and would be written: the same model, other bytes
+            self.encoder.tokenizer.backend_tokenizer.no_truncation()
+            self.encoder.tokenizer.backend_tokenizer.no_padding()
+            self.encoder.tokenizer.save_pretrained(folder)
+        save_file({"bias": self.bias, "weight": self.weight}, folder / "head.safetensors")
+        description = _Description.model_validate(
+            {
+                "labels": self.labels,
+                "pooling": self.encoder.pooling,
+                "max_length": self.max_length,
+                "temperature": self.temperature,
+                "strategy": self.strategy,
+                "precision": self.precision,
+                "source": self.source,
+            }
+        )
+        (folder / "acclimate.json").write_text(description.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        self.digest = folder_digest(folder)
+        return self.digest
+
+    @classmethod
+    def load(cls, folder: Path, precision: str | None = None) -> AdaptedModel:
+        """Load what :meth:`save` wrote.
+
+        Args:
+            folder: the model folder.
+            precision: ``fp32`` or ``bf16``; None takes the stored one, so that numbers equal those of the evaluation.
+
+        Raises:
+            ModelError: the preflight's; E-MODEL-020 a head that doesn't fit; E-MODEL-021 not an adapted model.
+        """
+        preflight(folder)
+        described = _describe(folder)
+        encoder = Encoder.load(folder, precision=precision or described.precision, max_length=described.max_length)
+        return cls(
+            encoder,
+            *_load_head(folder / "head.safetensors"),
+            described.labels,
+            strategy=described.strategy,
+            source=described.source,
+            temperature=described.temperature,
+            digest=folder_digest(folder),
+        )
+
+
+def _load_head(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    entries = read_header(path) if path.is_file() else {}
+    if set(entries) != {"weight", "bias"} or first_not_finite(path, entries):
+        raise ModelError(
+            "E-MODEL-020",
+            "the head is absent, incomplete or not finite",
+            where=str(path),
+            hint="the model folder is damaged; fetch it again",
+        )
+    tensors = load_file(path)
+    return tensors["weight"], tensors["bias"]
+
+
+def _describe(folder: Path) -> _Description:
+    path = folder / "acclimate.json"
+    try:
+        return _Description.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ModelError(
+            "E-MODEL-021",
+            f"this is not a model acclimate wrote: {str(error).splitlines()[0]}",
+            where=str(path),
+            hint="give the folder of an adapted model, e.g. <workspace>/.../baseline/model",
+        ) from error
+
+
+def linear(features: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Logits of a linear head, float32 [n, C].
+
+    Args:
+        features: float32 [n, d].
+        weight: [C, d].
+        bias: [C].
+    """
+    with torch.inference_mode():
+        parts = (torch.from_numpy(np.ascontiguousarray(part, dtype=np.float32)) for part in (features, weight, bias))
+        logits: np.ndarray = torch.nn.functional.linear(*parts).numpy()
+    return logits

@@ -1,0 +1,135 @@
+"""What a run comes to: its report, its summary, its exit code."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from acclimate.calibrating import calibration_of
+from acclimate.errors import AcclimateError
+from acclimate.execution import Context, read_timing
+from acclimate.keys import run_key
+from acclimate.records import (
+    BaselineReport,
+    DataCard,
+    Decision,
+    Evaluation,
+    FinetuneReport,
+    GapReport,
+    Registration,
+    StoredRecord,
+    Verdict,
+)
+from acclimate.version import __version__
+from acclimate.wiring import source_of
+
+GATE_REFUSED = 10
+SUMMARY = "summary.json"
+REPORT = "report.html"
+REFUSALS = ("HOLD", "REJECT")
+LIBRARIES = ("torch", "transformers", "peft", "scikit-learn", "numpy", "mlflow", "kfp")
+
+
+@dataclass
+class RunResult:
+    """How a run ended.
+
+    Args:
+        summary: the machine-readable result, as ``--json`` prints it.
+        exit_code: 0, or 10 when the gate refused.
+        report: the HTML report.
+    """
+
+    summary: dict[str, Any]
+    exit_code: int
+    report: Path | None
+
+
+@dataclass
+class Followed:
+    """What the events of a run have said so far."""
+
+    folders: dict[str, Path] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    reused: dict[str, bool] = field(default_factory=dict)
+    step_pid: int = 0
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Note one event."""
+        self.step_pid = int(event.get("pid", 0))
+        if event["event"] == "stage_done":
+            stage = str(event["stage"])
+            self.folders[stage] = Path(event["folder"])
+            self.reused[stage] = bool(event["reused"])
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + float(event["seconds"])
+
+
+def outcome(context: Context, followed: Followed, command: str, error: AcclimateError | None = None) -> RunResult:
+    """Render the report of a run as far as it came, and sum it up.
+
+    Args:
+        context: the run.
+        followed: what its events said.
+        command: what to type to get the same.
+        error: what stopped it, if anything did.
+
+    Returns:
+        The result; without report or summary where not even ingest was finished.
+    """
+    if "ingest" not in followed.folders:
+        return RunResult({}, error.exit_code if error else 0, None)
+    from acclimate.report.render import render
+    from acclimate.report.summary import summary
+    from acclimate.report.view import ReportView
+
+    view = ReportView(**_view(context, followed, command, error))
+    report = render(view, context.run_folder)
+    result = {**summary(view), "report_path": str(report)}
+    (context.run_folder / SUMMARY).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    refused = view.verdict is not None and view.verdict.verdict in REFUSALS
+    return RunResult(result, GATE_REFUSED if refused else 0, report)
+
+
+def _view(context: Context, followed: Followed, command: str, error: AcclimateError | None) -> dict[str, Any]:
+    def read(stage: str, kind: type[StoredRecord]) -> Any:
+        folder = followed.folders.get(stage)
+        return kind.read(folder) if folder else None
+
+    config, data = context.request.adaptation, followed.folders["ingest"]
+    measured = "gap" in followed.folders or "baseline" in followed.folders
+    return {
+        "config": config.model_dump(mode="json"),
+        "run_id": context.run_id,
+        "run_key": run_key(context, data),
+        "data": DataCard.read(data),
+        "source_uri": config.source.model,
+        "source": source_of(context)[1],
+        "gap": read("gap", GapReport),
+        "baseline": read("baseline", BaselineReport),
+        "calibration": calibration_of(context, data) if measured else None,
+        "decision": read("decide", Decision),
+        "finetune": read("finetune", FinetuneReport),
+        "evaluation": read("evaluate", Evaluation),
+        "verdict": read("register", Verdict),
+        "registration": read("register", Registration),
+        "seconds": followed.seconds,
+        "timing": {stage: read_timing(folder) for stage, folder in followed.folders.items()},
+        "error": error.to_dict() if error else None,
+        "command": command,
+        "versions": _versions(),
+        "code_version": __version__,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,199 @@
+"""What the stages need from the world, as Protocols; :mod:`acclimate.adapters` implements them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from acclimate.records import (
+    BaselineReport,
+    DataCard,
+    Decision,
+    Evaluation,
+    FinetuneReport,
+    GapReport,
+    InputFile,
+    LineageNode,
+    Manifest,
+    Registration,
+    SourceCard,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from acclimate.nn.job import TrainJob, TrainResult
+
+
+class Progress(Protocol):
+    """Tells people and machines how far a stage is."""
+
+    def __call__(self, event: str, /, **fields: Any) -> None:
+        """Report one event, e.g. ``progress("epoch", strategy="lora", epoch=2, of=5, score=0.84)``.
+
+        ``done`` and ``of`` (counts) let a terminal draw a bar.
+        """
+
+
+def silent(event: str, /, **fields: Any) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """Rows as read, nothing dropped and no meaning checked.
+
+    Args:
+        columns: values by column name, all of one length; None where a value is missing. A column that was optional
+            and isn't there is left out.
+        lines: line (text formats) or row (Parquet) of each row in its file, counted from 1.
+        file_of: index into ``files`` of each row.
+        files: what was read, in order.
+        header: all column names of the first file, or of all rows of JSON lines.
+        warnings: what a user should know, e.g. files that were passed over.
+    """
+
+    columns: dict[str, list[str | None]]
+    lines: Sequence[int]
+    file_of: Sequence[int]
+    files: list[InputFile]
+    header: list[str]
+    warnings: list[str]
+
+    def place(self, row: int) -> str:
+        """``file:line`` of a row, for errors."""
+        return f"{self.files[self.file_of[row]].uri}:{self.lines[row]}"
+
+
+class TableReader(Protocol):
+    """Reads a table of examples from a file or a folder of files."""
+
+    def __call__(
+        self,
+        path: Path,
+        *,
+        name: str,
+        text: str,
+        required: Sequence[str],
+        optional: Sequence[str],
+        encoding: str,
+        format: str | None,  # noqa: A002
+        root: Path,
+        allow_outside: bool,
+    ) -> RawTable:
+        """Read the text column and the named ones.
+
+        Args:
+            path: file or folder, resolved.
+            name: the section of the configuration, for hints, e.g. ``target``.
+            text: column that holds the text, kept exactly as read.
+            required: further columns that must be there; their values in one canonical spelling.
+            optional: columns that may be absent.
+            encoding: of text files.
+            format: csv, tsv, jsonl or parquet; None tells by the file's ending.
+            root: the project root: names are shown relative to it, and no file may lie outside of it.
+            allow_outside: files may lie outside of it.
+        """
+
+
+class Store(Protocol):
+    """Where stage outputs lie: whole or not there."""
+
+    def find(self, stage: str, key: str) -> Path | None:
+        """The folder of a finished stage, its digests checked, or None."""
+
+    def publish(self, stage: str, key: str, folder: Path, manifest: Manifest) -> Path:
+        """Write the manifest last and move ``folder`` to its place atomically; returns the place."""
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        """Exclusive lock between processes, freed when its holder dies."""
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """One live version of a registered model."""
+
+    name: str
+    version: int
+    run_key: str
+    verdict: str
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
+
+    @property
+    def model_uri(self) -> str:
+        """``models:/NAME/VERSION``."""
+        return f"models:/{self.name}/{self.version}"
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """Everything one adaptation produced, as handed to the tracker."""
+
+    run_key: str
+    name: str
+    config: dict[str, Any]
+    source: SourceCard
+    source_uri: str
+    data: DataCard
+    gap: GapReport
+    baseline: BaselineReport
+    decision: Decision
+    finetune: FinetuneReport | None
+    evaluation: Evaluation
+    seconds: dict[str, float]
+
+
+class Registry(Protocol):
+    """Runs, models and lineage (MLflow)."""
+
+    def versions(self, name: str) -> list[RegisteredVersion]:
+        """Live versions of a model, lowest first; empty when the name is unknown."""
+
+    def champion(self, name: str) -> RegisteredVersion | None:
+        """The version the alias ``champion`` points at."""
+
+    def fetch(self, uri: str, into: Path) -> Path:
+        """Folder of the model behind ``models:/NAME/VERSION``, ``models:/NAME@ALIAS`` or ``runs:/...``."""
+
+    def lineage(self, reference: str) -> LineageNode:
+        """What made the model behind ``NAME``, ``NAME@ALIAS`` or ``NAME/VERSION``, back to its source."""
+
+    def looks(self, test_digest: str) -> int:
+        """How many run keys were evaluated on the test rows of that digest, recorded ones included."""
+
+    def record_run(self, records: RunRecords, artifacts: list[Path]) -> str:
+        """Keep the run (once per run key; written again it updates the same run) and return its id."""
+
+    def log_model(self, mlflow_run_id: str, records: RunRecords, model_folder: Path) -> str:
+        """Store the model with the run, not yet registered; returns a URI that :meth:`fetch` takes."""
+
+    def register(
+        self, records: RunRecords, mlflow_run_id: str, model_uri: str | None, verdict: Verdict, *, auto_promote: bool
+    ) -> Registration:
+        """Register idempotently by run key and set the aliases the verdict asks for."""
+
+
+class Trainer(Protocol):
+    """Trains one strategy, on one worker or several."""
+
+    @property
+    def workers(self) -> int:
+        """Number of training processes."""
+
+    def train(self, job: TrainJob, *, progress: Progress = silent) -> TrainResult:
+        """Train a job to its end, or take it up where an earlier run left it.
+
+        Raises:
+            ModelError: training itself failed, the same way as it would again.
+            UnavailableError: the workers did; trying again may work.
+        """
+
+
+class Clock(Protocol):
+    """Monotonic seconds, for durations only."""
+
+    def __call__(self) -> float:
+        """Seconds since an arbitrary start."""

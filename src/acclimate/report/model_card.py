@@ -1,0 +1,170 @@
+"""The model card: the README.md that travels with an adapted model, made from the records of its run."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from acclimate.ports import RunRecords
+from acclimate.records import SliceScore
+from acclimate.report import numbers
+from acclimate.report.safety import visible
+from acclimate.report.wording import GAPS, metric_name, model_name
+from acclimate.version import __version__
+
+CARD_NAME = "README.md"
+_TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.j2"
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~$])")
+_LONGEST = 200
+_HUB_METRICS = {"macro_f1": "f1", "accuracy": "accuracy", "balanced_accuracy": "accuracy"}
+_WEAKEST_SLICES = 3
+
+
+def inert(text: str) -> str:
+    """Foreign text as one line of Markdown that shows it and does nothing else."""
+    return html.escape(_MARKDOWN.sub(r"\\\1", _one_line(text)), quote=False)
+
+
+def code(text: str) -> str:
+    """Foreign text as a code span."""
+    return "`" + _one_line(text).replace("`", "'") + "`"
+
+
+def _one_line(text: str) -> str:
+    return visible(" ".join(text.split()))[:_LONGEST]
+
+
+def write_model_card(records: RunRecords, folder: Path) -> Path:
+    """Write the card into a model folder; the model's digest doesn't cover it.
+
+    Args:
+        records: what the run produced. The same records give the same bytes.
+        folder: the model folder.
+
+    Returns:
+        The card's path.
+    """
+    path = folder / CARD_NAME
+    path.write_text(render_model_card(records), encoding="utf-8")
+    return path
+
+
+def render_model_card(records: RunRecords) -> str:
+    """The card as Markdown with a YAML header that the Hugging Face Hub reads."""
+    card = ModelCard.from_template(_header(records), template_path=str(_TEMPLATE), **_values(records))
+    return str(card).rstrip("\n") + "\n"
+
+
+def _header(records: RunRecords) -> ModelCardData:
+    evaluation, source = records.evaluation, records.source
+    result = EvalResult(
+        task_type=records.data.task,
+        dataset_type=f"{records.name}-target",
+        dataset_name=f"{records.name}, target data",
+        dataset_split="test",
+        dataset_revision=records.data.target.digest,
+        metric_type=_HUB_METRICS[evaluation.metric],
+        metric_name=metric_name(evaluation.metric),
+        metric_value=round(evaluation.score.point, 4),
+    )
+    return ModelCardData(
+        model_name=records.name,
+        license=source.licence.lower() if source.licence else None,
+        library_name="acclimate",
+        pipeline_tag=records.data.task,
+        base_model=source.name,
+        tags=["acclimate", "transfer-learning", evaluation.strategy],
+        eval_results=[result],
+    )
+
+
+def _values(records: RunRecords) -> dict[str, Any]:
+    return {**_result_values(records), **_history_values(records), **_data_values(records)}
+
+
+def _result_values(records: RunRecords) -> dict[str, Any]:
+    evaluation, calibration = records.evaluation, records.evaluation.calibration
+    return {
+        "labels": [inert(label) for label in evaluation.labels],
+        "test_rows": numbers.count(evaluation.rows),
+        "metric": metric_name(evaluation.metric),
+        "score": numbers.score(evaluation.score.point),
+        "score_bounds": numbers.bounds(evaluation.score),
+        "comparisons": [
+            {
+                "other": inert(model_name(row.other)),
+                "score": numbers.score(row.other_score.point),
+                "difference": numbers.signed(row.difference.point),
+                "bounds": numbers.signed_bounds(row.difference),
+            }
+            for row in evaluation.comparisons
+        ],
+        **{name: numbers.score(getattr(calibration, name)) for name in ("ece", "ece_before", "nll", "brier")},
+        "classes": [
+            {
+                "label": inert(row.label),
+                "rows": numbers.count(row.rows),
+                **{name: numbers.score(getattr(row, name)) for name in ("precision", "recall", "f1")},
+            }
+            for row in evaluation.classes
+        ],
+        "weakest": [_slice(row) for row in sorted(evaluation.slices, key=_slice_score)[:_WEAKEST_SLICES]],
+        "near_duplicates": evaluation.near_duplicates,
+        "overlap": evaluation.overlap_rows,
+    }
+
+
+def _slice_score(row: SliceScore) -> tuple[float, str, str]:
+    return row.score.low, row.column, row.value
+
+
+def _slice(row: SliceScore) -> dict[str, str]:
+    score = f"{numbers.score(row.score.point)} ({numbers.bounds(row.score)})"
+    return {"name": f"{inert(row.column)} = {inert(row.value)}", "rows": numbers.count(row.rows), "score": score}
+
+
+def _history_values(records: RunRecords) -> dict[str, Any]:
+    gap, decision = records.gap, records.decision
+    measured = f", {numbers.units(gap.units)} gap units" if gap.units is not None else ""
+    return {
+        "name": records.name,
+        "task": records.data.task,
+        "code_version": __version__,
+        "source": {
+            "name": code(records.source.name),
+            "revision": code(records.source.revision),
+            "licence": inert(records.source.licence) if records.source.licence else None,
+            "digest": records.source.digest,
+        },
+        "strategy": model_name(records.evaluation.strategy),
+        "setting": gap.setting,
+        "gap": f"{GAPS[gap.verdict]}{measured}",
+        "decision": " + ".join(model_name(one) for one in decision.strategy.split("+")),
+        "rule": decision.rule,
+        "reason": inert(decision.reason),
+        "arms": [
+            {
+                "name": model_name(arm.strategy),
+                "score": f"{numbers.score(arm.score.point)} ({numbers.bounds(arm.score)})",
+                "chosen": arm.chosen,
+            }
+            for arm in (records.finetune.arms if records.finetune else [])
+        ],
+        "model_digest": records.evaluation.model_digest,
+        "run_key": records.run_key,
+    }
+
+
+def _data_values(records: RunRecords) -> dict[str, Any]:
+    target = records.data.target
+    return {
+        "rows_kept": numbers.count(target.rows_kept),
+        "splits": ", ".join(f"{numbers.count(card.rows)} {split}" for split, card in target.splits.items()),
+        "data_licence": inert(target.licence) if target.licence else "the owner's own",
+        "data_digest": target.digest,
+        "warnings": [inert(warning) for warning in target.warnings],
+    }

@@ -1,0 +1,153 @@
+"""The report as one HTML file: no script, nothing loaded from anywhere, the same bytes for the same records."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+
+from acclimate.errors import UnavailableError
+from acclimate.report import numbers, wording
+from acclimate.report.confusions import confusions
+from acclimate.report.headline import headline
+from acclimate.report.input_side import both_sides
+from acclimate.report.lineage import lineage
+from acclimate.report.safety import visible, without_credentials
+from acclimate.report.summary import summary
+from acclimate.report.view import ReportView
+
+if TYPE_CHECKING:
+    import jinja2
+
+FILE_NAME = "report.html"
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(view: ReportView, out: Path) -> Path:
+    """Write the report of a run into a folder, whole or not at all.
+
+    Args:
+        view: the run, however far it came.
+        out: folder, created if absent; an older report in it is replaced.
+
+    Returns:
+        Path of the file, ``out/report.html``.
+
+    Raises:
+        UnavailableError: E-REPORT-001, the file can't be written; E-REPORT-002, a library is not installed.
+    """
+    text = html(view)
+    path = out / FILE_NAME
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _write_whole(path, text)
+    except OSError as error:
+        raise UnavailableError(
+            "E-REPORT-001",
+            f"the report can't be written: {error.strerror}",
+            where=str(path),
+            hint="free some space or choose a folder you may write to; nothing else of the run is lost",
+        ) from error
+    return path
+
+
+def html(view: ReportView) -> str:
+    """The report as text.
+
+    Args:
+        view: the run, however far it came.
+
+    Raises:
+        UnavailableError: E-REPORT-002, a library is not installed.
+    """
+    try:
+        from acclimate.report.figures import draw_all
+
+        page = _environment().get_template("report.html.j2")
+        figures = draw_all(view)
+    except ModuleNotFoundError as error:
+        raise UnavailableError(
+            "E-REPORT-002", f"the report needs {error.name}", hint="pip install 'acclimate[report]'"
+        ) from error
+    return page.render(
+        view=view,
+        headline=headline(view),
+        summary=summary(view),
+        figures=figures,
+        lineage=lineage(view),
+        input_side=both_sides(view.gap.input_side) if view.gap else [],
+        confusions=confusions(view.evaluation) if view.evaluation else [],
+        config_yaml=_yaml(view),
+        problems=_problems(view),
+        wording=wording,
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    formats = ("score", "signed", "bounds", "signed_bounds", "units", "p_value", "share", "seconds", "size", "plain")
+    environment.filters.update({name: getattr(numbers, name) for name in formats})
+    environment.filters.update(
+        whole=numbers.count,
+        timed=numbers.timed,
+        excerpt=excerpt,
+        metric=wording.metric_name,
+        model=wording.model_name,
+        spaced=wording.spaced,
+        redacted=without_credentials,
+    )
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    # Exactly str: Markup, a subclass, holds text that has been through here already.
+    return visible(value) if type(value) is str else value
+
+
+def excerpt(text: str, length: int = 400) -> str:
+    """The beginning of a text, with its length where it was cut."""
+    return text if len(text) <= length else f"{text[:length]}… ({len(text):,} characters)"
+
+
+def _problems(view: ReportView) -> list[dict[str, str]]:
+    error = view.error or {}
+    rows = [error, *error.get("more", [])] if error else []
+    named = [{key: str(row.get(key, "")) for key in ("code", "message", "where", "hint")} for row in rows]
+    return [{key: without_credentials(text) for key, text in row.items()} for row in named]
+
+
+def _yaml(view: ReportView) -> str:
+    yaml, buffer = YAML(typ="safe"), io.StringIO()
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it None
+    yaml.dump(without_credentials(dict(view.config)), buffer)
+    return buffer.getvalue()
+
+
+def _write_whole(path: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(prefix=".report-", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,122 @@
+"""What the words of a report mean, for people who don't read code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+METRICS = {"macro_f1": "macro-F1", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
+
+METRICS_EXPLAINED = {
+    "macro_f1": "the F1 score averaged over the labels, each label counting the same; 1 is perfect",
+    "accuracy": "the share of rows labelled correctly; 1 is perfect",
+    "balanced_accuracy": "the share of correct rows averaged over the labels; 1 is perfect",
+}
+
+MODELS = {
+    "frozen": "frozen model, small head",
+    "lora": "LoRA",
+    "full": "full fine-tuning",
+    "scratch": "trained from scratch",
+    "baseline": "baseline",
+    "champion": "champion",
+    "random_features": "untrained network",
+    "tfidf": "word counts (TF-IDF)",
+    "majority": "always the commonest label",
+    "source_as_is": "source model as it is",
+}
+
+MODELS_EXPLAINED = {
+    "frozen": "The pretrained model stays as it is; only a small classifier on top is fitted.",
+    "lora": "The pretrained model is changed by small added matrices (low-rank adapters), merged in at the end.",
+    "full": "All weights are trained further, starting from the fitted small head.",
+    "scratch": "The same network from random weights: shows whether pretraining helped at all.",
+}
+
+CONTROLS_EXPLAINED = {
+    "random_features": "The same network before any pretraining, with the same small head.",
+    "tfidf": "Which words occur how often, and a linear classifier: no network at all.",
+    "majority": "Always answers with the commonest label.",
+    "source_as_is": "The source model's own head, untouched.",
+}
+
+GAPS = {
+    "NONE": "no gap",
+    "SMALL": "small gap",
+    "LARGE": "large gap",
+    "UNDERPOWERED": "too few rows to tell",
+    "INCOMPARABLE": "not comparable",
+    "NO_REFERENCE": "not measured",
+}
+
+GAPS_EXPLAINED = {
+    "NONE": "The data differ from the source's no more than two samples of the source differ from each other.",
+    "SMALL": "The data differ from the source's, by little.",
+    "LARGE": "The data differ clearly from what the source model was made for.",
+    "UNDERPOWERED": "There are too few rows to see a gap that matters, so none is ruled out.",
+    "INCOMPARABLE": "Source and target have different kinds of input, so no direct distance exists.",
+    "NO_REFERENCE": "No data of the source domain were given, so the distance has no scale to be read on.",
+}
+
+VERDICTS = {
+    "PROMOTE": "Fit for production: better than what it is compared with, and every required check passed.",
+    "SHADOW": "Not worse by more than the margin, but not shown to be better: run it beside the one in production.",
+    "HOLD": "The test rows can't tell whether it is better or worse, or an approval is missing.",
+    "REJECT": "A required check failed or could not be computed, or it is worse. Nothing was registered.",
+}
+
+TONES = {"PROMOTE": "good", "SHADOW": "fair", "HOLD": "fair", "REJECT": "bad", "PLANNED": "calm", "STOPPED": "bad"}
+
+
+INPUT_SIDE = {
+    "tokens_per_word": "tokens a word",
+    "unknown_rate": "share of tokens the model does not know",
+    "words_mean": "words a text, mean",
+    "tokens_median": "tokens a text, median",
+    "tokens_p95": "tokens a text, 95 % have no more",
+    "cut_rate": "share of texts that are cut off",
+    "vocabulary_js": "distance of vocabularies (Jensen-Shannon)",
+    "vocabulary_js_within_reference": "the same between two halves of the reference",
+}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How the outcome of a check is shown, by sign and word, so that colour is never needed."""
+
+    sign: str
+    word: str
+    tone: str
+
+
+MARKS = {
+    "passed": Mark("✓", "passed", "good"),
+    "failed": Mark("✕", "failed", "bad"),
+    "missing": Mark("?", "not computed", "bad"),
+    "warned": Mark("!", "warning", "fair"),
+    "not_applicable": Mark("–", "does not apply", "calm"),
+}
+
+STAGES = {
+    "ingest": "reading the data",
+    "gap": "measuring the gap",
+    "baseline": "fitting the baseline",
+    "decide": "deciding",
+    "finetune": "fine-tuning",
+    "evaluate": "evaluating",
+    "register": "registering",
+}
+
+
+def metric_name(metric: str) -> str:
+    """A metric as people write it."""
+    return METRICS.get(metric, metric)
+
+
+def model_name(key: str) -> str:
+    """A strategy, control or compared model as people would call it; unknown ones keep their own name."""
+    return MODELS.get(key, key)
+
+
+def spaced(key: str) -> str:
+    """A key of a record as words."""
+    return key.replace("_", " ")

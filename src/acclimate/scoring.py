@@ -1,0 +1,184 @@
+"""From predictions on the test rows to the records of an evaluation. Imports records, examples and core only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from acclimate.core.metrics import FloatArray, IntArray
+from acclimate.core.paired import bootstrap_score, detectable_effect, mcnemar_exact, paired_difference, rows_needed
+from acclimate.core.reliability import brier, ece_debiased, nll, reliability_bins, softmax
+from acclimate.core.slices import slices_of
+from acclimate.examples import Examples
+from acclimate.records import CalibrationBin, CalibrationScore, ClassScore, Comparison, HardRow, Interval, SliceScore
+
+Role = Literal["comparator", "trivial", "control"]
+TRIVIAL = ("tfidf", "majority")
+# goal.min_gain's default: a smaller effect is nothing a test set need be able to show
+SMALLEST_RELEVANT_EFFECT = 0.01
+
+
+@dataclass(frozen=True)
+class TestRows:
+    """The test split and how predictions on it are scored.
+
+    Args:
+        examples: the n rows.
+        truth: class indices, int64 ``[n]``.
+        labels: label names in index order.
+        metric: see :func:`acclimate.core.metrics.score`.
+        bootstraps: samples of each interval.
+        seed: of the bootstrap.
+    """
+
+    __test__ = False
+
+    examples: Examples
+    truth: IntArray
+    labels: list[str]
+    metric: str
+    bootstraps: int
+    seed: int
+
+    def score(self, predicted: IntArray, rows: IntArray | None = None) -> Interval:
+        """Score with its 95 % interval.
+
+        Args:
+            predicted: class indices, ``[n]``.
+            rows: positions of the rows that count; by default all.
+        """
+        rows = np.arange(len(self.truth)) if rows is None else rows
+        groups = self.examples.groups
+        bounds = bootstrap_score(
+            self.metric,
+            self.truth[rows],
+            predicted[rows],
+            len(self.labels),
+            bootstraps=self.bootstraps,
+            seed=self.seed,
+            groups=None if groups is None else [groups[row] for row in rows],
+        )
+        return Interval(point=bounds.point, low=bounds.low, high=bounds.high)
+
+
+def comparison(test: TestRows, predicted: IntArray, other: str, others: IntArray, comparator: str) -> Comparison:
+    """Candidate - other on the same rows.
+
+    ``underpowered`` means: neither better nor worse shows, and a difference as large as the observed one, or as
+    ``SMALLEST_RELEVANT_EFFECT`` where that is larger, would be missed more often than one time in five.
+
+    Args:
+        test: the test rows.
+        predicted: the candidate's class indices, ``[n]``.
+        other: name of what it is compared with.
+        others: its class indices, ``[n]``.
+        comparator: name of the comparator.
+    """
+    difference = paired_difference(
+        test.metric,
+        test.truth,
+        predicted,
+        others,
+        len(test.labels),
+        bootstraps=test.bootstraps,
+        seed=test.seed,
+        groups=test.examples.groups,
+    )
+    counts = mcnemar_exact(test.truth, predicted, others)
+    n = len(test.truth)
+    # at least one row: no disagreement in n rows doesn't prove that there is none
+    disagreement = max(counts.only_a + counts.only_b, 1) / n
+    detectable = detectable_effect(n, disagreement)
+    settled = difference.low_one_sided > 0 or difference.high_one_sided < 0
+    own_role: Role = "trivial" if other in TRIVIAL else "control"
+    return Comparison(
+        other=other,
+        role="comparator" if other == comparator else own_role,
+        other_score=test.score(others),
+        difference=Interval(point=difference.point, low=difference.low, high=difference.high),
+        low_one_sided=difference.low_one_sided,
+        high_one_sided=difference.high_one_sided,
+        mcnemar_p=counts.p_value,
+        only_candidate_right=counts.only_a,
+        only_other_right=counts.only_b,
+        detectable_effect=detectable,
+        rows_needed=rows_needed(difference.point, disagreement) if difference.point else None,
+        underpowered=not settled and detectable > max(abs(difference.point), SMALLEST_RELEVANT_EFFECT),
+    )
+
+
+def class_scores(counts: IntArray, labels: Sequence[str]) -> list[ClassScore]:
+    """Precision, recall and F1 of each class; 0 where there is nothing to divide by.
+
+    Args:
+        counts: rows by truth and prediction, ``[C, C]``.
+        labels: label names in index order.
+    """
+    hits, predicted, true = np.diagonal(counts), counts.sum(axis=0), counts.sum(axis=1)
+    return [
+        ClassScore(
+            label=label,
+            rows=int(true[i]),
+            precision=float(hits[i] / max(predicted[i], 1)),
+            recall=float(hits[i] / max(true[i], 1)),
+            f1=float(2 * hits[i] / max(predicted[i] + true[i], 1)),
+        )
+        for i, label in enumerate(labels)
+    ]
+
+
+def slice_scores(test: TestRows, predicted: IntArray, min_rows: int) -> list[SliceScore]:
+    """Scores of the slices with at least ``min_rows`` rows; see :func:`acclimate.core.slices.slices_of`."""
+    return [
+        SliceScore(column=part.column, value=part.value, rows=len(part.rows), score=test.score(predicted, part.rows))
+        for part in slices_of(test.examples.slices, test.examples.texts, min_rows)
+    ]
+
+
+def calibration_score(logits: FloatArray, temperature: float, truth: IntArray, bins: int) -> CalibrationScore:
+    """How far the probabilities can be trusted, with and without the temperature.
+
+    Args:
+        logits: ``[n, C]``, before the temperature.
+        temperature: the model's, fitted on validation.
+        truth: class indices, ``[n]``.
+        bins: wanted bins.
+    """
+    prob = softmax(logits / temperature)
+    return CalibrationScore(
+        temperature=temperature,
+        ece=ece_debiased(prob, truth, bins),
+        ece_before=ece_debiased(softmax(logits), truth, bins),
+        nll=nll(prob, truth),
+        brier=brier(prob, truth),
+        bins=[
+            CalibrationBin(confidence=part.confidence, accuracy=part.accuracy, rows=part.rows)
+            for part in reliability_bins(prob, truth, bins)
+        ],
+    )
+
+
+def hardest_errors(test: TestRows, prob: FloatArray, *, most: int = 20, text_length: int = 500) -> list[HardRow]:
+    """The wrong rows the candidate was surest of, surest first.
+
+    Args:
+        test: the test rows.
+        prob: the candidate's probabilities, ``[n, C]``.
+        most: rows at most.
+        text_length: characters after which texts are cut.
+    """
+    ids, texts, predicted, confidence = test.examples.row_ids, test.examples.texts, prob.argmax(1), prob.max(1)
+    wrong = np.flatnonzero(predicted != test.truth).tolist()
+    return [
+        HardRow(
+            row_id=ids[row],
+            text=texts[row][:text_length],
+            label=test.labels[test.truth[row]],
+            predicted=test.labels[predicted[row]],
+            confidence=float(confidence[row]),
+        )
+        for row in sorted(wrong, key=lambda row: (-confidence[row], ids[row]))[:most]
+    ]

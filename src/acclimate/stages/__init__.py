@@ -1,0 +1,1 @@
+"""The stages, one file each: plain functions on typed config, local folders and ports."""

@@ -1,0 +1,139 @@
+"""Stage ``decide``: the decision rules on what ingest, gap and baseline found."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from acclimate.config import Budget, FinetuneSpec, Goal
+from acclimate.core.evidence import FROZEN, SCRATCH, ArmEstimate, Block, Evidence
+from acclimate.core.rules import POLICY_V1, DecisionPolicy, Settlement, settle
+from acclimate.errors import IntegrityError
+from acclimate.records import (
+    ArmCost,
+    BaselineReport,
+    Calibration,
+    DataCard,
+    Decision,
+    GapReport,
+    RuleRecord,
+    SourceCard,
+    TableCard,
+)
+
+
+def decide(
+    data: Path,
+    gap: Path,
+    baseline: Path,
+    calibration: Calibration,
+    *,
+    goal: Goal,
+    budget: Budget,
+    finetune: FinetuneSpec,
+    out: Path,
+    source_card: SourceCard | None = None,
+) -> Decision:
+    """Decide whether to train, and which arms, and write ``decision.json``.
+
+    Args:
+        data: ingest's folder.
+        gap: gap's folder.
+        baseline: baseline's folder.
+        calibration: stored throughput of this machine, an input like any other.
+        goal: what is wanted.
+        budget: what may be spent.
+        finetune: how arms would be trained.
+        out: folder for the record, there already.
+        source_card: the source model; given, an unknown licence stops the run here (R0), else it is left to the gate.
+
+    Raises:
+        DataError: E-DECIDE-001, -002 (R0), -004 (no target labels), -005 (no finite evidence).
+        ModelError: E-DECIDE-003 (R0, licence).
+        IntegrityError: E-DECIDE-006, the calibration does not know a strategy; E-RECORD-001, a record is missing.
+    """
+    card, report, frozen = DataCard.read(data), GapReport.read(gap), BaselineReport.read(baseline)
+    evidence = Evidence(
+        setting=report.setting,
+        gap_verdict=report.verdict,
+        target_labels=bool(card.target.labels),
+        train_rows=frozen.train_rows,
+        validation_rows=frozen.validation_rows,
+        rows_per_class=frozen.rows_per_class,
+        probe_score=frozen.score.point,
+        probe_low=frozen.score.low,
+        probe_high=frozen.score.high,
+        best_control=frozen.best_control,
+        best_control_score=_control_score(frozen),
+        gain=frozen.transfer_gain.point,
+        gain_low=frozen.transfer_gain.low,
+        gain_high=frozen.transfer_gain.high,
+        disagreement=frozen.disagreement,
+        slope_per_doubling=frozen.slope_per_doubling,
+        at_least=goal.at_least,
+        min_gain=goal.min_gain,
+        estimates=_estimates(frozen.train_rows, calibration, finetune),
+        budget_seconds=budget.train_minutes * 60.0,
+        requested_arms=None if finetune.arms is None else tuple(finetune.arms),
+        blocks=_blocks(card.target, source_card, POLICY_V1),
+        source_licence_checked=source_card is not None,
+    )
+    decision = _record(settle(evidence))
+    decision.write(out)
+    return decision
+
+
+def _control_score(frozen: BaselineReport) -> float:
+    """Score of the best control; NaN, which the rules refuse, where the report does not hold it."""
+    scores = [c.score.point for c in frozen.controls if c.name == frozen.best_control and c.score is not None]
+    return scores[0] if scores else float("nan")
+
+
+def _blocks(target: TableCard, source: SourceCard | None, policy: DecisionPolicy) -> tuple[Block, ...]:
+    blocks = []
+    if target.labels is not None and len(target.labels) < 2:
+        blocks.append(Block("schema", f"the target has {len(target.labels)} class", "two classes are needed"))
+    empty = sorted(name for name, split in target.splits.items() if split.rows == 0)
+    if empty:
+        blocks.append(Block("schema", f"no target rows in {', '.join(empty)}", "add rows, or check target.split"))
+    test_rows = target.splits["test"].rows if "test" in target.splits else 0
+    near = target.near_duplicates_across_splits
+    if near > policy.near_duplicate_share * test_rows:
+        says = f"{near} near-duplicates lie in different splits, with {test_rows} test rows"
+        blocks.append(Block("leakage", says, "name the column that ties them together as target.group"))
+    if source is not None and source.licence is None:
+        says = f"the licence of the source model {source.name} is unknown"
+        blocks.append(Block("licence", says, "state it as source.licence once you know that you may use it"))
+    return tuple(blocks)
+
+
+def _estimates(train_rows: int, calibration: Calibration, finetune: FinetuneSpec) -> dict[str, ArmEstimate]:
+    defaults = FinetuneSpec.model_validate({})
+    caps: dict[str, int] = {name: n for spec in (defaults, finetune) for name, n in spec.max_epochs.items()}
+    estimates = {}
+    asked = POLICY_V1.arms if finetune.arms is None else finetune.arms
+    for strategy in sorted({*asked, SCRATCH} - {FROZEN}):
+        rate = calibration.rows_per_second.get(strategy, 0.0)
+        if rate <= 0:
+            raise IntegrityError(
+                "E-DECIDE-006",
+                f"the stored calibration has no throughput for {strategy}",
+                hint="delete the stored calibration: it will be measured again",
+            )
+        estimates[strategy] = ArmEstimate(strategy, caps[strategy], train_rows / rate)
+    return estimates
+
+
+def _record(settled: Settlement) -> Decision:
+    return Decision(
+        action=settled.action,
+        strategy=settled.strategy,
+        rule=settled.rule,
+        reason=settled.reason,
+        arms=list(settled.arms),
+        controls=list(settled.controls),
+        rules=[RuleRecord.model_validate(asdict(finding)) for finding in settled.findings],
+        costs=[ArmCost.model_validate(asdict(cost)) for cost in settled.costs],
+        detectable_effect=settled.detectable_effect,
+        label_more=settled.label_more,
+    )

@@ -1,0 +1,193 @@
+"""Stage ``evaluate``: the candidate on the test split, compared row by row with everything it must beat."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from acclimate.config import EvaluateSpec
+from acclimate.core.metrics import FloatArray, IntArray, confusion
+from acclimate.core.reliability import softmax
+from acclimate.errors import DataError
+from acclimate.examples import read_examples
+from acclimate.nn.compared import logits_in_order, random_features_predictions, trivial_predictions
+from acclimate.nn.model import AdaptedModel
+from acclimate.nn.source_head import source_predictions
+from acclimate.ports import Progress, silent
+from acclimate.records import BaselineReport, DataCard, Evaluation
+from acclimate.scoring import TestRows, calibration_score, class_scores, comparison, hardest_errors, slice_scores
+
+LATENCY_TEXTS = 50
+
+
+def evaluate(
+    data: Path,
+    source: Path,
+    baseline: Path,
+    candidate: Path,
+    candidate_strategy: str,
+    finetune: Path | None,
+    champion: tuple[str, Path] | None,
+    *,
+    config: EvaluateSpec,
+    metric: str,
+    out: Path,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Score the candidate on target's test split, the one stage that reads it.
+
+    Writes ``evaluation.json``, ``predictions.parquet`` and ``timing.json``.
+
+    Args:
+        data: ingest's folder.
+        source: the source model's folder.
+        baseline: baseline's folder.
+        candidate: the candidate's model folder.
+        candidate_strategy: how it was made; ``frozen`` means that it is the baseline's own model.
+        finetune: finetune's folder, whose scratch arm is compared where there is one; None without training.
+        champion: the champion's model URI and its model folder; None without one.
+        config: how it is judged.
+        metric: the goal's metric.
+        out: folder for the results, there already.
+        progress: told what is being predicted.
+
+    Raises:
+        DataError: E-EVAL-002, the target has no labels.
+        ModelError: E-EVAL-001, a compared model has other labels; or what loading a model raises.
+        IntegrityError: E-EVAL-003, the baseline's control can't be read; or a record is missing.
+    """
+    card, frozen = DataCard.read(data), BaselineReport.read(baseline)
+    test = _read_test(data, card, metric, config)
+    progress("evaluate", says="predicting the test rows with the candidate")
+    model = AdaptedModel.load(candidate)
+    started = time.perf_counter()
+    scores = logits_in_order(model, test.examples.texts, test.labels, where=candidate, progress=progress)
+    rows_per_second = len(test.truth) / (time.perf_counter() - started)
+    logits = scores.astype(np.float64)
+    prob = softmax(logits / model.temperature)
+    predicted = prob.argmax(axis=1).astype(np.int64)
+    models = _other_models(baseline, candidate_strategy, finetune, champion)
+    others = _others(data, source, baseline, frozen, models, test, progress)
+    comparator = _comparator(candidate_strategy, champion, frozen)
+    counts = confusion(test.truth, predicted, len(test.labels))
+    report = Evaluation(
+        metric=metric,
+        rows=len(test.truth),
+        strategy=candidate_strategy,
+        score=test.score(predicted),
+        comparator=f"champion {champion[0].removeprefix('models:/')}" if champion else comparator,
+        comparisons=[comparison(test, predicted, other, rows, comparator) for other, rows in others.items()],
+        classes=class_scores(counts, test.labels),
+        slices=slice_scores(test, predicted, config.min_slice),
+        labels=test.labels,
+        confusion=counts.tolist(),
+        calibration=calibration_score(logits, model.temperature, test.truth, config.bins),
+        errors=hardest_errors(test, prob),
+        model_digest=model.digest,
+        size_bytes=sum(path.stat().st_size for path in candidate.rglob("*") if path.is_file()),
+        test_digest=hashlib.sha256("\n".join(sorted(test.examples.row_ids)).encode()).hexdigest(),
+        overlap_rows=_overlap(data, test),
+        near_duplicates=card.target.near_duplicates_across_splits,
+    )
+    _write_predictions(out / "predictions.parquet", test, prob, {"candidate": predicted, **others})
+    timing = _latency(model, test.examples.texts) | {"rows_per_second": round(rows_per_second, 1)}
+    (out / "timing.json").write_text(json.dumps(timing, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    report.write(out)
+    return report
+
+
+def _read_test(data: Path, card: DataCard, metric: str, config: EvaluateSpec) -> TestRows:
+    labels = card.target.labels
+    examples = read_examples(data, "target", ("test",), labels)
+    if labels is None or examples.labels is None:
+        raise DataError(
+            "E-EVAL-002",
+            "the target has no labels, so nothing can be evaluated",
+            where=str(data),
+            hint="give target.label a column of labels",
+        )
+    return TestRows(examples, examples.labels, labels, metric, config.bootstraps, config.seed)
+
+
+def _overlap(data: Path, test: TestRows) -> int:
+    """Test rows that a compared model was trained on.
+
+    A row's split follows from its content (or group) alone, so whatever an earlier champion was trained on lies in
+    these same splits, and their overlap is that of every compared model. Only the owner of a split column can break
+    that, by changing it between two runs.
+    """
+    others = read_examples(data, "target", ("train", "validation"), None)
+    return len(set(test.examples.row_ids) & set(others.row_ids))
+
+
+def _others(
+    data: Path,
+    source: Path,
+    baseline: Path,
+    frozen: BaselineReport,
+    models: dict[str, Path],
+    test: TestRows,
+    progress: Progress,
+) -> dict[str, IntArray]:
+    """Predictions of the controls the baseline stage ran, fitted on train as there, and of the other models."""
+    progress("evaluate", says="predicting the test rows with the controls")
+    texts, labels = test.examples.texts, test.labels
+    train = read_examples(data, "target", ("train",), labels)
+    predicted = trivial_predictions(train, texts)
+    model = AdaptedModel.load(baseline / "model")
+    controls = baseline / "controls.safetensors"
+    predicted["random_features"] = random_features_predictions(source, controls, texts, like=model, progress=progress)
+    if any(control.name == "source_as_is" and control.score is not None for control in frozen.controls):
+        own = source_predictions(source, texts, precision=model.precision, max_length=model.max_length)
+        predicted["source_as_is"] = np.array([labels.index(name) for name in own], dtype=np.int64)
+    for name, folder in models.items():
+        progress("evaluate", says=f"predicting the test rows with {name}")
+        other = AdaptedModel.load(folder)
+        logits = logits_in_order(other, texts, labels, where=folder, progress=progress)
+        predicted[name] = logits.argmax(axis=1).astype(np.int64)
+    return predicted
+
+
+def _other_models(
+    baseline: Path, strategy: str, finetune: Path | None, champion: tuple[str, Path] | None
+) -> dict[str, Path]:
+    """Folders of champion, frozen baseline (unless it is the candidate) and scratch arm, where they are."""
+    folders = {} if champion is None else {"champion": champion[1]}
+    if strategy != "frozen":
+        folders["baseline"] = baseline / "model"
+    if finetune is not None and (scratch := finetune / "arms" / "scratch" / "model").is_dir():
+        folders["scratch"] = scratch
+    return folders
+
+
+def _comparator(strategy: str, champion: tuple[str, Path] | None, frozen: BaselineReport) -> str:
+    """Whom to beat; the best control is the one that was best on train: choosing on test would favour it."""
+    if champion is not None:
+        return "champion"
+    return "baseline" if strategy != "frozen" else frozen.best_control
+
+
+def _write_predictions(path: Path, test: TestRows, prob: FloatArray, predicted: dict[str, IntArray]) -> None:
+    names = np.array(test.labels, dtype=object)
+    columns = {"row_id": pa.array(test.examples.row_ids), "label": pa.array(names[test.truth], pa.string())}
+    columns |= {f"probability:{label}": pa.array(prob[:, i]) for i, label in enumerate(test.labels)}
+    columns |= {f"predicted:{model}": pa.array(names[rows], pa.string()) for model, rows in predicted.items()}
+    pq.write_table(pa.table(columns), path)
+
+
+def _latency(model: AdaptedModel, texts: Sequence[str]) -> dict[str, float]:
+    """Milliseconds to predict one text, after one that warms up."""
+    model.predict(texts[:1])
+    taken = []
+    for text in texts[:LATENCY_TEXTS]:
+        started = time.perf_counter()
+        model.predict([text])
+        taken.append((time.perf_counter() - started) * 1000.0)
+    return {f"latency_p{q}_ms": round(float(np.percentile(taken, q)), 3) for q in (50, 95)}

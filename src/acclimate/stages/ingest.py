@@ -1,0 +1,298 @@
+"""Reads target and reference data, checks them, drops copies, splits them, and writes one Arrow file a split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+from acclimate.config import DataSpec
+from acclimate.config_file import resolve_data_path
+from acclimate.core.copies import Copies, names_across_splits, near_duplicates_across_splits, resolve_copies
+from acclimate.core.label_checks import check_classes, check_label_column, lookalikes
+from acclimate.core.row_identity import Split, normal_form, row_id, spelled_split, split_of, table_digest
+from acclimate.errors import DataError
+from acclimate.examples import Table, split_path, write_examples
+from acclimate.ports import Progress, RawTable, TableReader, silent
+from acclimate.records import SPLITS, DataCard, SplitCard, TableCard
+
+MAX_DROPPED = 0.10
+MAX_CONFLICTING = 0.01
+MAX_OVERLAP = 0.01
+
+
+def ingest(
+    target: DataSpec,
+    reference: DataSpec | None,
+    *,
+    task: str,
+    root: Path,
+    allow_outside: bool,
+    out: Path,
+    read: TableReader,
+    progress: Progress = silent,
+) -> DataCard:
+    """Ingest the target's data and, where there are any, the source domain's.
+
+    Rows with an empty text or label are dropped and counted. Of copies of a text one is kept; copies whose labels
+    conflict are all dropped. Splits are 60/20/20 by a hash of the group or the text, or as given.
+
+    Args:
+        target: the target's data; their labels must be usable.
+        reference: data of the source domain; labels are optional.
+        task: the task, for the record.
+        root: the project root; relative paths in the specs start here.
+        allow_outside: data may lie outside the root.
+        out: folder to write ``target_*.arrow``, ``reference_*.arrow`` and ``data_card.json`` into, the card last.
+        read: reads tables.
+        progress: told ``ingested`` with the rows of each table.
+
+    Returns:
+        The card, as written.
+
+    Raises:
+        DataError: E-DATA-001 to -049; no card is in ``out`` then.
+        ConfigError: E-CONFIG-031 to -036, the path can't be used.
+    """
+    specs: dict[Table, DataSpec] = {"target": target, **({"reference": reference} if reference else {})}
+    tables: dict[Table, _Settled] = {}
+    for name, spec in specs.items():
+        raw = _read(name, spec, root, read, allow_outside=allow_outside)
+        tables[name] = _settle(raw, spec, is_target=name == "target")
+        progress("ingested", table=name, rows=len(tables[name].rows), read=len(raw.lines))
+    cards = {name: table.card for name, table in tables.items()}
+    if reference:
+        overlap = _overlap_warnings(tables["target"], tables["reference"])
+        cards["target"] = cards["target"].model_copy(update={"warnings": [*cards["target"].warnings, *overlap]})
+    for name, table in tables.items():
+        table.write(out, name)
+    card = DataCard(task=task, target=cards["target"], reference=cards.get("reference"))
+    card.write(out)
+    return card
+
+
+def _read(table: Table, spec: DataSpec, root: Path, read: TableReader, *, allow_outside: bool) -> RawTable:
+    section = _section(table == "target")
+    label = [spec.label] if spec.label else []
+    return read(
+        resolve_data_path(spec.data, root, root, allow_outside, name=f"{section}.data"),
+        name=section,
+        text=spec.text,
+        required=[name for name in (spec.group, spec.split, *spec.slices) if name]
+        + (label if table == "target" else []),
+        optional=label if table == "reference" else [],
+        encoding=spec.encoding,
+        format=spec.format,
+        root=root,
+        allow_outside=allow_outside,
+    )
+
+
+def _section(is_target: bool) -> str:
+    return "target" if is_target else "source.reference"
+
+
+def _settle(raw: RawTable, spec: DataSpec, *, is_target: bool) -> _Settled:
+    """Take a table from rows as read to rows that are kept."""
+    table = _Settled(raw, spec, is_target=is_target)
+    table.drop_unusable()
+    table.assign_splits()
+    table.drop_copies()
+    table.finish()
+    return table
+
+
+class _Settled:
+    """A table on its way from rows as read to rows that are kept: indices into the columns as read.
+
+    ``rows`` are the rows that are still there, at the end in the order of their ids.
+    """
+
+    card: TableCard
+
+    def __init__(self, raw: RawTable, spec: DataSpec, *, is_target: bool) -> None:
+        self.raw = raw
+        self.spec = spec
+        self.is_target = is_target
+        self.section = _section(is_target)
+        self.warnings = list(raw.warnings)
+        nothing: list[str | None] = [None] * len(raw.lines)
+        self.texts = raw.columns[spec.text]
+        self.labels = raw.columns.get(spec.label, nothing) if spec.label else nothing
+        self.groups = raw.columns[spec.group] if spec.group else nothing
+        self.slices = {name: [value or "" for value in raw.columns[name]] for name in spec.slices}
+        self.rows = list(range(len(raw.lines)))
+        self.ids: list[str] = []
+        self.splits: list[Split] = []
+        self.copies = Copies([], 0, [], [])
+        self.empty = self.unlabelled = 0
+        self.label_counts: Counter[str] = Counter()
+
+    def _error(self, code: str, message: str, hint: str, row: int | None = None) -> DataError:
+        where = self.raw.place(row) if row is not None else self.raw.files[0].uri
+        return DataError(code, message, where=where, hint=hint)
+
+    def drop_unusable(self) -> None:
+        """Drop rows without text, then rows without label, unless they are too many to be an accident."""
+        empty = [row for row in self.rows if not (self.texts[row] or "").strip()]
+        self._drop(empty, "E-DATA-041", "an empty text", "name the right column in .text, or fill the texts")
+        self.empty = len(empty)
+        if self.spec.label and self.spec.label not in self.raw.columns:
+            says = f"no column {self.spec.label!r}, so read without labels"
+            self.warnings.append(f"{says}; if that is meant, set source.reference.label to null")
+        missing = [row for row in self.rows if self.labels[row] is None]
+        if not self.is_target and len(missing) == len(self.rows):
+            return
+        self._drop(missing, "E-DATA-042", "no label", "label them, or take them out of the table")
+        self.unlabelled = len(missing)
+        self.label_counts = Counter(label for row in self.rows if (label := self.labels[row]) is not None)
+        if self.is_target:
+            check_label_column(self.label_counts, str(self.spec.label), self.raw.place(self.rows[0]))
+
+    def _drop(self, dropped: list[int], code: str, what: str, hint: str) -> None:
+        if not dropped:
+            return
+        share = len(dropped) / len(self.raw.lines)
+        message = f"{len(dropped):,} of {len(self.raw.lines):,} rows have {what}"
+        if (share > MAX_DROPPED and self.is_target) or len(dropped) == len(self.rows):
+            raise self._error(code, f"{message}, over {MAX_DROPPED:.0%}", f"{hint}; this is the first", dropped[0])
+        self.warnings.append(f"{message} and were dropped, the first at {self.raw.place(dropped[0])}")
+        gone = set(dropped)
+        self.rows = [row for row in self.rows if row not in gone]
+
+    def assign_splits(self) -> None:
+        """Give every row its id and its split."""
+        self.ids = [""] * len(self.raw.lines)
+        self.splits = ["train"] * len(self.raw.lines)
+        for row in self.rows:
+            text, group = self._text(row), self.groups[row]
+            values = [(name, column[row]) for name, column in self.slices.items()]
+            self.ids[row] = row_id(text, self.labels[row], group, values)
+            self.splits[row] = self._given_split(row) if self.spec.split else split_of(text, group)
+
+    def _text(self, row: int) -> str:
+        return self.texts[row] or ""
+
+    def _given_split(self, row: int) -> Split:
+        value = self.raw.columns[str(self.spec.split)][row]
+        split = spelled_split(value or "")
+        if split is None:
+            message = f"{self.spec.split!r} is {value[:60]!r}" if value else f"{self.spec.split!r} is empty"
+            raise self._error("E-DATA-047", message, "write train, validation or test", row)
+        return split
+
+    def drop_copies(self) -> None:
+        """Drop copies and conflicts; refuse given splits that share a text or a group."""
+        self.copies = resolve_copies(self.rows, self.texts, self.labels, self.ids, self.splits)
+        conflicting = sum(map(len, self.copies.conflicts))
+        if conflicting:
+            self._judge_conflicts(conflicting)
+        if self.spec.split:
+            self._refuse_leaks()
+        if not self.copies.kept:
+            raise self._error("E-DATA-040", "no rows are left", "every text has conflicting labels")
+        self.rows = sorted(self.copies.kept, key=lambda row: self.ids[row])
+
+    def _judge_conflicts(self, conflicting: int) -> None:
+        first = min(self.copies.conflicts)
+        other = next(row for row in first if self.labels[row] != self.labels[first[0]])
+        message = f"{conflicting:,} of {len(self.rows):,} rows are copies of a text with conflicting labels"
+        example = f"{self.raw.place(first[0])} and {self.raw.place(other)}"
+        if self.is_target and conflicting > MAX_CONFLICTING * len(self.rows):
+            hint = f"compare e.g. {example}; correct the labels or name the right column"
+            raise self._error("E-DATA-043", f"{message}, over {MAX_CONFLICTING:.0%}", hint, first[0])
+        self.warnings.append(f"{message}; all were dropped, e.g. {example}")
+
+    def _refuse_leaks(self) -> None:
+        leaks = self.copies.across_splits
+        hint = f"keep each in one split, or leave {self.section}.split out: then acclimate splits without leaks"
+        if leaks:
+            first = min(leaks)
+            other = next(row for row in first if self.splits[row] != self.splits[first[0]])
+            message = f"{len(leaks):,} texts are in several given splits, one also at {self.raw.place(other)}"
+            raise self._error("E-DATA-048", message, hint, first[0])
+        groups = names_across_splits((self.groups[row] for row in self.rows), (self.splits[row] for row in self.rows))
+        if groups:
+            row = next(row for row in self.rows if self.groups[row] == groups[0])
+            message = f"{len(groups):,} groups are in several given splits, e.g. {groups[0][:60]!r}"
+            raise self._error("E-DATA-049", message, hint, row)
+
+    def finish(self) -> None:
+        """Check the classes and fill the card."""
+        counts = {split: self._label_counts(split) for split in SPLITS}
+        labels = sorted(set().union(*counts.values())) or None
+        if self.is_target:
+            check_classes(counts, sorted(self.label_counts), self.raw.files[0].uri, given=bool(self.spec.split))
+        self._warn_of_groups_and_labels()
+        near = near_duplicates_across_splits(
+            (self._text(row) for row in self.rows), (self.splits[row] for row in self.rows)
+        )
+        if near:
+            self.warnings.append(f"{near:,} rows equal one of another split but for case, blanks or punctuation")
+        self.card = TableCard(
+            digest=table_digest(self._identity(row) for row in self.rows),
+            files=self.raw.files,
+            rows_read=len(self.raw.lines),
+            rows_kept=len(self.rows),
+            empty_texts_dropped=self.empty,
+            exact_copies_dropped=self.copies.dropped,
+            conflicting_rows_dropped=sum(map(len, self.copies.conflicts)),
+            unlabelled_rows_dropped=self.unlabelled,
+            near_duplicates_across_splits=near,
+            labels=labels,
+            splits={
+                split: SplitCard(rows=sum(self.splits[row] == split for row in self.rows), label_counts=counts[split])
+                for split in SPLITS
+            },
+            grouped=bool(self.spec.group),
+            given_splits=bool(self.spec.split),
+            slices=list(self.spec.slices),
+            licence=self.spec.licence,
+            warnings=self.warnings,
+        )
+
+    def _identity(self, row: int) -> str:
+        return f"{self.ids[row]} {self.splits[row]}" if self.spec.split else self.ids[row]
+
+    def _label_counts(self, split: Split) -> dict[str, int]:
+        names = (self.labels[row] for row in self.rows if self.splits[row] == split)
+        return dict(sorted(Counter(name for name in names if name is not None).items()))
+
+    def _warn_of_groups_and_labels(self) -> None:
+        lone = sum(self.groups[row] is None for row in self.rows) if self.spec.group else 0
+        if lone:
+            self.warnings.append(f"{lone:,} rows have no group; each counts as a group of its own")
+        for names in lookalikes(self.label_counts):
+            shown = ", ".join(repr(name[:60]) for name in names)
+            self.warnings.append(f"the labels {shown} differ only in case or blanks, and count as different")
+
+    def write(self, out: Path, table: Table) -> None:
+        """Write all three splits, empty ones too."""
+        for split in SPLITS:
+            rows = [row for row in self.rows if self.splits[row] == split]
+            columns: dict[str, list[str | None]] = {
+                "row_id": [self.ids[row] for row in rows],
+                "text": [self.texts[row] for row in rows],
+                "label": [self.labels[row] for row in rows],
+                "group": [self._written_group(row) for row in rows],
+                **{name: [values[row] for row in rows] for name, values in self.slices.items()},
+            }
+            write_examples(split_path(out, table, split), columns)
+
+    def _written_group(self, row: int) -> str | None:
+        group = self.groups[row]
+        if group is None and self.spec.group:
+            return f"row:{hashlib.sha256(normal_form(self._text(row)).encode()).hexdigest()[:16]}"
+        return group
+
+
+def _overlap_warnings(target: _Settled, reference: _Settled) -> list[str]:
+    """Whether target and reference are the same data, or share test texts."""
+    if target.card.digest == reference.card.digest:
+        return ["target and reference are the same rows: the gap will be none, and retention says nothing"]
+    known = {reference.texts[row] for row in reference.rows}
+    test = [row for row in target.rows if target.splits[row] == "test"]
+    shared = sum(target.texts[row] in known for row in test)
+    if shared > MAX_OVERLAP * len(test):
+        return [f"{shared:,} of {len(test):,} test texts of the target are in the reference too"]
+    return []

@@ -1,0 +1,3 @@
+"""The version of acclimate: one for wheel, image and chart."""
+
+__version__ = "0.1.0"

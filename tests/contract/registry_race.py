@@ -1,0 +1,66 @@
+"""Processes that all do something to a registry at the same moment."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import mlflow  # noqa: F401  # loaded once, in the fork server
+
+from acclimate.adapters.mlflow_registry import open_registry
+from acclimate.errors import AcclimateError
+from tests.run_records import run_records, verdict_of
+
+_PATIENCE_SECONDS = 120
+
+
+def open_store(workspace: str) -> Callable[[], object]:
+    """Open the embedded store and write to it; gives the run's id."""
+    return lambda: open_registry(None, Path(workspace)).record_run(run_records(), [])
+
+
+def register(
+    workspace: str, name: str, key: str, model_uri: str, run_id: str, uri: str | None = None
+) -> Callable[[], object]:
+    """Register one run key, compared with no champion; gives its version."""
+    records = run_records(key, name=name)
+    registry = open_registry(uri, Path(workspace))
+    registry.versions("warm-up")
+    return lambda: registry.register(records, run_id, model_uri, verdict_of(records), auto_promote=True).version
+
+
+def _racer(barrier: Barrier, answer: Connection, prepare: Callable[..., Callable[[], object]], job: list[str]) -> None:
+    act = prepare(*job)
+    barrier.wait(_PATIENCE_SECONDS)
+    try:
+        answer.send(str(act()))
+    except AcclimateError as error:
+        answer.send(error.code)
+
+
+def race(prepare: Callable[..., Callable[[], object]], jobs: list[list[str]]) -> list[str]:
+    """Start a process a job, let all go at once, and give what each said: its result or the code of its error.
+
+    Args:
+        prepare: does what may be done before the start and returns what is raced.
+        jobs: arguments of ``prepare``, one list a process.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    barrier = context.Barrier(len(jobs))
+    pipes = [context.Pipe(duplex=False) for _ in jobs]
+    racers = [
+        context.Process(target=_racer, args=(barrier, sender, prepare, job))
+        for (_, sender), job in zip(pipes, jobs, strict=True)
+    ]
+    for racer in racers:
+        racer.start()
+    answers = [receiver.recv() if receiver.poll(_PATIENCE_SECONDS) else "no answer" for receiver, _ in pipes]
+    for racer in racers:
+        racer.join()
+    for end in (end for pipe in pipes for end in pipe):
+        end.close()
+    return answers

@@ -1,0 +1,449 @@
+"""The Registry port on a real MLflow with its embedded SQLite store."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from acclimate.adapters.mlflow_client import connect, local_uri
+from acclimate.adapters.mlflow_registry import MlflowRegistry, expected_champion, open_registry
+from acclimate.digests import data_digest
+from acclimate.errors import IntegrityError, ModelError, UnavailableError
+from acclimate.ports import RunRecords
+from acclimate.records import Registration
+from tests.contract import registry_race
+from tests.contract.registry_race import race
+from tests.run_records import SOURCE, digest, run_records, verdict_of
+
+_NAMES = count()
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One workspace for all tests: making its database takes seconds. Each test has a model name of its own."""
+    return tmp_path_factory.mktemp("workspace")
+
+
+@pytest.fixture(scope="module")
+def registry(workspace: Path) -> MlflowRegistry:
+    return open_registry(local_uri(workspace), workspace)
+
+
+@pytest.fixture
+def name() -> str:
+    return f"model-{next(_NAMES)}"
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    (folder / "model.safetensors").write_bytes(bytes(range(256)) * 40)
+    return folder
+
+
+def register(
+    registry: MlflowRegistry, records: RunRecords, folder: Path, verdict: str = "PROMOTE", *, auto_promote: bool = True
+) -> Registration:
+    run_id = registry.record_run(records, [])
+    uri = registry.log_model(run_id, records, folder)
+    return registry.register(records, run_id, uri, verdict_of(records, verdict), auto_promote=auto_promote)
+
+
+# --- runs -------------------------------------------------------------------------------------
+
+
+def test_a_run_keeps_parameters_metrics_data_tags_and_records(
+    registry: MlflowRegistry, workspace: Path, name: str, tmp_path: Path
+) -> None:
+    records = run_records(name=name)
+    extra = tmp_path / "report.html"
+    extra.write_text("<!doctype html>")
+    run_id = registry.record_run(records, [extra])
+    client = connect(local_uri(workspace), workspace).client
+    run = client.get_run(run_id)
+    assert run.data.params["goal.metric"] == "macro_f1"
+    assert run.data.params["finetune.lora.rank"] == "16"
+    assert run.data.metrics["test.macro_f1"] == pytest.approx(0.9)
+    assert run.data.metrics["test.macro_f1.low"] == pytest.approx(0.88)
+    assert run.data.metrics["gap.units"] == pytest.approx(4.0)
+    assert run.data.metrics["arm.lora.validation_score"] == pytest.approx(0.85)
+    assert [point.step for point in client.get_metric_history(run_id, "arm.full.epoch_train_loss")] == [1, 2]
+    assert json.loads(run.data.tags["acclimate.arm.lora"])["chosen"] is False
+    assert run.data.tags["acclimate.decision_rule"] == "R5"
+    assert "LARGE" in run.data.tags["mlflow.note.content"]
+    assert {entry.dataset.digest for entry in run.inputs.dataset_inputs} == {
+        digest("target")[:36],
+        digest("reference")[:36],
+    }
+    assert len(run.inputs.model_inputs) == 1
+    assert run.info.status == "FINISHED"
+    assert {file.path for file in client.list_artifacts(run_id)} == {"records", "report.html"}
+    experiment = client.get_experiment(run.info.experiment_id)
+    assert experiment.name == name
+    assert experiment.tags["mlflow.experiment.primaryMetric.name"] == "test.macro_f1"
+
+
+def test_the_same_run_key_is_the_same_run_and_may_change_what_is_not_in_the_key(
+    registry: MlflowRegistry, workspace: Path, name: str
+) -> None:
+    first = run_records(name=name)
+    run_id = registry.record_run(first, [])
+    first.config["gate"]["margin"] = 0.02
+    assert registry.record_run(first, []) == run_id
+    client = connect(local_uri(workspace), workspace).client
+    assert client.get_run(run_id).data.tags["config.gate.margin"] == "0.02"
+    assert len(client.get_metric_history(run_id, "test.macro_f1")) == 1
+
+
+def test_credentials_reach_no_tag_or_parameter(registry: MlflowRegistry, workspace: Path, name: str) -> None:
+    records = run_records(name=name, source_uri="https://user:hunter2@models.example/tiny")
+    records.config["tracking"]["uri"] = "https://user:hunter2@mlflow.example"
+    run = connect(local_uri(workspace), workspace).client.get_run(registry.record_run(records, []))
+    assert "hunter2" not in json.dumps([run.data.tags, run.data.params])
+    assert "mlflow.example" in run.data.tags["config.tracking.uri"]
+
+
+# --- registration -----------------------------------------------------------------------------
+
+
+def test_promote_sets_both_aliases_and_tags_the_version(
+    registry: MlflowRegistry, name: str, model_folder: Path
+) -> None:
+    records = run_records(name=name)
+    done = register(registry, records, model_folder)
+    assert (done.version, done.created, done.model_uri) == (1, True, f"models:/{name}/1")
+    assert done.aliases == ["challenger", "champion"]
+    (version,) = registry.versions(name)
+    assert (version.run_key, version.verdict) == (records.run_key, "PROMOTE")
+    expected = data_digest(verdict_of(records).model_dump(mode="json"))
+    assert version.tags["acclimate.verdict_sha256"] == done.verdict_sha256 == expected
+    assert version.tags["acclimate.previous_champion"] == ""
+    assert registry.champion(name) == version
+
+
+@pytest.mark.parametrize(
+    ("verdict", "auto_promote", "aliases"),
+    [("PROMOTE", False, ["challenger"]), ("SHADOW", True, ["challenger"]), ("HOLD", True, [])],
+)
+def test_aliases_follow_the_verdict(
+    registry: MlflowRegistry, name: str, model_folder: Path, verdict: str, auto_promote: bool, aliases: list[str]
+) -> None:
+    done = register(registry, run_records(name=name), model_folder, verdict, auto_promote=auto_promote)
+    assert done.aliases == aliases
+    assert done.version == 1
+
+
+def test_reject_registers_nothing_but_records_the_verdict(
+    registry: MlflowRegistry, workspace: Path, name: str, model_folder: Path
+) -> None:
+    records = run_records(name=name)
+    done = register(registry, records, model_folder, "REJECT")
+    assert (done.model_uri, done.version, done.created, done.aliases) == (None, None, False, [])
+    assert registry.versions(name) == []
+    run = connect(local_uri(workspace), workspace).client.get_run(done.mlflow_run_id)
+    assert run.data.tags["acclimate.verdict"] == "REJECT"
+
+
+def test_registering_again_creates_nothing_and_keeps_all_ids(
+    registry: MlflowRegistry, name: str, model_folder: Path
+) -> None:
+    records = run_records(name=name)
+    first = register(registry, records, model_folder)
+    again = register(registry, records, model_folder)
+    assert again == first.model_copy(update={"created": False})
+    assert len(registry.versions(name)) == 1
+
+
+def test_a_second_verdict_on_the_same_model_replaces_the_first(
+    registry: MlflowRegistry, name: str, model_folder: Path
+) -> None:
+    records = run_records(name=name)
+    register(registry, records, model_folder, "HOLD")
+    done = register(registry, records, model_folder, "PROMOTE")
+    assert done.aliases == ["challenger", "champion"]
+    assert [one.verdict for one in registry.versions(name)] == ["PROMOTE"]
+
+
+def test_duplicates_left_by_a_killed_registration_are_removed(
+    registry: MlflowRegistry, workspace: Path, name: str, model_folder: Path
+) -> None:
+    records = run_records(name=name)
+    first = register(registry, records, model_folder)
+    client = connect(local_uri(workspace), workspace).client
+    source = client.get_model_version(name, "1").source
+    client.create_model_version(name, source, run_id=first.mlflow_run_id, tags={"acclimate.run_key": records.run_key})
+    assert register(registry, records, model_folder).version == 1
+    assert [one.version for one in registry.versions(name)] == [1]
+
+
+def test_other_bytes_for_the_same_run_key_leave_the_first_version_alone(
+    registry: MlflowRegistry, name: str, model_folder: Path
+) -> None:
+    register(registry, run_records(name=name), model_folder, "HOLD")
+    (model_folder / "model.safetensors").write_bytes(b"trained again, on another machine")
+    done = register(registry, run_records(name=name, model_digest=digest("other")), model_folder, "PROMOTE")
+    assert (done.version, done.created, done.aliases) == (1, False, [])
+    assert [one.verdict for one in registry.versions(name)] == ["HOLD"]
+
+
+def test_the_next_champion_remembers_the_last(registry: MlflowRegistry, name: str, model_folder: Path) -> None:
+    register(registry, run_records("one", name=name), model_folder)
+    done = register(registry, run_records("two", name=name, comparator=f"champion models:/{name}/1"), model_folder)
+    assert done.aliases == ["challenger", "champion"]
+    champion = registry.champion(name)
+    assert champion is not None
+    assert (champion.version, champion.tags["acclimate.previous_champion"]) == (2, "1")
+
+
+def test_a_champion_that_moved_is_not_replaced(registry: MlflowRegistry, name: str, model_folder: Path) -> None:
+    register(registry, run_records("one", name=name), model_folder)
+    with pytest.raises(UnavailableError) as caught:
+        register(registry, run_records("two", name=name, comparator="baseline"), model_folder)
+    assert caught.value.code == "E-REGISTRY-020"
+    assert [one.version for one in registry.versions(name)] == [1]
+    champion = registry.champion(name)
+    assert champion is not None
+    assert champion.version == 1
+
+
+def test_an_older_version_takes_no_alias_back(registry: MlflowRegistry, name: str, model_folder: Path) -> None:
+    first = run_records("one", name=name)
+    register(registry, first, model_folder)
+    register(registry, run_records("two", name=name, comparator=f"champion {name}/1"), model_folder)
+    with pytest.raises(UnavailableError):
+        register(registry, first, model_folder)
+    champion = registry.champion(name)
+    assert champion is not None
+    assert champion.aliases == ("challenger", "champion")
+    assert champion.version == 2
+
+
+def test_a_model_of_another_run_is_refused(registry: MlflowRegistry, name: str, model_folder: Path) -> None:
+    one, two = run_records("one", name=name), run_records("two", name=name)
+    uri = registry.log_model(registry.record_run(one, []), one, model_folder)
+    with pytest.raises(IntegrityError) as caught:
+        registry.register(two, registry.record_run(two, []), uri, verdict_of(two), auto_promote=True)
+    assert caught.value.code == "E-REGISTRY-014"
+    assert registry.versions(name) == []
+
+
+def test_one_source_model_is_one_version_a_digest(registry: MlflowRegistry, name: str) -> None:
+    card = SOURCE.model_copy(update={"name": f"org/{name}"})
+    newer = card.model_copy(update={"digest": digest("newer"), "revision": "0.2.0"})
+    for one in (card, card, newer, card):
+        registry.record_run(run_records(name=name, source=one), [])
+    versions = registry.versions(f"source--org-{name}")
+    assert [one.tags["acclimate.revision"] for one in versions] == ["0.1.0", "0.2.0"]
+    assert versions[0].tags["acclimate.licence"] == "Apache-2.0"
+
+
+@pytest.mark.parametrize(
+    ("comparator", "version"),
+    [
+        ("champion mail/3", 3),
+        ("champion models:/mail/3", 3),
+        ("models:/mail/3", 3),
+        ("baseline", None),
+        ("champion other/3", None),
+    ],
+)
+def test_the_expected_champion_is_read_from_the_evaluation(comparator: str, version: int | None) -> None:
+    assert expected_champion("mail", comparator) == version
+
+
+# --- fetching ---------------------------------------------------------------------------------
+
+
+def test_every_uri_fetches_the_same_bytes_once(
+    registry: MlflowRegistry, name: str, model_folder: Path, tmp_path: Path
+) -> None:
+    done = register(registry, run_records(name=name), model_folder)
+    into = tmp_path / "fetched"
+    uris = [f"models:/{name}/1", f"models:/{name}@champion", f"runs:/{done.mlflow_run_id}/model"]
+    folders = {registry.fetch(uri, into) for uri in uris}
+    assert len(folders) == 1
+    folder = folders.pop()
+    for file in model_folder.iterdir():
+        assert (folder / file.name).read_bytes() == file.read_bytes()
+    assert list(into.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "add", "remove", "empty"])
+def test_changed_bytes_in_the_store_are_found(
+    registry: MlflowRegistry, workspace: Path, name: str, model_folder: Path, tmp_path: Path, damage: str
+) -> None:
+    register(registry, run_records(name=name), model_folder)
+    (stored,) = (workspace / "mlartifacts" / name).rglob("model.safetensors")
+    whole = stored.read_bytes()
+    if damage == "flip":
+        stored.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+    elif damage == "truncate":
+        stored.write_bytes(whole[:-1])
+    elif damage == "add":
+        stored.with_name("extra.bin").write_bytes(b"x")
+    elif damage == "remove":
+        stored.unlink()
+    else:
+        for file in stored.parent.iterdir():
+            file.unlink()
+        stored.parent.rmdir()
+    with pytest.raises(IntegrityError) as caught:
+        registry.fetch(f"models:/{name}/1", tmp_path / "fetched")
+    assert caught.value.code == "E-REGISTRY-011"
+
+
+def test_a_damaged_fetched_copy_is_fetched_again(
+    registry: MlflowRegistry, name: str, model_folder: Path, tmp_path: Path
+) -> None:
+    register(registry, run_records(name=name), model_folder)
+    folder = registry.fetch(f"models:/{name}/1", tmp_path)
+    (folder / "config.json").write_text("{}")
+    assert registry.fetch(f"models:/{name}/1", tmp_path) == folder
+    assert (folder / "config.json").read_bytes() == (model_folder / "config.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "uri", ["mail", "models:/", "models:/a/b/c", "runs:/xyz", "s3://bucket/model", "models:/a@b@c"]
+)
+def test_what_is_no_model_uri_is_refused(registry: MlflowRegistry, tmp_path: Path, uri: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        registry.fetch(uri, tmp_path)
+    assert caught.value.code == "E-REGISTRY-007"
+
+
+def test_unknown_names_versions_and_aliases_name_the_nearest(
+    registry: MlflowRegistry, model_folder: Path, tmp_path: Path
+) -> None:
+    register(registry, run_records(name="support-letters"), model_folder)
+    for uri, hint in [
+        ("models:/suport-leters/1", "support-letters"),
+        ("models:/support-letters/7", "1"),
+        ("models:/support-letters@chanpion", "champion"),
+    ]:
+        with pytest.raises(ModelError) as caught:
+            registry.fetch(uri, tmp_path)
+        assert caught.value.code == "E-REGISTRY-003"
+        assert hint in caught.value.hint
+
+
+def test_a_model_without_our_digest_is_refused(
+    registry: MlflowRegistry, workspace: Path, name: str, tmp_path: Path
+) -> None:
+    client = connect(local_uri(workspace), workspace).client
+    client.create_registered_model(name)
+    client.create_model_version(name, str(tmp_path))
+    with pytest.raises(ModelError) as caught:
+        registry.fetch(f"models:/{name}/1", tmp_path / "fetched")
+    assert caught.value.code == "E-REGISTRY-012"
+
+
+# --- listing and lineage ----------------------------------------------------------------------
+
+
+def test_models_lists_versions_as_the_command_line_prints_them(
+    registry: MlflowRegistry, name: str, model_folder: Path
+) -> None:
+    records = run_records(name=name)
+    register(registry, records, model_folder, "SHADOW")
+    version = {"version": 1, "run_key": records.run_key, "verdict": "SHADOW", "aliases": ["challenger"]}
+    assert registry.models(name) == {"name": name, "versions": [version]}
+    assert name in registry.names()
+    with pytest.raises(ModelError):
+        registry.models(f"{name}-unknown")
+
+
+def test_lineage_walks_back_to_the_source_through_a_parent(
+    registry: MlflowRegistry, name: str, model_folder: Path
+) -> None:
+    register(registry, run_records("parent", name=name), model_folder)
+    child = run_records("child", name=f"{name}-child", source_uri=f"models:/{name}/1")
+    register(registry, child, model_folder, "HOLD")
+    node = registry.lineage(f"{name}-child")
+    assert (node.kind, node.uri, node.digest) == ("adapted_model", f"models:/{name}-child/1", digest("model"))
+    kinds = [one.kind for one in node.made_from]
+    assert kinds == [
+        *("verdict", "evaluation", "arm", "arm", "arm", "decision", "gap", "data", "data", "adapted_model"),
+    ]
+    assert next(one for one in node.made_from if one.name == "lora").facts["chosen"] == "false"
+    parent = node.made_from[-1]
+    assert parent.uri == f"models:/{name}/1"
+    source = parent.made_from[-1]
+    assert (source.kind, source.digest, source.made_from) == ("source_model", SOURCE.digest, [])
+    assert source.facts["licence"] == "Apache-2.0"
+
+
+def test_lineage_takes_aliases_and_numbers(registry: MlflowRegistry, name: str, model_folder: Path) -> None:
+    register(registry, run_records("one", name=name), model_folder)
+    register(registry, run_records("two", name=name), model_folder, "HOLD")
+    uris = [registry.lineage(f"{name}{which}").uri for which in ("", "@champion", "/1")]
+    assert uris == [f"models:/{name}/2", f"models:/{name}/1", f"models:/{name}/1"]
+    for unknown in (f"{name}@nobody", f"{name}/9", "nobody-knows-this"):
+        with pytest.raises(ModelError):
+            registry.lineage(unknown)
+
+
+# --- races ------------------------------------------------------------------------------------
+
+
+def test_six_processes_registering_one_run_key_leave_one_version(
+    registry: MlflowRegistry, workspace: Path, name: str, model_folder: Path
+) -> None:
+    records = run_records("race", name=name)
+    run_id = registry.record_run(records, [])
+    uri = registry.log_model(run_id, records, model_folder)
+    said = race(registry_race.register, [[str(workspace), name, "race", uri, run_id]] * 6)
+    (version,) = registry.versions(name)
+    assert said == [str(version.version)] * 6
+    assert version.aliases == ("challenger", "champion")
+
+
+def test_of_four_candidates_compared_with_the_same_champion_one_succeeds_it(
+    registry: MlflowRegistry, workspace: Path, name: str, model_folder: Path
+) -> None:
+    jobs = []
+    for key in ("a", "b", "c", "d"):
+        records = run_records(key, name=name)
+        run_id = registry.record_run(records, [])
+        jobs.append([str(workspace), name, key, registry.log_model(run_id, records, model_folder), run_id])
+    said = race(registry_race.register, jobs)
+    champion = registry.champion(name)
+    assert champion is not None
+    assert sorted(said) == sorted([str(champion.version), *["E-REGISTRY-020"] * 3])
+    succeeded = [one for one in registry.versions(name) if "acclimate.previous_champion" in one.tags]
+    assert succeeded == [champion]
+
+
+def test_two_processes_may_create_the_store_at_once(tmp_path: Path) -> None:
+    workspace = tmp_path / "new" / "workspace"
+    said = race(registry_race.open_store, [[str(workspace)]] * 2)
+    found = open_registry(None, workspace).record_run(run_records(), [])
+    assert found in said
+    assert all(len(one) == len(found) for one in said), said
+    assert not list(workspace.glob("*.partial"))
+
+
+def test_a_new_store_is_made_and_used_without_a_word(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.contract import registry_race\n"
+        "registry_race.open_store(sys.argv[1])()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -1,0 +1,150 @@
+"""The whole pipeline on a tiny random model, through the command line and KFP's local runner."""
+
+import csv
+import json
+
+from acclimate.records import Evaluation, FinetuneReport, Manifest
+
+STAGES = ("ingest", "gap", "baseline", "decide", "finetune", "evaluate", "register")
+
+
+def test_a_run_ends_with_a_registered_model_and_a_report(finished):
+    project, outcome = finished
+    assert outcome.code == 0, outcome.err[-3000:]
+    found = outcome.json
+    assert found["decision"]["rule"] == "R5"
+    assert {arm["strategy"] for arm in found["arms"]} >= {"frozen", "lora", "full"}
+    assert [arm["chosen"] for arm in found["arms"]].count(True) == 1
+    assert found["model_uri"] == "models:/toy-mail/1"
+    assert found["gap"]["verdict"] == "NO_REFERENCE"
+    assert set(found["seconds"]) == set(STAGES)
+    assert project.folder.joinpath(found["report_path"]).is_file()
+
+
+def test_every_number_of_the_summary_is_a_record_s(finished):
+    project, outcome = finished
+    evaluation = Evaluation.read(project.stage_folder("evaluate"))
+    report = FinetuneReport.read(project.stage_folder("finetune"))
+    result = outcome.json["result"]
+    assert (result["score"], result["score_low"], result["score_high"]) == (
+        evaluation.score.point,
+        evaluation.score.low,
+        evaluation.score.high,
+    )
+    assert {arm["strategy"]: arm["score"] for arm in outcome.json["arms"]} == {
+        arm.strategy: arm.score.point for arm in report.arms
+    }
+
+
+def test_every_stage_has_one_folder_with_a_manifest_of_this_run_key(finished):
+    project, outcome = finished
+    for stage in STAGES:
+        manifest = Manifest.read(project.stage_folder(stage))
+        assert manifest.stage == stage
+        assert manifest.run_key == (None if stage == "ingest" else outcome.json["run_key"])
+
+
+def test_nothing_is_left_in_the_temporary_folder(finished):
+    project, _ = finished
+    assert list((project.workspace / "tmp").iterdir()) == []
+
+
+def test_the_registry_knows_the_model_and_the_way_back_to_its_source(finished):
+    project, outcome = finished
+    listing = project.call("models", "toy-mail", "--json").json
+    assert [(v["version"], v["run_key"], sorted(v["aliases"])) for v in listing["versions"]] == [
+        (1, outcome.json["run_key"], ["challenger", "champion"])
+    ]
+    traced = project.call("lineage", "toy-mail@champion", "--json")
+    assert traced.code == 0, traced.err
+    assert "source--source" in json.dumps(traced.json)
+    assert outcome.json["run_key"] in json.dumps(traced.json)
+
+
+def test_predict_gives_the_labels_that_were_evaluated(finished, tmp_path):
+    import pyarrow.parquet
+
+    project, _ = finished
+    stored = pyarrow.parquet.read_table(project.stage_folder("evaluate") / "predictions.parquet").to_pylist()
+    from acclimate.examples import read_examples
+
+    test = read_examples(project.stage_folder("ingest"), "target", ["test"], None)
+    with (tmp_path / "texts.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["text"], *([text] for text in test.texts)])
+    out = tmp_path / "out.csv"
+    done = project.call("predict", "models:/toy-mail@champion", str(tmp_path / "texts.csv"), "-o", str(out))
+    assert done.code == 0, done.err
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["predicted"] for row in rows] == [row["predicted:candidate"] for row in stored]
+
+
+def test_a_rerun_reuses_every_stage_and_registers_nothing(finished, tmp_path):
+    project = finished[0].copy(tmp_path / "copy")
+    before = len(project.events())
+    again = project.run()
+    assert again.code == 0, again.err[-2000:]
+    done = [event for event in project.events()[before:] if event["event"] == "stage_done"]
+    assert sorted((event["stage"], event["reused"]) for event in done) == [(stage, True) for stage in sorted(STAGES)]
+    assert len(project.call("models", "toy-mail", "--json").json["versions"]) == 1
+    assert again.json["model_uri"] == "models:/toy-mail/1"
+
+
+def test_another_policy_reruns_from_register_on(finished, tmp_path):
+    project = finished[0].copy(tmp_path / "copy")
+    before = len(project.events())
+    again = project.run("-s", "gate.margin=0.02")
+    done = [event for event in project.events()[before:] if event["event"] == "stage_done"]
+    assert [event["stage"] for event in done if not event["reused"]] == ["register"], again.err[-2000:]
+    assert len(project.call("models", "toy-mail", "--json").json["versions"]) == 1
+
+
+def test_a_baseline_that_is_good_enough_is_never_trained_further(project):
+    project.write_rows(purity=0.85)
+    outcome = project.run("-s", "goal.at_least=0.6")
+    assert outcome.code == 0, outcome.err[-2000:]
+    assert outcome.json["decision"] == {"strategy": "frozen", "rule": "R3"}
+    assert [arm["strategy"] for arm in outcome.json["arms"]] == ["frozen"]
+    assert "finetune" not in {event.get("stage") for event in project.events()}
+    assert not (project.workspace / "stages" / "finetune").exists()
+
+
+def test_shuffled_labels_register_nothing_and_say_why(project):
+    project.write_rows(shuffled=True)
+    outcome = project.run("-s", "goal.at_least=0.9")
+    assert outcome.code == 10, outcome.err[-2000:]
+    assert outcome.json["verdict"] == "REJECT"
+    assert outcome.json["model_uri"] is None
+    assert outcome.json["next_step"]
+    assert project.call("models", "toy-mail", "--json").json["versions"] == []
+
+
+def test_bad_data_end_with_their_own_code_and_no_traceback(project):
+    (project.folder / "mail.csv").write_text("text,label\nonly one row,positive\n")
+    outcome = project.run()
+    assert outcome.code == 3
+    error = outcome.json["error"]
+    assert error["code"].startswith("E-DATA-")
+    assert error["where"]
+    assert error["hint"]
+    assert "Traceback" not in outcome.err
+
+
+def test_the_plan_trains_nothing(project):
+    project.write_rows()
+    outcome = project.call("plan", "adaptation.yaml", "--json")
+    assert outcome.code == 0, outcome.err[-2000:]
+    assert outcome.json["decision"]["rule"] == "R5"
+    assert outcome.json["verdict"] is None
+    assert not (project.workspace / "stages" / "finetune").exists()
+
+
+def test_stages_run_alone_one_after_the_other(project):
+    project.write_rows()
+    early = project.call("stage", "gap", "adaptation.yaml", "--json")
+    assert early.code == 2
+    assert "acclimate stage ingest" in early.json["error"]["hint"]
+    for stage in ("ingest", "gap"):
+        outcome = project.call("stage", stage, "adaptation.yaml", "--json")
+        assert outcome.code == 0, outcome.err[-2000:]
+    assert outcome.json["folder"] == str(project.stage_folder("gap"))

@@ -1,0 +1,349 @@
+"""The gate: verdicts at every boundary, and refusal of everything that could not be computed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+
+import pytest
+
+from acclimate.core.gate import (
+    STANDARD,
+    CheckResult,
+    Difference,
+    GateInputs,
+    GateOutcome,
+    Integrity,
+    Reliability,
+    SliceResult,
+    gate_policy,
+    judge,
+)
+from acclimate.core.gate_checks import CHECKS
+from acclimate.errors import ConfigError
+
+BASELINE = Difference("baseline", 0.80, 0.05, 0.03, 0.07)
+GOOD = GateInputs(
+    strategy="lora",
+    test_rows=600,
+    overlap_rows=0,
+    near_duplicates=0,
+    integrity=Integrity(0.0, changes_outputs=True, same_model=True),
+    score=0.85,
+    score_low=0.82,
+    at_least=0.84,
+    at_least_by="point",
+    comparator="baseline",
+    primary=BASELINE,
+    comparisons=(
+        BASELINE,
+        Difference("tfidf", 0.75, 0.10, 0.08, 0.12),
+        Difference("majority", 0.33, 0.52, 0.50, 0.54),
+        Difference("random_features", 0.64, 0.21, 0.19, 0.23),
+        Difference("scratch", 0.70, 0.15, 0.13, 0.17),
+    ),
+    expected_controls=frozenset({"random_features", "scratch"}),
+    slices=(SliceResult("channel = mail", 300, 0.85, 0.81, 0.89),),
+    reliability=Reliability(0.02, 0.05, 0.4, 0.2),
+    size_bytes=90_000_000,
+    licences={"source model": "Apache-2.0", "target data": "own data"},
+    seeds=3,
+)
+
+
+def verdict(inputs: GateInputs, **policy: float) -> str:
+    return judge(inputs, replace(STANDARD, **policy)).verdict
+
+
+def result(outcome: GateOutcome, name: str) -> CheckResult:
+    return next(check for check in outcome.checks if check.name == name)
+
+
+def with_primary(low: float | None, high: float | None, inputs: GateInputs = GOOD) -> GateInputs:
+    point = None if low is None or high is None else (low + high) / 2
+    primary = Difference("baseline", 0.8, point, low, high, rows_needed=2500)
+    return replace(inputs, primary=primary, comparisons=(primary, *inputs.comparisons[1:]))
+
+
+def with_comparison(other: str, **changes: float | None) -> GateInputs:
+    comparisons = tuple(replace(d, **changes) if d.other == other else d for d in GOOD.comparisons)
+    return replace(GOOD, comparisons=comparisons)
+
+
+def test_a_sure_gain_with_everything_in_order_is_promoted() -> None:
+    outcome = judge(GOOD, STANDARD)
+    assert outcome.verdict == "PROMOTE"
+    assert [c.number for c in outcome.checks] == list(range(1, 13))
+    assert {c.name for c in outcome.checks if c.required} == {"leakage", "integrity", "primary", "controls", "at_least"}
+    assert {c.outcome for c in outcome.checks} <= {"passed", "not_applicable"}
+    assert "may be promoted" in outcome.next_step
+    assert outcome.reasons == ("primary: better: +0.050 (+0.030 to +0.070) against baseline",)
+
+
+JUST_BELOW = math.nextafter(-0.01, -1)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (1e-9, 0.1, "PROMOTE"),
+        (0.0, 0.1, "SHADOW"),
+        (-0.01, 0.1, "SHADOW"),
+        (-0.01, 0.0, "SHADOW"),
+        (0.0, 0.0, "SHADOW"),  # the very same predictions
+        (JUST_BELOW, 0.1, "HOLD"),
+        (JUST_BELOW, 0.0, "HOLD"),
+        (-0.2, 0.2, "HOLD"),
+        (-0.005, -1e-9, "REJECT"),  # surely worse, though within the margin
+        (-0.2, -0.1, "REJECT"),
+        (0.1, -0.1, "REJECT"),  # no interval
+    ],
+)
+def test_the_verdict_follows_from_where_the_interval_lies(low: float, high: float, expected: str) -> None:
+    assert verdict(with_primary(low, high)) == expected
+
+
+def test_warnings_of_required_checks_are_among_the_reasons() -> None:
+    outcome = judge(replace(with_primary(-0.005, 0.1), near_duplicates=2, seeds=1), STANDARD)
+    assert [reason.split(":")[0] for reason in outcome.reasons] == ["primary", "leakage"]
+
+
+def test_no_margin_leaves_shadow_for_equals_only() -> None:
+    assert verdict(with_primary(0.0, 0.1), margin=0.0) == "SHADOW"
+    assert verdict(with_primary(-1e-9, 0.1), margin=0.0) == "HOLD"
+
+
+def test_every_verdict_says_what_to_do_next() -> None:
+    steps = {v: judge(with_primary(*b), STANDARD).next_step for v, b in {
+        "PROMOTE": (0.01, 0.1), "SHADOW": (-0.005, 0.1), "HOLD": (-0.1, 0.1), "REJECT": (-0.2, -0.1)
+    }.items()}  # fmt: skip
+    assert len(set(steps.values())) == 4
+    assert "2500 test rows" in steps["HOLD"]
+    assert "2500 test rows" in steps["SHADOW"]
+    assert "beside baseline" in steps["SHADOW"]
+    assert "Don't use it" in steps["HOLD"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "failing"),
+    [
+        ({"overlap_rows": 1}, "leakage"),
+        ({"near_duplicates": 7}, "leakage"),
+        ({"overlap_rows": -1}, "leakage"),
+        ({"integrity": Integrity(1.1e-4, True, True)}, "integrity"),
+        ({"integrity": Integrity(-1.1e-4, True, True)}, "integrity"),
+        ({"integrity": Integrity(0.0, False, True)}, "integrity"),
+        ({"integrity": Integrity(0.0, True, False)}, "integrity"),
+        ({"score": 0.8399}, "at_least"),
+        ({"at_least_by": "lower"}, "at_least"),
+        ({"test_rows": 29}, "primary"),
+    ],
+)
+def test_a_required_check_that_fails_rejects(changes: dict[str, object], failing: str) -> None:
+    outcome = judge(replace(GOOD, **changes), STANDARD)
+    assert outcome.verdict == "REJECT"
+    blocking = [c.name for c in outcome.checks if c.required and c.outcome in ("failed", "missing")]
+    assert blocking == [failing]
+    assert outcome.reasons[0].startswith(f"{failing}: ")
+    assert outcome.next_step == next(entry.remedy for entry in CHECKS if entry.name == failing)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"near_duplicates": 6},  # 1 % of 600
+        {"integrity": Integrity(1e-4, True, True)},
+        {"score": 0.84},
+        {"score": 0.1, "at_least": None},
+        {"at_least_by": "lower", "score_low": 0.84},
+        {"strategy": "frozen", "integrity": Integrity(0.0, None, True)},
+        {"test_rows": 30},
+    ],
+)
+def test_the_other_side_of_each_threshold_passes(changes: dict[str, object]) -> None:
+    assert verdict(replace(GOOD, **changes)) == "PROMOTE"
+
+
+@pytest.mark.parametrize(
+    ("other", "changes", "outcome"),
+    [
+        ("tfidf", {"low": 1e-9}, "passed"),
+        ("tfidf", {"low": 0.0}, "failed"),
+        ("tfidf", {"low": -0.1}, "failed"),
+        ("majority", {"low": -0.1}, "passed"),  # not the best trivial control
+        ("majority", {"low": -0.1, "other_score": 0.9}, "failed"),
+        ("random_features", {"low": -0.1, "high": -1e-9}, "failed"),
+        ("random_features", {"low": -0.1, "high": 0.0}, "warned"),
+        ("scratch", {"low": -0.1, "high": -0.01}, "failed"),
+        ("scratch", {"low": 0.0}, "warned"),
+        ("scratch", {"low": 1e-9}, "passed"),
+        ("baseline", {"low": -0.1, "high": -0.05}, "passed"),  # shown, judged by the primary comparison
+    ],
+)
+def test_controls_and_negative_transfer(other: str, changes: dict[str, float], outcome: str) -> None:
+    judged = judge(with_comparison(other, **changes), STANDARD)
+    assert result(judged, "controls").outcome == outcome
+    assert judged.verdict == ("REJECT" if outcome == "failed" else "PROMOTE")
+
+
+@pytest.mark.parametrize("other", ["tfidf", "majority", "random_features", "scratch"])
+def test_a_control_that_was_not_run_rejects(other: str) -> None:
+    outcome = judge(replace(GOOD, comparisons=tuple(d for d in GOOD.comparisons if d.other != other)), STANDARD)
+    assert outcome.verdict == "REJECT"
+    assert other in result(outcome, "controls").says
+
+
+def test_a_control_that_nobody_asked_for_is_not_needed() -> None:
+    inputs = replace(GOOD, expected_controls=frozenset({"random_features"}), comparisons=GOOD.comparisons[:-1])
+    assert verdict(inputs) == "PROMOTE"
+
+
+def test_no_comparator_rejects() -> None:
+    assert verdict(replace(GOOD, primary=None)) == "REJECT"
+
+
+BROKEN = [None, math.nan, math.inf, -math.inf]
+REQUIRED = ["test_rows", "overlap_rows", "near_duplicates", "score"]
+
+
+@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize("name", REQUIRED)
+def test_fails_closed_without_a_required_number(name: str, value: float | None) -> None:
+    outcome = judge(replace(GOOD, **{name: value}), STANDARD)
+    assert outcome.verdict == "REJECT"
+    assert all(
+        x is None or not isinstance(x, float) or math.isfinite(x) for c in outcome.checks for x in c.numbers.values()
+    )
+
+
+@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize("name", [f.name for f in fields(Integrity)])
+def test_fails_closed_without_integrity(name: str, value: float | None) -> None:
+    assert verdict(replace(GOOD, integrity=replace(GOOD.integrity, **{name: value}))) == "REJECT"
+
+
+@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize("name", ["other_score", "point", "low", "high"])
+@pytest.mark.parametrize("other", ["tfidf", "majority", "random_features", "scratch"])
+def test_fails_closed_without_a_controls_numbers(other: str, name: str, value: float | None) -> None:
+    assert verdict(with_comparison(other, **{name: value})) == "REJECT"
+
+
+@pytest.mark.parametrize("value", BROKEN)
+@pytest.mark.parametrize("name", ["other_score", "point", "low", "high"])
+def test_fails_closed_without_the_primary_comparisons_numbers(name: str, value: float | None) -> None:
+    assert verdict(replace(GOOD, primary=replace(BASELINE, **{name: value}))) == "REJECT"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_fails_closed_on_a_requirement_that_is_no_number(value: float) -> None:
+    assert verdict(replace(GOOD, at_least=value)) == "REJECT"
+
+
+@pytest.mark.parametrize("value", BROKEN)
+def test_fails_closed_without_the_lower_end_where_the_goal_is_met_by_it(value: float | None) -> None:
+    assert verdict(replace(GOOD, at_least_by="lower", at_least=0.8, score_low=value)) == "REJECT"
+
+
+def test_fails_closed_on_a_margin_that_is_no_number() -> None:
+    assert verdict(GOOD, margin=math.nan) == "REJECT"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "outcome"),
+    [
+        ({"seeds": 1}, "seeds", "warned"),
+        ({"seeds": None}, "seeds", "missing"),
+        ({"strategy": "frozen"}, "seeds", "not_applicable"),
+        ({"slices": ()}, "slices", "not_applicable"),
+        ({"slices": (SliceResult("a", 40, 0.6, 0.5, 0.7),)}, "slices", "warned"),
+        ({"slices": (SliceResult("a", 40, 0.83, 0.7, 0.9),)}, "slices", "passed"),
+        ({"slices": (SliceResult("a", 40, 1.0, 1.0, 1.0),)}, "slices", "passed"),
+        ({"slices": (SliceResult("a", 40, 0.85, 0.85, 0.85),)}, "slices", "passed"),
+        ({"slices": (SliceResult("a", 40, 0.0, 0.0, 0.0),)}, "slices", "warned"),
+        ({"slices": (SliceResult("a", 40, math.nan, 0.5, 0.7),)}, "slices", "missing"),
+        ({"reliability": None}, "calibration", "missing"),
+        ({"reliability": Reliability(math.nan, 0.1, 0.1, 0.1)}, "calibration", "missing"),
+        ({"reliability": Reliability(0.051, 0.1, 0.1, 0.1)}, "calibration", "warned"),
+        ({"reliability": Reliability(0.05, 0.1, 0.1, 0.1)}, "calibration", "passed"),
+        ({"retention_low": -0.02}, "retention", "warned"),
+        ({"retention_low": -0.01}, "retention", "passed"),
+        ({"retention_low": math.nan}, "retention", "missing"),
+        ({"size_bytes": None}, "cost", "missing"),
+        ({"licences": {"source model": None, "target data": "own data"}}, "licence", "failed"),
+        ({"licences": {"source model": "CC-BY-NC-4.0", "target data": "MIT"}}, "licence", "warned"),
+        ({"licences": {"source model": "MIT", "target data": "GPL-3.0-only"}}, "licence", "warned"),
+        ({"licences": {"source model": "MIT", "target data": "MPL-2.0"}}, "licence", "warned"),
+        ({"licences": {}}, "licence", "missing"),
+        ({"look": 0}, "reuse", "missing"),
+    ],
+)
+def test_what_is_not_required_is_reported_and_blocks_nothing(
+    changes: dict[str, object], name: str, outcome: str
+) -> None:
+    judged = judge(replace(GOOD, **changes), STANDARD)
+    assert result(judged, name).outcome == outcome
+    assert not result(judged, name).required
+    assert judged.verdict == "PROMOTE"
+
+
+@pytest.mark.parametrize("entry", CHECKS, ids=lambda entry: entry.name)
+def test_any_check_a_policy_requires_blocks_when_it_fails(entry: object) -> None:
+    changes: dict[str, dict[str, object]] = {
+        "leakage": {"overlap_rows": 3},
+        "integrity": {"integrity": Integrity(None, None, None)},
+        "primary": {"primary": None},
+        "seeds": {"seeds": None},
+        "controls": {"comparisons": ()},
+        "slices": {"slices": (SliceResult("a", 40, None, None, None),)},
+        "calibration": {"reliability": None},
+        "retention": {"retention_low": math.nan},
+        "cost": {"size_bytes": None},
+        "licence": {"licences": {"source model": None}},
+        "reuse": {"look": 0},
+        "at_least": {"score": 0.0},
+    }
+    policy = replace(STANDARD, required=frozenset({entry.name, "primary"}))
+    assert judge(GOOD, policy).verdict == "PROMOTE"
+    assert judge(replace(GOOD, **changes[entry.name]), policy).verdict == "REJECT"
+
+
+def test_the_most_restrictive_licence_is_named() -> None:
+    licences = {"source model": "Apache-2.0", "target data": "CC-BY-SA-4.0", "pool": "CC0-1.0"}
+    check = result(judge(replace(GOOD, licences=licences), STANDARD), "licence")
+    assert check.numbers["most_restrictive"] == "CC-BY-SA-4.0"
+
+
+def test_slices_are_corrected_for_their_number() -> None:
+    weak = SliceResult("weak", 40, 0.75, 0.64, 0.86)  # one-sided p of about .037 against the whole's .85
+    strong = tuple(SliceResult(str(i), 40, 0.9, 0.8, 1.0) for i in range(9))
+    assert result(judge(replace(GOOD, slices=(weak,)), STANDARD), "slices").outcome == "warned"
+    assert result(judge(replace(GOOD, slices=(*strong, weak)), STANDARD), "slices").outcome == "passed"
+
+
+def test_later_looks_at_one_test_split_need_more_evidence() -> None:
+    inputs = with_primary(0.001, 0.099)
+    looks = [result(judge(replace(inputs, look=k), STANDARD), "reuse") for k in (1, 2, 5)]
+    alphas = [check.numbers["alpha"] for check in looks]
+    assert alphas == pytest.approx([0.05 * 6 / (math.pi**2 * k**2) for k in (1, 2, 5)])
+    assert looks[-1].outcome == "warned"
+    assert result(judge(replace(GOOD, look=2), STANDARD), "reuse").outcome == "passed"
+
+
+def test_another_error_rate_moves_the_bounds() -> None:
+    inputs = with_primary(0.001, 0.099)
+    assert verdict(inputs, alpha=0.05) == "PROMOTE"
+    assert verdict(inputs, alpha=0.01) == "HOLD"
+    low = result(judge(inputs, replace(STANDARD, alpha=0.01)), "primary").numbers["low_one_sided"]
+    assert low == pytest.approx(0.05 - 0.049 * 2.326348 / 1.644854, abs=1e-6)
+
+
+def test_unknown_policies_are_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        gate_policy("lenient", margin=0.01, alpha=0.05)
+    assert caught.value.code == "E-GATE-001"
+
+
+def test_the_configuration_sets_margin_and_error_rate() -> None:
+    policy = gate_policy("standard", margin=0.02, alpha=0.1)
+    assert (policy.margin, policy.alpha, policy.required) == (0.02, 0.1, STANDARD.required)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from acclimate.nn.job import TrainJob
+from acclimate.nn.step import Tokens, Workers, gradients, optimizer_for
+from acclimate.nn.strategies import STRATEGIES
+from acclimate.nn.training_model import build, trainable
+
+
+def gradient_of(job: TrainJob, rows: list[int], world: int) -> tuple[float, dict[str, torch.Tensor]]:
+    """Loss and gradient of a batch whose shares are computed one after the other."""
+    encoder, model = build(job)
+    model.eval()
+    tokens = Tokens.of(encoder, job.train.texts, job.train.labels)
+    loss = sum(gradients(job, model, tokens, rows, Workers(rank, world)) for rank in range(world))
+    return loss, {name: p.grad for name, p in trainable(model).items() if p.grad is not None}
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+@pytest.mark.parametrize("world", [2, 3, 8])
+def test_shares_add_up_to_the_gradient_of_the_batch(
+    strategy: str, world: int, make_job: Callable[..., TrainJob]
+) -> None:
+    job, rows = make_job(strategy), [4, 40, 17, 3, 28, 9, 33]
+    loss, whole = gradient_of(job, rows, 1)
+    summed, parts = gradient_of(job, rows, world)
+    assert summed == pytest.approx(loss, rel=1e-5)
+    assert whole.keys() == parts.keys() == trainable(build(job)[1]).keys()
+    for name, gradient in whole.items():
+        torch.testing.assert_close(parts[name], gradient, atol=1e-6, rtol=1e-4)
+
+
+def test_the_gradient_is_that_of_the_mean_loss(make_job: Callable[..., TrainJob]) -> None:
+    job, rows = make_job(), [0, 1, 2, 3, 4]
+    encoder, model = build(job)
+    model.eval()
+    ids, mask, labels = Tokens.of(encoder, job.train.texts, job.train.labels).batch(rows)
+    torch.nn.functional.cross_entropy(model(ids, mask), labels).backward()
+    found = gradient_of(job, rows, 1)[1]
+    for name, parameter in trainable(model).items():
+        torch.testing.assert_close(found[name], parameter.grad)
+
+
+def test_biases_and_normalisation_do_not_decay(make_job: Callable[..., TrainJob]) -> None:
+    parameters = trainable(build(make_job())[1])
+    decaying, spared = optimizer_for(make_job(weight_decay=0.5), parameters).param_groups
+    names = {id(parameter): name for name, parameter in parameters.items()}
+    assert (decaying["weight_decay"], spared["weight_decay"]) == (0.5, 0.0)
+    assert all(name.endswith("bias") or "LayerNorm" in name for name in (names[id(p)] for p in spared["params"]))
+    assert all(name.endswith("weight") and "Norm" not in name for name in (names[id(p)] for p in decaying["params"]))
+    assert len(decaying["params"]) + len(spared["params"]) == len(parameters)

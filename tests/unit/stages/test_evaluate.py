@@ -1,0 +1,335 @@
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import load_file
+from sklearn import metrics as reference
+
+from acclimate.config import BaselineSpec, EvaluateSpec
+from acclimate.errors import AcclimateError
+from acclimate.examples import Examples, read_examples, split_path, write_examples
+from acclimate.nn.encoder import Encoder
+from acclimate.nn.model import AdaptedModel
+from acclimate.nn.source_card import source_card
+from acclimate.ports import silent
+from acclimate.records import SPLITS, BaselineReport, DataCard, Evaluation, SplitCard, TableCard
+from acclimate.stages.baseline import baseline
+from acclimate.stages.evaluate import evaluate
+
+LABELS = ["bad", "fine", "good"]
+WORDS = {"bad": "awful poor slow hate", "fine": "okay average usual plain", "good": "great nice best love"}
+COMMON = ["the", "of", "and", "in", "that", "it", "for", "on", "with", "he", "as", "you", "do", "at"]
+ROWS = {"train": 150, "validation": 45, "test": 90}
+CONFIG = EvaluateSpec(bootstraps=300, min_slice=20)
+
+
+def write_data(folder: Path, *, groups: bool = False, leaked_rows: int = 0, labelled: bool = True) -> Path:
+    """Ingested rows of three classes, a slice column with a rare value, text lengths from 3 to 14 words."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    splits, train_rows = {}, []
+    for split in SPLITS:
+        rows = []
+        for i in range(ROWS[split]):
+            label = LABELS[i % 3]
+            own = rng.random(int(rng.integers(3, 15))) < 0.3
+            words = [str(rng.choice(WORDS[label].split() if mine else COMMON)) for mine in own]
+            text = f"{' '.join(words)} {split} {i}"
+            channel = "fax" if i % 30 == 0 else ("mail", "chat")[i % 2]
+            row_id = hashlib.sha256(text.encode()).hexdigest()
+            rows.append((row_id, text, label, f"g{i // 9}" if groups else None, channel))
+        if split == "train":
+            train_rows = rows
+        if split == "test":
+            rows[:leaked_rows] = train_rows[:leaked_rows]
+        columns = zip(*sorted(rows), strict=True)
+        names = ("row_id", "text", "label", "group", "channel")
+        write_examples(split_path(folder, "target", split), {n: list(c) for n, c in zip(names, columns, strict=True)})
+        splits[split] = SplitCard(rows=len(rows), label_counts={name: len(rows) // 3 for name in LABELS})
+    target = TableCard(
+        digest="0" * 64,
+        files=[],
+        rows_read=285,
+        rows_kept=285,
+        exact_copies_dropped=0,
+        conflicting_rows_dropped=0,
+        unlabelled_rows_dropped=0,
+        near_duplicates_across_splits=2,
+        labels=LABELS if labelled else None,
+        splits=splits,
+        grouped=groups,
+        given_splits=False,
+        slices=["channel"],
+        licence=None,
+        warnings=[],
+    )
+    DataCard(task="text-classification", target=target, reference=None).write(folder)
+    return folder
+
+
+@dataclass(frozen=True)
+class World:
+    """What earlier stages left behind."""
+
+    data: Path
+    source: Path
+    baseline: Path
+    trained: Path
+
+    def test_rows(self, data: Path | None = None) -> Examples:
+        return read_examples(data or self.data, "target", ["test"], LABELS)
+
+    def run(self, out: Path, *, strategy: str = "full", **changes: object) -> Evaluation:
+        out.mkdir()
+        call = {
+            "data": self.data,
+            "source": self.source,
+            "baseline": self.baseline,
+            "candidate": self.baseline / "model" if strategy == "frozen" else self.trained,
+            "candidate_strategy": strategy,
+            "finetune": None,
+            "champion": None,
+            "config": CONFIG,
+            "metric": "macro_f1",
+            "progress": silent,
+        }
+        return evaluate(**call | changes, out=out)
+
+
+def changed_model(folder: Path, into: Path, *, noise: float = 0.0, labels: list[str] = LABELS, seed: int = 0) -> Path:
+    """The model in ``folder`` with noise on its head, its labels put in another order or renamed."""
+    model = AdaptedModel.load(folder)
+    order = [LABELS.index(name) if name in LABELS else i for i, name in enumerate(labels)]
+    weight = model.weight + np.random.default_rng(seed).normal(0, noise, model.weight.shape)
+    other = AdaptedModel.build(
+        model.encoder,
+        weight[order],
+        model.bias[order],
+        labels,
+        strategy="full",
+        source=model.source,
+        temperature=model.temperature,
+    )
+    other.save(into)
+    return into
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, tiny_source: Path) -> World:
+    root = tmp_path_factory.mktemp("evaluate")
+    data = write_data(root / "data")
+    (root / "baseline").mkdir()
+    card = source_card(tiny_source, name="tiny", revision="1", licence="MIT")
+    config = BaselineSpec(folds=3, bootstraps=200, c_grid=[0.1], neighbours=[5])
+    baseline(
+        data,
+        tiny_source,
+        card,
+        config=config,
+        metric="macro_f1",
+        precision="fp32",
+        cache=root / "cache",
+        out=root / "baseline",
+        progress=silent,
+    )
+    trained = changed_model(root / "baseline" / "model", root / "trained", noise=0.3)
+    return World(data, tiny_source, root / "baseline", trained)
+
+
+def predictions(out: Path) -> dict[str, list]:
+    return pq.read_table(out / "predictions.parquet").to_pydict()
+
+
+def test_numbers_are_those_of_the_stored_predictions(world: World, tmp_path: Path) -> None:
+    report = world.run(tmp_path / "out")
+    rows = predictions(tmp_path / "out")
+    truth, predicted = rows["label"], rows["predicted:candidate"]
+    assert report.rows == len(truth) == 90
+    assert report.score.point == pytest.approx(reference.f1_score(truth, predicted, average="macro"))
+    assert report.score.low < report.score.point < report.score.high
+    assert report.confusion == reference.confusion_matrix(truth, predicted, labels=LABELS).tolist()
+    table = reference.classification_report(truth, predicted, output_dict=True, zero_division=0)
+    for row in report.classes:
+        expected = table[row.label]
+        assert (row.precision, row.recall, row.f1, row.rows) == pytest.approx(
+            (expected["precision"], expected["recall"], expected["f1-score"], expected["support"])
+        )
+    prob = np.array([rows[f"probability:{name}"] for name in LABELS]).T
+    assert [LABELS[i] for i in prob.argmax(axis=1)] == predicted
+    assert report.calibration.nll == pytest.approx(reference.log_loss(truth, prob, labels=LABELS))
+    for row in report.comparisons:
+        other = reference.f1_score(truth, rows[f"predicted:{row.other}"], average="macro")
+        assert row.other_score.point == pytest.approx(other)
+        assert row.difference.point == pytest.approx(report.score.point - other)
+        assert row.difference.low <= row.low_one_sided <= row.high_one_sided <= row.difference.high
+    assert Evaluation.read(tmp_path / "out") == report
+
+
+def test_predictions_are_those_of_the_model_folder(world: World, tmp_path: Path) -> None:
+    report = world.run(tmp_path / "out")
+    rows, test, model = predictions(tmp_path / "out"), world.test_rows(), AdaptedModel.load(world.trained)
+    assert rows["row_id"] == test.row_ids
+    assert rows["predicted:candidate"] == model.predict(test.texts)
+    assert rows["predicted:baseline"] == AdaptedModel.load(world.baseline / "model").predict(test.texts)
+    np.testing.assert_allclose(rows["probability:good"], model.predict_proba(test.texts)[:, 2])
+    assert report.model_digest == model.digest
+    assert report.size_bytes == sum(path.stat().st_size for path in world.trained.iterdir())
+    assert report.calibration.temperature == model.temperature
+
+
+def test_a_trained_candidate_is_held_against_the_baseline_and_all_controls(world: World, tmp_path: Path) -> None:
+    finetune = tmp_path / "finetune"
+    shutil.copytree(world.trained, finetune / "arms" / "scratch" / "model")
+    report = world.run(tmp_path / "out", finetune=finetune)
+    roles = {row.other: row.role for row in report.comparisons}
+    assert roles == {
+        "baseline": "comparator",
+        "tfidf": "trivial",
+        "majority": "trivial",
+        "random_features": "control",
+        "scratch": "control",
+    }
+    assert report.comparator == "baseline"
+    scratch = next(row for row in report.comparisons if row.other == "scratch")
+    assert scratch.difference.point == scratch.difference.high == 0
+    assert (scratch.only_candidate_right, scratch.only_other_right, scratch.mcnemar_p) == (0, 0, 1.0)
+    assert scratch.rows_needed is None
+    assert scratch.underpowered
+
+
+def test_a_frozen_candidate_is_held_against_the_control_that_was_best_on_train(world: World, tmp_path: Path) -> None:
+    report = world.run(tmp_path / "out", strategy="frozen")
+    best = BaselineReport.read(world.baseline).best_control
+    assert report.comparator == best
+    assert [row.other for row in report.comparisons if row.role == "comparator"] == [best]
+    assert {row.other for row in report.comparisons} == {"tfidf", "majority", "random_features"}
+
+
+@pytest.mark.parametrize("strategy", ["full", "frozen"])
+def test_the_champion_is_the_comparator_and_its_order_of_labels_does_not_matter(
+    world: World, tmp_path: Path, strategy: str
+) -> None:
+    champion = changed_model(world.baseline / "model", tmp_path / "champion", labels=["good", "bad", "fine"])
+    report = world.run(tmp_path / "out", strategy=strategy, champion=("models:/mail/3", champion))
+    assert report.comparator == "champion mail/3"
+    roles = {row.other: row.role for row in report.comparisons}
+    assert [name for name, role in roles.items() if role == "comparator"] == ["champion"]
+    assert ("baseline" in roles) == (strategy == "full")
+    expected = AdaptedModel.load(world.baseline / "model").predict(world.test_rows().texts)
+    assert predictions(tmp_path / "out")["predicted:champion"] == expected
+
+
+def test_a_champion_of_other_labels_is_refused(world: World, tmp_path: Path) -> None:
+    champion = changed_model(world.baseline / "model", tmp_path / "champion", labels=["bad", "fine", "superb"])
+    with pytest.raises(AcclimateError) as caught:
+        world.run(tmp_path / "out", champion=("models:/mail/3", champion))
+    assert (caught.value.code, caught.value.exit_code) == ("E-EVAL-001", 4)
+    assert "'good'" in str(caught.value)
+    assert "'superb'" in str(caught.value)
+    assert not (tmp_path / "out" / "evaluation.json").exists()
+
+
+def test_random_features_are_those_the_baseline_fitted_its_head_on(world: World, tmp_path: Path) -> None:
+    world.run(tmp_path / "out")
+    encoder = Encoder.load(world.source, precision="fp32", max_length=None, random_seed=BaselineSpec().seed)
+    head = load_file(world.baseline / "controls.safetensors")
+    logits = encoder.embed(world.test_rows().texts) @ head["weight"].T + head["bias"]
+    expected = [LABELS[i] for i in logits.argmax(axis=1)]
+    assert predictions(tmp_path / "out")["predicted:random_features"] == expected
+
+
+def test_a_source_with_its_own_head_is_compared_as_it_is(world: World, tmp_path: Path, tiny_source: Path) -> None:
+    source = changed_model(world.baseline / "model", tmp_path / "source", noise=0.5, seed=1)
+    into = tmp_path / "baseline"
+    into.mkdir()
+    card = source_card(source, name="own", revision="1", licence="MIT")
+    assert card.labels == LABELS
+    config = BaselineSpec(folds=2, bootstraps=200, c_grid=[0.1], neighbours=[5])
+    options = {"metric": "macro_f1", "precision": "fp32", "cache": tmp_path / "cache", "progress": silent}
+    baseline(world.data, source, card, config=config, out=into, **options)
+    report = world.run(tmp_path / "out", source=source, baseline=into)
+    assert "source_as_is" in {row.other for row in report.comparisons}
+    expected = AdaptedModel.load(source).predict(world.test_rows().texts)
+    assert predictions(tmp_path / "out")["predicted:source_as_is"] == expected
+
+
+def test_slices_are_scored_apart_and_small_ones_left_out(world: World, tmp_path: Path) -> None:
+    report = world.run(tmp_path / "out")
+    rows, test = predictions(tmp_path / "out"), world.test_rows()
+    found = {(row.column, row.value): row for row in report.slices}
+    assert {value for column, value in found if column == "channel"} == {"mail", "chat"}
+    lengths = [row for (column, _), row in found.items() if column == "length"]
+    assert [row.rows for row in lengths] == pytest.approx([30] * 3, abs=3)
+    mail = [i for i, value in enumerate(test.slices["channel"]) if value == "mail"]
+    truth, predicted = ([rows[name][i] for i in mail] for name in ("label", "predicted:candidate"))
+    assert found["channel", "mail"].rows == len(mail)
+    assert found["channel", "mail"].score.point == pytest.approx(reference.f1_score(truth, predicted, average="macro"))
+
+
+def test_errors_are_the_surest_wrong_rows(world: World, tmp_path: Path) -> None:
+    report = world.run(tmp_path / "out")
+    rows = predictions(tmp_path / "out")
+    wrong = [i for i, label in enumerate(rows["label"]) if label != rows["predicted:candidate"][i]]
+    sure = {rows["row_id"][i]: max(rows[f"probability:{name}"][i] for name in LABELS) for i in wrong}
+    assert [row.row_id for row in report.errors] == sorted(sure, key=lambda row: -sure[row])[:20]
+    assert all(
+        row.confidence == pytest.approx(sure[row.row_id]) and row.label != row.predicted for row in report.errors
+    )
+
+
+def test_the_same_inputs_give_the_same_bytes_and_times_are_kept_apart(world: World, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        world.run(tmp_path / name)
+    for file in ("evaluation.json", "predictions.parquet"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    timing = json.loads((tmp_path / "a" / "timing.json").read_text())
+    assert set(timing) == {"latency_p50_ms", "latency_p95_ms", "rows_per_second"}
+    assert 0 < timing["latency_p50_ms"] <= timing["latency_p95_ms"]
+
+
+def test_test_rows_that_were_trained_on_are_counted(world: World, tmp_path: Path) -> None:
+    assert world.run(tmp_path / "clean").overlap_rows == 0
+    leaked = write_data(tmp_path / "leaked", leaked_rows=4)
+    report = world.run(tmp_path / "out", data=leaked)
+    assert report.overlap_rows == 4
+    assert report.near_duplicates == 2
+
+
+def test_the_test_digest_is_that_of_its_row_ids(world: World, tmp_path: Path) -> None:
+    ids = sorted(world.test_rows().row_ids)
+    found = world.run(tmp_path / "out").test_digest
+    assert found == hashlib.sha256("\n".join(ids).encode()).hexdigest()
+
+
+def test_groups_are_drawn_whole(world: World, tmp_path: Path) -> None:
+    grouped = write_data(tmp_path / "grouped", groups=True)
+    rows, groups = world.run(tmp_path / "a"), world.run(tmp_path / "b", data=grouped)
+    assert rows.score.point == groups.score.point
+    assert rows.score.low != groups.score.low
+
+
+@pytest.mark.parametrize("damage", ["absent", "cut", "no seed"])
+def test_a_damaged_control_is_an_integrity_error(world: World, tmp_path: Path, damage: str) -> None:
+    broken = tmp_path / "baseline"
+    shutil.copytree(world.baseline, broken)
+    controls = broken / "controls.safetensors"
+    content = controls.read_bytes()
+    controls.unlink()
+    if damage != "absent":
+        controls.write_bytes(content[:40] if damage == "cut" else content.replace(b'"seed"', b'"sead"'))
+    with pytest.raises(AcclimateError) as caught:
+        world.run(tmp_path / "out", baseline=broken)
+    assert (caught.value.code, caught.value.exit_code) == ("E-EVAL-003", 76)
+    assert caught.value.hint
+
+
+def test_data_without_labels_are_refused(world: World, tmp_path: Path) -> None:
+    unlabelled = write_data(tmp_path / "unlabelled", labelled=False)
+    with pytest.raises(AcclimateError) as caught:
+        world.run(tmp_path / "out", data=unlabelled)
+    assert (caught.value.code, caught.value.exit_code) == ("E-EVAL-002", 3)

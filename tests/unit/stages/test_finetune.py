@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from acclimate.config import BaselineSpec, FinetuneSpec, Goal
+from acclimate.core.metrics import score
+from acclimate.core.reliability import fit_temperature
+from acclimate.errors import IntegrityError
+from acclimate.examples import read_examples, split_path
+from acclimate.nn.encoder import source_card
+from acclimate.nn.model import AdaptedModel
+from acclimate.nn.train import InProcessTrainer
+from acclimate.ports import silent
+from acclimate.records import ArmCost, BaselineReport, Calibration, Decision, FinetuneReport
+from acclimate.stages.baseline import baseline
+from acclimate.stages.finetune import finetune
+
+SECONDS = {"frozen": 0.0, "lora": 4.0, "full": 6.0, "scratch": 5.0}
+CONFIG = {
+    "batch_size": 16,
+    "lora": {"rank": 4, "learning_rate": 1e-2},
+    "full": {"learning_rate": 2e-3},
+    "scratch": {"learning_rate": 2e-3},
+}
+
+
+class Killed(Exception):
+    """Stands for a signal."""
+
+
+@dataclass
+class Place:
+    """Everything the stage reads, and a way to run it."""
+
+    root: Path
+    data: Path
+    source: Path
+    calibration: Calibration
+    runs: int = 0
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def decide(self, arms: list[str], controls: list[str], epochs: dict[str, int]) -> Path:
+        folder = self.root / f"decision-{'-'.join(arms)}"
+        folder.mkdir(exist_ok=True)
+        costs = [
+            ArmCost(strategy=name, epochs=epochs.get(name, 0), seconds=SECONDS[name], affordable=True)
+            for name in ("frozen", *arms, *controls)
+        ]
+        Decision(
+            action="finetune",
+            strategy="+".join(arms),
+            rule="R5",
+            reason="",
+            arms=arms,
+            controls=controls,
+            rules=[],
+            costs=costs,
+            detectable_effect=None,
+            label_more=None,
+        ).write(folder)
+        return folder
+
+    def run(
+        self,
+        arms: list[str],
+        controls: list[str] | None = None,
+        *,
+        epochs: dict[str, int] | None = None,
+        checkpoints: str = "checkpoints",
+        min_gain: float = 0.01,
+        kill: Callable[[str, dict[str, Any]], bool] = lambda event, fields: False,
+    ) -> tuple[FinetuneReport, Path]:
+        self.runs += 1
+        out = self.root / f"out-{self.runs}"
+        out.mkdir()
+        self.events.clear()
+
+        def progress(event: str, /, **fields: Any) -> None:
+            self.events.append((event, fields))
+            if kill(event, fields):
+                raise Killed
+
+        report = finetune(
+            self.data,
+            self.source,
+            source_card(self.source, name="tiny", revision="1", licence="MIT"),
+            self.root / "baseline",
+            self.decide(arms, controls or [], epochs or {"lora": 5, "full": 4, "scratch": 3}),
+            self.calibration,
+            config=FinetuneSpec.model_validate(CONFIG),
+            goal=Goal(min_gain=min_gain),
+            max_length=None,
+            trainer=InProcessTrainer(),
+            checkpoints=self.root / checkpoints,
+            out=out,
+            progress=progress,
+        )
+        return report, out
+
+
+@pytest.fixture
+def place(tmp_path: Path, toy_data: Path, tiny_source: Path) -> Place:
+    (tmp_path / "baseline").mkdir()
+    baseline(
+        toy_data,
+        tiny_source,
+        source_card(tiny_source, name="tiny", revision="1", licence="MIT"),
+        config=BaselineSpec(bootstraps=200, folds=2, c_grid=[0.1], neighbours=[5]),
+        metric="macro_f1",
+        precision="fp32",
+        cache=tmp_path / "cache",
+        out=tmp_path / "baseline",
+        progress=silent,
+    )
+    # whatever reads the test split from here on fails
+    split_path(toy_data, "target", "test").unlink()
+    calibration = Calibration(
+        machine="", source_digest="", precision="fp32", gemm_tflops={}, rows_per_second={"features": 1.0}
+    )
+    return Place(tmp_path, toy_data, tiny_source, calibration)
+
+
+def arms_of(report: FinetuneReport) -> dict[str, Any]:
+    return {arm.strategy: arm for arm in report.arms}
+
+
+def test_halving_drops_one_arm_and_trains_the_other_fully(place: Place) -> None:
+    report, out = place.run(["lora", "full"], ["scratch"])
+    arms = arms_of(report)
+    assert list(arms) == ["frozen", "lora", "full", "scratch"]
+    assert [arm.role for arm in report.arms] == ["arm", "arm", "arm", "control"]
+    rungs = {name: arms[name].rung_scores[0] for name in ("lora", "full")}
+    winner, loser = sorted(rungs, key=lambda name: -rungs[name])
+    assert (arms[winner].trained_fully, arms[loser].trained_fully) == (True, False)
+    assert arms[loser].epochs == 2
+    assert arms[loser].score.point == pytest.approx(rungs[loser])
+    assert arms[loser].model_digest is None
+    assert {path.name for path in (out / "arms").iterdir()} == {winner, "scratch"}
+    assert arms["scratch"].rung_scores == []
+    assert arms["scratch"].against_best is None
+    assert not arms["scratch"].chosen
+    assert report.chosen in {"frozen", winner}
+    assert [arm.strategy for arm in report.arms if arm.chosen] == [report.chosen]
+    assert FinetuneReport.read(out) == report
+    assert json.loads((out / "timing.json").read_text()).keys() == {"lora", "full", "scratch"}
+
+
+def test_a_kept_model_scores_what_the_report_says(place: Place) -> None:
+    report, out = place.run(["full"], ["scratch"])
+    rows = read_examples(place.data, "target", ["validation"], ["negative", "positive"])
+    for name in ("full", "scratch"):
+        arm, model = arms_of(report)[name], AdaptedModel.load(out / "arms" / name / "model")
+        logits = model.logits(rows.texts)
+        assert score("macro_f1", rows.labels, logits.argmax(axis=1), 2) == arm.score.point
+        assert model.temperature == pytest.approx(fit_temperature(logits, rows.labels), rel=1e-6)
+        assert (model.digest, model.strategy) == (arm.model_digest, name)
+
+
+def test_one_arm_needs_no_rung(place: Place) -> None:
+    report, _ = place.run(["lora"])
+    assert arms_of(report)["lora"].rung_scores == []
+    assert {fields["schedule"] for event, fields in place.events if event == "epoch"} == {"full"}
+
+
+def test_frozen_stands_for_the_stored_baseline(place: Place) -> None:
+    arm = arms_of(place.run(["full"])[0])["frozen"]
+    stored = BaselineReport.read(place.root / "baseline")
+    assert arm.score.point == stored.validation_score.point
+    assert arm.model_digest == stored.model_digest
+    assert (arm.epochs, arm.expected_seconds, arm.trained_fully) == (0, 0.0, True)
+
+
+def test_a_wide_tolerance_hands_on_the_cheapest(place: Place) -> None:
+    report, _ = place.run(["full"], min_gain=1.0)
+    assert report.chosen == "frozen"
+    assert report.rule.rule == "R8"
+
+
+def test_the_best_wins_when_the_cheap_one_may_be_worse(place: Place) -> None:
+    path = place.root / "baseline" / "validation.safetensors"
+    truth = read_examples(place.data, "target", ["validation"], ["negative", "positive"]).labels
+    save_file({"logits": np.eye(2, dtype=np.float32)[1 - truth]}, path)
+    report, _ = place.run(["full"])
+    assert report.chosen == "full"
+    assert arms_of(report)["frozen"].against_best.high < 0
+
+
+def fingerprint(out: Path) -> dict[str, bytes]:
+    return {
+        str(p.relative_to(out)): p.read_bytes()
+        for p in sorted(out.rglob("*"))
+        if p.is_file() and p.name != "timing.json"
+    }
+
+
+@pytest.mark.parametrize(
+    ("schedule", "strategy", "epoch"), [("rung", "full", 1), ("full", None, 2), ("full", "scratch", 3)]
+)
+def test_a_killed_run_ends_the_same_and_repeats_nothing(
+    schedule: str, strategy: str | None, epoch: int, place: Place
+) -> None:
+    expected, reference = place.run(["lora", "full"], ["scratch"], checkpoints="undisturbed")
+    done: list[tuple[str, str, int]] = []
+
+    def kill(event: str, fields: dict[str, Any]) -> bool:
+        if event != "epoch":
+            return False
+        done.append((fields["schedule"], fields["strategy"], fields["epoch"]))
+        return (fields["schedule"], fields["epoch"]) == (schedule, epoch) and strategy in {None, fields["strategy"]}
+
+    with pytest.raises(Killed):
+        place.run(["lora", "full"], ["scratch"], kill=kill)
+    report, out = place.run(["lora", "full"], ["scratch"])
+    again = {(f["schedule"], f["strategy"], f["epoch"]) for event, f in place.events if event == "epoch"}
+    assert not again & set(done)
+    assert report == expected
+    assert fingerprint(out) == fingerprint(reference)
+
+
+def test_validation_logits_of_other_data_are_refused(place: Place) -> None:
+    save_file({"logits": np.zeros((3, 2), dtype=np.float32)}, place.root / "baseline" / "validation.safetensors")
+    with pytest.raises(IntegrityError) as caught:
+        place.run(["full"])
+    assert caught.value.code == "E-TRAIN-020"

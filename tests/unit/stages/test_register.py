@@ -1,0 +1,243 @@
+"""Stage register: a tiny model, a real MLflow, every way the verdict can go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acclimate.adapters.mlflow_client import local_uri
+from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
+from acclimate.config import GateSpec, Goal
+from acclimate.errors import ModelError, UnavailableError
+from acclimate.nn.encoder import Encoder
+from acclimate.nn.model import AdaptedModel
+from acclimate.ports import RunRecords
+from acclimate.records import Registration, Verdict
+from acclimate.report.model_card import write_model_card
+from acclimate.stages.register import register
+from tests.run_records import LABELS, SOURCE, run_records
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> MlflowRegistry:
+    workspace = tmp_path_factory.mktemp("workspace")
+    return open_registry(local_uri(workspace), workspace)
+
+
+@dataclass(frozen=True)
+class Models:
+    """Folders of a candidate and of the baseline, and the candidate's digest."""
+
+    candidate: Path
+    baseline: Path
+    digest: str
+
+
+def save_model(source: Path, folder: Path, seed: int, strategy: str) -> str:
+    encoder = Encoder.load(source, precision="fp32", max_length=32)
+    rng = np.random.default_rng(seed)
+    head = rng.normal(size=(len(LABELS), encoder.dim)), rng.normal(size=len(LABELS))
+    return AdaptedModel.build(encoder, *head, LABELS, strategy=strategy, source=SOURCE).save(folder)
+
+
+@pytest.fixture
+def models(tiny_source: Path, tmp_path: Path) -> Models:
+    save_model(tiny_source, tmp_path / "baseline" / "model", 0, "frozen")
+    digest = save_model(tiny_source, tmp_path / "candidate" / "model", 1, "full")
+    return Models(tmp_path / "candidate" / "model", tmp_path / "baseline", digest)
+
+
+@pytest.fixture
+def run_stage(toy_data: Path, models: Models, registry: MlflowRegistry, tmp_path: Path) -> Callable[..., Registration]:
+    def run(records: RunRecords, *, out: str = "out", goal: Goal | None = None, **changes: Any) -> Registration:
+        folder = tmp_path / out
+        folder.mkdir()
+        arguments: dict[str, Any] = {
+            "candidate": models.candidate,
+            "data": toy_data,
+            "baseline": models.baseline,
+            "goal": goal or Goal(),
+            "gate": GateSpec(auto_promote=True),
+            "registry": registry,
+            "write_card": write_model_card,
+            "artifacts": [],
+            "out": folder,
+            **changes,
+        }
+        return register(records, arguments.pop("candidate"), **arguments)
+
+    return run
+
+
+def test_a_good_candidate_is_promoted_and_fetched_back_equal(
+    run_stage: Callable[..., Registration], models: Models, registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    records = run_records(name="promoted", model_digest=models.digest)
+    done = run_stage(records)
+    verdict = Verdict.read(tmp_path / "out")
+    assert (verdict.verdict, done.aliases) == ("PROMOTE", ["challenger", "champion"])
+    assert Registration.read(tmp_path / "out") == done
+    integrity = next(check for check in verdict.checks if check.name == "integrity")
+    assert (integrity.outcome, integrity.numbers["max_logit_difference"]) == ("passed", 0.0)
+    folder = registry.fetch(str(done.model_uri), tmp_path / "fetched")
+    texts = ["good great", "bad awful", "the city"]
+    np.testing.assert_array_equal(
+        AdaptedModel.load(folder).logits(texts), AdaptedModel.load(models.candidate).logits(texts)
+    )
+    assert "# promoted" in (folder / "README.md").read_text()
+
+
+def test_only_small_files_stay_in_the_stages_folder(
+    run_stage: Callable[..., Registration], models: Models, tmp_path: Path
+) -> None:
+    before = sorted(path.name for path in models.candidate.iterdir())
+    run_stage(run_records(name="small", model_digest=models.digest))
+    names = sorted(path.name for path in (tmp_path / "out").rglob("*"))
+    assert names == ["model_card.md", "registration.json", "verdict.json"]
+    assert sorted(path.name for path in models.candidate.iterdir()) == before
+
+
+def test_the_same_run_key_with_other_weights_registers_nothing_new_and_says_so(
+    run_stage: Callable[..., Registration],
+    models: Models,
+    registry: MlflowRegistry,
+    tiny_source: Path,
+    tmp_path: Path,
+) -> None:
+    first = run_stage(run_records(name="trained-again", model_digest=models.digest))
+    digest = save_model(tiny_source, tmp_path / "retrained" / "model", 2, "full")
+    records = run_records(name="trained-again", model_digest=digest)
+    second = run_stage(records, out="second", candidate=tmp_path / "retrained" / "model")
+    assert second.model_uri == first.model_uri
+    assert len(registry.versions("trained-again")) == 1
+    verdict = Verdict.read(tmp_path / "second")
+    assert models.digest[:12] in verdict.reasons[-1]
+    assert "Use version 1" in verdict.next_step
+    assert "with other weights" not in " ".join(Verdict.read(tmp_path / "out").reasons)
+
+
+def test_the_same_records_again_register_nothing_new_and_say_the_same(
+    run_stage: Callable[..., Registration], models: Models, registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    records = run_records(name="again", model_digest=models.digest)
+    first, second = run_stage(records), run_stage(records, out="second")
+    assert second == first.model_copy(update={"created": False})
+    assert (tmp_path / "out" / "verdict.json").read_bytes() == (tmp_path / "second" / "verdict.json").read_bytes()
+    assert len(registry.versions("again")) == 1
+
+
+def test_a_worse_candidate_is_rejected_before_it_is_stored(
+    run_stage: Callable[..., Registration], models: Models, registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    done = run_stage(run_records(name="worse", model_digest=models.digest, difference=-0.1))
+    verdict = Verdict.read(tmp_path / "out")
+    assert (verdict.verdict, done.model_uri, done.version) == ("REJECT", None, None)
+    assert registry.versions("worse") == []
+    integrity = next(check for check in verdict.checks if check.name == "integrity")
+    assert integrity.outcome == "not_applicable"
+    assert all("integrity" not in reason for reason in verdict.reasons)
+    with pytest.raises(ModelError, match="no model of the run"):
+        registry.fetch(f"runs:/{done.mlflow_run_id}/model", tmp_path / "fetched")
+
+
+def test_an_unmet_requirement_is_rejected(
+    run_stage: Callable[..., Registration], models: Models, tmp_path: Path
+) -> None:
+    run_stage(run_records(name="unmet", model_digest=models.digest), goal=Goal(at_least=0.99))
+    assert Verdict.read(tmp_path / "out").verdict == "REJECT"
+
+
+def test_another_model_than_the_evaluated_one_is_rejected(
+    run_stage: Callable[..., Registration], models: Models, registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    done = run_stage(run_records(name="swapped", model_digest="0" * 64))
+    assert Verdict.read(tmp_path / "out").verdict == "REJECT"
+    assert done.version is None
+    assert registry.versions("swapped") == []
+
+
+class SwappingRegistry(MlflowRegistry):
+    """A registry that gives back another model than it was given."""
+
+    def __init__(self, real: MlflowRegistry, other: Path) -> None:
+        super().__init__(real._connection)
+        self.other = other
+
+    def fetch(self, uri: str, into: Path) -> Path:
+        """The other model."""
+        return self.other
+
+
+def test_a_registry_that_gives_back_other_weights_is_found(
+    run_stage: Callable[..., Registration], models: Models, registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    swapping = SwappingRegistry(registry, models.baseline / "model")
+    done = run_stage(run_records(name="other-weights", model_digest=models.digest), registry=swapping)
+    verdict = Verdict.read(tmp_path / "out")
+    assert (verdict.verdict, done.model_uri) == ("REJECT", None)
+    assert registry.versions("other-weights") == []
+    assert next(check for check in verdict.checks if check.name == "integrity").outcome == "failed"
+
+
+def test_training_that_changed_nothing_is_found(
+    run_stage: Callable[..., Registration], models: Models, tiny_source: Path, tmp_path: Path
+) -> None:
+    same = tmp_path / "same" / "model"
+    digest = save_model(tiny_source, same, 0, "full")
+    run_stage(run_records(name="no-change", model_digest=digest), candidate=same)
+    verdict = Verdict.read(tmp_path / "out")
+    integrity = next(check for check in verdict.checks if check.name == "integrity")
+    assert (verdict.verdict, integrity.outcome, integrity.numbers["changes_outputs"]) == ("REJECT", "failed", False)
+
+
+def test_a_frozen_candidate_is_not_expected_to_differ_from_the_baseline(
+    run_stage: Callable[..., Registration], models: Models, tiny_source: Path, tmp_path: Path
+) -> None:
+    frozen = models.baseline / "model"
+    digest = AdaptedModel.load(frozen).digest
+    records = run_records(name="frozen", model_digest=digest)
+    evaluation = records.evaluation.model_copy(update={"strategy": "frozen"})
+    run_stage(replace(records, evaluation=evaluation, finetune=None), candidate=frozen)
+    integrity = next(check for check in Verdict.read(tmp_path / "out").checks if check.name == "integrity")
+    assert integrity.outcome == "passed"
+
+
+def test_looks_at_one_test_set_are_counted_over_run_keys(
+    run_stage: Callable[..., Registration], models: Models, registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    for number, key in enumerate(["first", "second", "second"]):
+        records = run_records(key, name="looks", model_digest=models.digest, difference=-0.1)
+        evaluation = records.evaluation.model_copy(update={"test_digest": "a" * 64})
+        run_stage(replace(records, evaluation=evaluation), out=f"out-{number}")
+    assert registry.looks("a" * 64) == 2
+    assert registry.looks("b" * 64) == 0
+
+
+def test_a_registry_that_is_down_registers_nothing_and_leaves_no_record(
+    run_stage: Callable[..., Registration], models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    down = open_registry("http://user:hunter2@127.0.0.1:9", tmp_path)
+    with pytest.raises(UnavailableError) as caught:
+        run_stage(run_records(name="down", model_digest=models.digest), registry=down)
+    assert caught.value.code == "E-REGISTRY-001"
+    assert "hunter2" not in str(caught.value) + caught.value.where
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_models_files_are_linked_not_copied_while_they_are_stored(
+    run_stage: Callable[..., Registration], models: Models
+) -> None:
+    links: list[int] = []
+
+    def spy(records: RunRecords, folder: Path) -> Path:
+        links.append((folder / "model.safetensors").stat().st_nlink)
+        return write_model_card(records, folder)
+
+    run_stage(run_records(name="linked", model_digest=models.digest), write_card=spy)
+    assert links == [2]

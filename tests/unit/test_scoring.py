@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+
+from acclimate.core.paired import bootstrap_score
+from acclimate.core.reliability import ece_debiased, softmax
+from acclimate.examples import Examples
+from acclimate.scoring import TestRows, calibration_score, class_scores, comparison, hardest_errors
+
+
+def rows_of(truth: np.ndarray, groups: list[str] | None = None) -> TestRows:
+    n = len(truth)
+    examples = Examples([f"{i:05d}" for i in range(n)], ["x" * 900] * n, truth, groups, {})
+    return TestRows(examples, truth, ["no", "yes"], "accuracy", bootstraps=500, seed=0)
+
+
+def wrong_on(truth: np.ndarray, rows: slice) -> np.ndarray:
+    predicted = truth.copy()
+    predicted[rows] = 1 - predicted[rows]
+    return predicted
+
+
+@pytest.mark.parametrize(
+    ("n", "candidate", "other", "underpowered"),
+    [
+        (200, slice(0, 10), slice(0, 60), False),  # plainly better
+        (200, slice(0, 60), slice(0, 10), False),  # plainly worse
+        (200, slice(0, 20), slice(20, 40), True),  # no difference shows, and 200 rows would miss a point
+        (60_000, slice(0, 300), slice(300, 600), False),  # no difference shows, and one of a point would have
+        (30, slice(0, 0), slice(0, 0), True),  # no disagreement in 30 rows
+    ],
+)
+def test_underpowered_means_that_a_relevant_difference_would_be_missed(
+    n: int, candidate: slice, other: slice, underpowered: bool
+) -> None:
+    truth = np.arange(n) % 2
+    found = comparison(rows_of(truth), wrong_on(truth, candidate), "tfidf", wrong_on(truth, other), "baseline")
+    assert found.underpowered == underpowered
+    assert found.role == "trivial"
+
+
+def test_the_rows_needed_are_those_that_show_the_observed_difference() -> None:
+    truth = np.arange(400) % 2
+    found = comparison(rows_of(truth), wrong_on(truth, slice(0, 40)), "x", wrong_on(truth, slice(32, 80)), "x")
+    assert (found.only_candidate_right, found.only_other_right) == (40, 32)
+    assert found.rows_needed == pytest.approx(6.18 * (72 / 400) / 0.02**2, rel=0.01)
+    assert found.role == "comparator"
+
+
+def test_groups_reach_both_score_and_difference() -> None:
+    truth = np.arange(100) % 2
+    groups = [f"g{i // 20}" for i in range(100)]
+    rows, bad = rows_of(truth, groups), wrong_on(truth, slice(0, 20))
+    expected = bootstrap_score("accuracy", truth, bad, 2, bootstraps=500, seed=0, groups=groups)
+    assert (rows.score(bad).low, rows.score(bad).high) == (expected.low, expected.high)
+    # one group of five holds every wrong row: whether it is drawn moves the score by 20 points
+    assert expected.low <= 0.6
+    assert expected.high == 1.0
+    assert comparison(rows, truth, "baseline", bad, "baseline").difference.low == 0
+
+
+def test_calibration_before_is_without_the_temperature() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(2, size=4000)
+    logits = np.where(rng.random(4000) < 0.75, 6.0, -6.0)[:, None] * np.eye(2)[truth]
+    found = calibration_score(logits, 5.5, truth, 10)
+    assert found.ece_before == pytest.approx(ece_debiased(softmax(logits), truth, 10)) == pytest.approx(0.25, abs=0.02)
+    assert found.ece == pytest.approx(ece_debiased(softmax(logits / 5.5), truth, 10))
+    assert found.ece < 0.05
+    assert sum(part.rows for part in found.bins) == 4000
+
+
+def test_errors_are_cut_and_ordered() -> None:
+    truth = np.zeros(50, dtype=np.int64)
+    prob = np.array([[1 - p, p] for p in np.linspace(0.01, 0.99, 50)])
+    found = hardest_errors(rows_of(truth), prob, most=3, text_length=500)
+    assert [row.row_id for row in found] == ["00049", "00048", "00047"]
+    assert {(row.label, row.predicted, len(row.text)) for row in found} == {("no", "yes", 500)}
+
+
+def test_a_class_without_rows_scores_zero() -> None:
+    absent = class_scores(np.array([[4, 0], [0, 0]]), ["no", "yes"])[1]
+    assert (absent.rows, absent.precision, absent.recall, absent.f1) == (0, 0, 0, 0)
