@@ -263,7 +263,17 @@ def refused(root: Path, spec: DataSpec) -> AcclimateError:
     assert not (out / DataCard.file_name).exists()
     assert not (out / "manifest.json").exists()
     assert not list(out.glob("*.arrow"))
+    assert not open_under(root), "the file is closed by the refusal, not by the garbage collector"
     return caught.value
+
+
+def open_under(root: Path) -> list[str]:
+    """Files below a folder that this process holds open."""
+    handles = Path("/proc/self/fd")
+    if not handles.exists():
+        return []
+    targets = (str(handle.readlink()) for handle in handles.iterdir() if handle.is_symlink())
+    return [target for target in targets if target.startswith(str(root))]
 
 
 @pytest.mark.parametrize(

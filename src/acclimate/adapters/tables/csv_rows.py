@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 
 from acclimate.adapters.tables.source_files import Header, TableFile
 from acclimate.adapters.tables.text_lines import text_lines
@@ -15,7 +15,7 @@ Row = tuple[int, list[object]]
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def csv_rows(file: TableFile, wanted: Wanted, header: Header, delimiter: str = ",") -> Iterator[Row]:
+def csv_rows(file: TableFile, wanted: Wanted, header: Header, delimiter: str = ",") -> Generator[Row]:
     """Yield the line where each row starts, and its wanted values as text; formulas are text like any other.
 
     Args:
@@ -27,8 +27,8 @@ def csv_rows(file: TableFile, wanted: Wanted, header: Header, delimiter: str = "
     Raises:
         DataError: E-DATA-012 to -019.
     """
-    with _field_limit(file.limits.field_chars):
-        rows = _records(file, delimiter)
+    with _field_limit(file.limits.field_chars), closing(text_lines(file)) as lines:
+        rows = _records(file, lines, delimiter)
         _, names = next(rows, (0, []))
         if not names:
             raise file.error("E-DATA-011", "the file has no header", "the first line must name the columns")
@@ -44,7 +44,7 @@ def csv_rows(file: TableFile, wanted: Wanted, header: Header, delimiter: str = "
             yield line, [None if at is None else fields[at] for at in positions]
 
 
-def tsv_rows(file: TableFile, wanted: Wanted, header: Header) -> Iterator[Row]:
+def tsv_rows(file: TableFile, wanted: Wanted, header: Header) -> Generator[Row]:
     """The same for fields between tabs."""
     return csv_rows(file, wanted, header, delimiter="\t")
 
@@ -58,8 +58,8 @@ def _field_limit(limit: int) -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _records(file: TableFile, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(text_lines(file), delimiter=delimiter, strict=True)
+def _records(file: TableFile, lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         start = reader.line_num + 1
         try:

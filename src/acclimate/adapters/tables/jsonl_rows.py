@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any, NoReturn
 
 from acclimate.adapters.tables.source_files import Header, TableFile
@@ -22,7 +23,7 @@ class _NotJsonError(ValueError):
     """NaN or an infinity: Python reads them, JSON has no such thing."""
 
 
-def jsonl_rows(file: TableFile, wanted: Wanted, header: Header) -> Iterator[tuple[int, list[object]]]:
+def jsonl_rows(file: TableFile, wanted: Wanted, header: Header) -> Generator[tuple[int, list[object]]]:
     """Yield the line of each row, and its wanted values; a key that is absent is a missing value.
 
     Args:
@@ -36,16 +37,17 @@ def jsonl_rows(file: TableFile, wanted: Wanted, header: Header) -> Iterator[tupl
     names = wanted.names
     own: Header = {}
     rows = 0
-    for line, text in enumerate(text_lines(file), 1):
-        if text.isspace():
-            continue
-        row = _parse(file, text, line)
-        rows += 1
-        own.update(dict.fromkeys(row, ""))
-        if len(own) > _MAX_COLUMNS:
-            message = f"the objects have over {_MAX_COLUMNS:,} different keys"
-            raise file.error("E-DATA-018", message, "one object a row, its keys the columns", line)
-        yield line, [row.get(name) for name in names]
+    with closing(text_lines(file)) as lines:
+        for line, text in enumerate(lines, 1):
+            if text.isspace():
+                continue
+            row = _parse(file, text, line)
+            rows += 1
+            own.update(dict.fromkeys(row, ""))
+            if len(own) > _MAX_COLUMNS:
+                message = f"the objects have over {_MAX_COLUMNS:,} different keys"
+                raise file.error("E-DATA-018", message, "one object a row, its keys the columns", line)
+            yield line, [row.get(name) for name in names]
     if rows:
         wanted.check_header(list(own), file)
     header.update(own)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ _BATCH_ROWS = 8192
 _HINT_BROKEN = "write it again, or fetch it again: it may be cut short"
 
 
-def parquet_rows(file: TableFile, wanted: Wanted, header: Header) -> Iterator[tuple[int, list[object]]]:
+def parquet_rows(file: TableFile, wanted: Wanted, header: Header) -> Generator[tuple[int, list[object]]]:
     """Yield the number of each row, counted from 1, and its wanted values.
 
     Args:
@@ -30,7 +30,8 @@ def parquet_rows(file: TableFile, wanted: Wanted, header: Header) -> Iterator[tu
     """
     row = 0
     try:
-        with _open(file, wanted, header) as parquet:
+        # Arrow leaves a file open that it can't read; this one is closed here.
+        with pa.OSFile(str(file.path)) as stream, _open(file, stream, wanted, header) as parquet:
             names = [name for name in wanted.names if name in header]
             for batch in parquet.iter_batches(_BATCH_ROWS, columns=names, use_threads=False):
                 batch.validate(full=True)
@@ -44,18 +45,18 @@ def parquet_rows(file: TableFile, wanted: Wanted, header: Header) -> Iterator[tu
         raise _broken(file, error) from error
 
 
-def _open(file: TableFile, wanted: Wanted, header: Header) -> pq.ParquetFile:
+def _open(file: TableFile, stream: pa.NativeFile, wanted: Wanted, header: Header) -> pq.ParquetFile:
     """Open a file whose metadata are in order, texts to be read as dictionaries."""
-    with pq.ParquetFile(file.path) as parquet:
-        schema, metadata = parquet.schema_arrow, parquet.metadata
-        wanted.check_header(schema.names, file)
-        header.update((name, _kind(schema.field(name).type)) for name in schema.names)
-        names = [name for name in wanted.names if name in header]
-        for name in names:
-            _check_type(file, name, schema.field(name).type, is_text=name == wanted.text)
-        _check_size(file, metadata, set(names))
+    parquet = pq.ParquetFile(stream)
+    schema, metadata = parquet.schema_arrow, parquet.metadata
+    wanted.check_header(schema.names, file)
+    header.update((name, _kind(schema.field(name).type)) for name in schema.names)
+    names = [name for name in wanted.names if name in header]
+    for name in names:
+        _check_type(file, name, schema.field(name).type, is_text=name == wanted.text)
+    _check_size(file, metadata, set(names))
     texts = [name for name in names if not _is_plain(schema.field(name).type)]
-    return pq.ParquetFile(file.path, read_dictionary=texts, pre_buffer=False, page_checksum_verification=True)
+    return pq.ParquetFile(stream, read_dictionary=texts, pre_buffer=False, page_checksum_verification=True)
 
 
 def _check_type(file: TableFile, name: str, kind: Any, *, is_text: bool) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from acclimate.adapters.tables.csv_rows import csv_rows, tsv_rows
@@ -23,7 +24,7 @@ from acclimate.errors import DataError
 from acclimate.ports import RawTable
 from acclimate.records import InputFile
 
-Rows = Iterator[tuple[int, list[object]]]
+Rows = Generator[tuple[int, list[object]]]
 RowReader = Callable[[TableFile, Wanted, Header], Rows]
 
 
@@ -110,15 +111,16 @@ class _Table:
         index = len(self.files)
         self.files.append(record)
         header: Header = {}
-        for line, (text, *others) in self._rows(file, reader, header):
-            self.texts.append(self._text(file, text, line))
-            for column, value, name in zip(self.others, others, self.wanted.names[1:], strict=True):
-                column.append(self._name(file, value, name, line))
-            self.lines.append(line)
-            self.file_of.append(index)
-            if len(self.lines) > self.limits.rows or self._text_chars > self.limits.text_chars:
-                message = f"over {self.limits.rows:,} rows, or {self.limits.text_chars:,} characters of text"
-                raise file.error("E-DATA-005", f"the table is too large: {message}", "take a sample", line)
+        with closing(self._rows(file, reader, header)) as rows:
+            for line, (text, *others) in rows:
+                self.texts.append(self._text(file, text, line))
+                for column, value, name in zip(self.others, others, self.wanted.names[1:], strict=True):
+                    column.append(self._name(file, value, name, line))
+                self.lines.append(line)
+                self.file_of.append(index)
+                if len(self.lines) > self.limits.rows or self._text_chars > self.limits.text_chars:
+                    message = f"over {self.limits.rows:,} rows, or {self.limits.text_chars:,} characters of text"
+                    raise file.error("E-DATA-005", f"the table is too large: {message}", "take a sample", line)
         self.headers.append(header)
         self._check_same_schema(file)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from acclimate.adapters.tables.source_files import TableFile
 from acclimate.errors import DataError
@@ -19,8 +19,8 @@ _MAGIC = {
 }
 
 
-def text_lines(file: TableFile) -> Iterator[str]:
-    """Yield lines with their ends untouched: line feed, carriage return, or both.
+def text_lines(file: TableFile) -> Generator[str]:
+    """Yield lines with their ends untouched: line feed, carriage return, or both; close it to close the file.
 
     Raises:
         DataError: E-DATA-012 wrong encoding, E-DATA-013 NUL, E-DATA-016 endless line, E-DATA-003 not a text file.
