@@ -39,18 +39,20 @@ lint: setup  ## ruff, mypy --strict, import-linter, and whether the compiled pip
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(PYTHON) -m pipelines.adapt --check
+	$(PYTHON) -m pipelines.compile --check
 	$(PYTHON) docs/generate.py --check
+	$(PYTHON) charts/generate_readme.py --check
 
 format: setup  ## rewrite the sources in the house's format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
 compile: setup  ## compile the pipelines to the IR that the wheel carries
-	$(PYTHON) -m pipelines.adapt
+	$(PYTHON) -m pipelines.compile
 
 docs: setup  ## regenerate the generated parts of the docs
 	$(PYTHON) docs/generate.py
+	$(PYTHON) charts/generate_readme.py
 
 clean:  ## remove what was built, keep data and workspaces
 	rm -rf build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,3 +1,5 @@
-"""The image of every step; ``acclimate submit`` puts the digest of the released one in its place."""
+"""The image of every step: a name to be replaced, by ``acclimate submit`` or ``acclimate compile``, with a real one."""
 
-IMAGE = "acclimate-python:0.1.0"
+from acclimate.version import __version__
+
+IMAGE = f"acclimate:{__version__}"

@@ -10,7 +10,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import hashlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 
 from acclimate.examples import split_path, write_examples
 from acclimate.records import SPLITS, DataCard, SplitCard, TableCard
+from tests.servers import s3_environment, s3_server
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = {
@@ -158,3 +160,27 @@ def make_toy_data(tmp_path: Path) -> Callable[..., Path]:
 def toy_data(make_toy_data: Callable[..., Path]) -> Path:
     """An ingested folder: two separable classes, 120/40/40 target rows, as many reference rows, one slice column."""
     return make_toy_data()
+
+
+_BUCKETS = count()
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Endpoint of a real S3 server; from then on the environment names it and its credentials."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as endpoint, pytest.MonkeyPatch.context() as environment:
+        for name, value in s3_environment(endpoint).items():
+            environment.setenv(name, value)
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str) -> str:
+    """Name of a new, empty bucket."""
+    import boto3
+
+    name = f"bucket-{next(_BUCKETS)}"
+    client = boto3.client("s3", endpoint_url=s3_endpoint)
+    client.create_bucket(Bucket=name)
+    client.close()
+    return name

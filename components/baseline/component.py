@@ -6,8 +6,18 @@ from components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def baseline(request: str, run_id: str, data: str) -> str:
-    """Fit and score the frozen baseline and its controls."""
+def baseline(request: str, run_id: str, data: str, metrics: dsl.Output[dsl.Metrics]) -> str:
+    """Fit and score the frozen baseline and its controls.
+
+    Args:
+        request: the adaptation, its project root and its workspace as JSON; holds no secret.
+        run_id: names this run in the workspace; empty: KFP's own run id.
+        data: reference of the ingested data.
+        metrics: the stage's main numbers, for KFP's own page.
+
+    Returns:
+        The baseline's reference.
+    """
     from acclimate.steps import run_step
 
-    return run_step("baseline", request, run_id, data=data)
+    return run_step("baseline", request, run_id, {"metrics": metrics}, data=data)

@@ -7,5 +7,12 @@ from components.image import IMAGE
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
 def keep_frozen(baseline: str) -> str:
-    """Return the baseline's folder as the candidate's."""
+    """Hand on the frozen baseline as the candidate.
+
+    Args:
+        baseline: reference of the baseline.
+
+    Returns:
+        The same reference.
+    """
     return baseline

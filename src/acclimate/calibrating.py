@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from pathlib import Path
+from typing import Any
 
 from acclimate.digests import data_digest
 from acclimate.execution import WORK_SECONDS, Context, add_timing
@@ -21,7 +22,7 @@ def calibration_of(context: Context, data: Path) -> Calibration:
     config = context.request.adaptation
     folder, card = source_of(context)
     made_of = {
-        "machine": [platform.machine(), platform.processor(), _cpu_model(), _threads()],
+        "machine": None if context.is_shared else _machine(),
         "source": card.digest,
         "precision": config.compute.precision,
         "data": data_digests(data)["target"],
@@ -29,12 +30,27 @@ def calibration_of(context: Context, data: Path) -> Calibration:
         "batch_size": config.finetune.batch_size,
         "lora_rank": config.finetune.lora.rank,
     }
-    place = context.request.workspace / "calibration" / data_digest(made_of)[:24]
-    if not (place / Calibration.file_name).is_file():
-        with context.store.lock(f"calibration-{place.name}"):
-            if not (place / Calibration.file_name).is_file():
+    name = f"calibration/{data_digest(made_of)[:24]}"
+    place = context.home / name
+    if not _is_there(place):
+        with context.store.lock(name.replace("/", "-")):
+            if not _is_there(context.store.pull(name)):
                 _calibrate(context, data, folder, card, place)
+                context.store.push(name)
     return Calibration.read(place)
+
+
+def _is_there(place: Path) -> bool:
+    return (place / Calibration.file_name).is_file()
+
+
+def _machine() -> list[Any]:
+    """What tells one machine's speed from another's.
+
+    In a shared workspace the first measurement is everybody's: steps of one run land on different nodes, and must
+    decide the same.
+    """
+    return [platform.machine(), platform.processor(), _cpu_model(), _threads()]
 
 
 def _calibrate(context: Context, data: Path, folder: Path, card: SourceCard, place: Path) -> None:
@@ -54,7 +70,7 @@ def _calibrate(context: Context, data: Path, folder: Path, card: SourceCard, pla
         batch_size=config.finetune.batch_size,
         lora_rank=config.finetune.lora.rank,
     )
-    partial = context.request.workspace / "tmp" / context.run_id / "calibration"
+    partial = context.scratch / "calibration"
     partial.mkdir(parents=True, exist_ok=True)
     written = measured.model_copy(update={"source_digest": card.digest}).write(partial)
     place.mkdir(parents=True, exist_ok=True)

@@ -8,12 +8,13 @@ import webbrowser
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from acclimate.errors import AcclimateError, bug_of
-from acclimate.terminal import error_text, progress_for
+from acclimate import cluster_cli, upkeep_cli
+from acclimate.cli_edge import ConfigFile, Debug, Json, Outside, Overrides, guarded, print_result
+from acclimate.terminal import progress_for
 from acclimate.version import __version__
 
 app = typer.Typer(
@@ -27,13 +28,6 @@ app = typer.Typer(
 config_app = typer.Typer(help="The configuration: its schema, and a file as acclimate understands it.")
 app.add_typer(config_app, name="config", no_args_is_help=True)
 
-ConfigFile = Annotated[Path, typer.Argument(help="the adaptation.yaml")]
-Overrides = Annotated[
-    list[str] | None, typer.Option("-s", "--set", metavar="KEY=VALUE", help="override, e.g. -s finetune.lora.rank=8")
-]
-Json = Annotated[bool, typer.Option("--json", help="one line of JSON on standard output, nothing else there")]
-Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
-Outside = Annotated[bool, typer.Option("--allow-outside", help="data may lie outside the project root")]
 Workspace = Annotated[
     Path | None, typer.Option("--workspace", help="workspace with the registry; by default the server, else .acclimate")
 ]
@@ -51,37 +45,6 @@ class Stage(StrEnum):
     REGISTER = "register"
 
 
-def _print(result: Any, as_json: bool, text: Callable[[], str]) -> None:
-    sys.stdout.write((json.dumps(result) if as_json else text()) + "\n")
-
-
-def _guarded(action: Callable[[], int], as_json: bool, debug: bool) -> NoReturn:
-    """Run an action; turn a coded error into its block and exit code."""
-    try:
-        code = action()
-    except AcclimateError as error:
-        if debug:
-            raise
-        _show_error(error, as_json)
-        code = error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted; run the same command again to go on\n")
-        code = 130
-    except Exception as error:
-        if debug:
-            raise
-        bug = bug_of(error)
-        _show_error(bug, as_json)
-        code = bug.exit_code
-    raise typer.Exit(code)
-
-
-def _show_error(error: AcclimateError, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps({"error": error.to_dict()}) + "\n")
-    sys.stderr.write(error_text(error) + "\n")
-
-
 def _show_run(start: Callable[..., Any], path: Path, overrides: list[str] | None, outside: bool, as_json: bool) -> int:
     from acclimate.report.summary import summary_text
 
@@ -90,7 +53,7 @@ def _show_run(start: Callable[..., Any], path: Path, overrides: list[str] | None
         result = start(path, overrides or [], allow_outside=outside, progress=progress)
     finally:
         progress.close()
-    _print(result.summary, as_json, lambda: "\n" + summary_text(result.summary))
+    print_result(result.summary, as_json, lambda: "\n" + summary_text(result.summary))
     return int(result.exit_code)
 
 
@@ -107,7 +70,7 @@ def init(
         sys.stdout.write(f"wrote {path}; edit it, then: acclimate validate {path}\n")
         return 0
 
-    _guarded(action, as_json=False, debug=debug)
+    guarded(action, as_json=False, debug=debug)
 
 
 @app.command()
@@ -123,10 +86,11 @@ def validate(
 
     def action() -> int:
         found = check(path, overrides or [], allow_outside=allow_outside)
-        _print(found, as_json, lambda: f"{path} is valid: {found['rows']} rows, labels {', '.join(found['labels'])}")
+        labels = ", ".join(found["labels"])
+        print_result(found, as_json, lambda: f"{path} is valid: {found['rows']} rows, labels {labels}")
         return 0
 
-    _guarded(action, as_json, debug)
+    guarded(action, as_json, debug)
 
 
 @app.command()
@@ -140,7 +104,7 @@ def plan(
     """Run up to the decision: what would be done, why and at what cost, without training."""
     from acclimate.local_run import plan as start
 
-    _guarded(lambda: _show_run(start, path, overrides, allow_outside, as_json), as_json, debug)
+    guarded(lambda: _show_run(start, path, overrides, allow_outside, as_json), as_json, debug)
 
 
 @app.command()
@@ -154,7 +118,7 @@ def run(
     """Run the whole pipeline on this machine. Exit code 10: the gate refused."""
     from acclimate.local_run import run as start
 
-    _guarded(lambda: _show_run(start, path, overrides, allow_outside, as_json), as_json, debug)
+    guarded(lambda: _show_run(start, path, overrides, allow_outside, as_json), as_json, debug)
 
 
 @app.command()
@@ -175,10 +139,10 @@ def stage(
             folder = run_stage(name.value, path, overrides or [], allow_outside=allow_outside, progress=progress)
         finally:
             progress.close()
-        _print({"stage": name.value, "folder": str(folder)}, as_json, lambda: str(folder))
+        print_result({"stage": name.value, "folder": str(folder)}, as_json, lambda: str(folder))
         return 0
 
-    _guarded(action, as_json, debug)
+    guarded(action, as_json, debug)
 
 
 @app.command()
@@ -194,12 +158,12 @@ def report(
 
     def action() -> int:
         path = report_path(workspace or Path(".acclimate"), run_id)
-        _print({"report_path": str(path)}, as_json, lambda: str(path))
+        print_result({"report_path": str(path)}, as_json, lambda: str(path))
         if not (no_browser or as_json) and sys.stdout.isatty():
             webbrowser.open(path.as_uri())
         return 0
 
-    _guarded(action, as_json, debug)
+    guarded(action, as_json, debug)
 
 
 @app.command()
@@ -220,10 +184,10 @@ def predict(
     def action() -> int:
         written = predict_file(model, data, text=text, out=out, workspace=workspace, as_json=as_json)
         if out is not None:
-            _print({"rows": written, "path": str(out)}, as_json, lambda: f"{written} rows -> {out}")
+            print_result({"rows": written, "path": str(out)}, as_json, lambda: f"{written} rows -> {out}")
         return 0
 
-    _guarded(action, as_json, debug)
+    guarded(action, as_json, debug)
 
 
 @app.command()
@@ -239,10 +203,10 @@ def models(
 
     def action() -> int:
         found = listing(name, workspace)
-        _print(found, as_json, lambda: models_text(found))
+        print_result(found, as_json, lambda: models_text(found))
         return 0
 
-    _guarded(action, as_json, debug)
+    guarded(action, as_json, debug)
 
 
 @app.command()
@@ -258,10 +222,10 @@ def lineage(
 
     def action() -> int:
         found = trace(name, workspace)
-        _print(found, as_json, lambda: lineage_text(found))
+        print_result(found, as_json, lambda: lineage_text(found))
         return 0
 
-    _guarded(action, as_json, debug)
+    guarded(action, as_json, debug)
 
 
 @app.command()
@@ -271,15 +235,19 @@ def doctor(
     debug: Debug = False,
 ) -> None:
     """Check this installation and every service it is configured for."""
-    from acclimate.checks import doctor as examine
-    from acclimate.checks import doctor_text
+    from acclimate.diagnosis import doctor as examine
+    from acclimate.diagnosis import doctor_text
 
     def action() -> int:
         found = examine(path)
-        _print(found, as_json, lambda: doctor_text(found))
+        print_result(found, as_json, lambda: doctor_text(found))
         return 0 if found["healthy"] else 75
 
-    _guarded(action, as_json, debug)
+    guarded(action, as_json, debug)
+
+
+upkeep_cli.register(app)
+cluster_cli.register(app)
 
 
 @config_app.command("schema")
@@ -300,7 +268,7 @@ def show(path: ConfigFile, overrides: Overrides = None, debug: Debug = False) ->
         sys.stdout.write(config.model_dump_json(indent=1) + "\n")
         return 0
 
-    _guarded(action, as_json=False, debug=debug)
+    guarded(action, as_json=False, debug=debug)
 
 
 def _version(wanted: bool) -> None:

@@ -7,42 +7,24 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from acclimate.config_base import DataSpec, Section
+from acclimate.config_retrain import RetrainSpec
 
 Strategy = Literal["frozen", "lora", "full", "scratch"]
 Metric = Literal["macro_f1", "accuracy", "balanced_accuracy"]
-Encoding = Literal["utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1252"]
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 
 
-class Section(BaseModel):
-    """Base of every section: frozen, closed, no silent coercion of strings to numbers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class DataSpec(Section):
-    """A table of examples and which of its columns mean what."""
-
-    data: str = Field(description="CSV, TSV, JSONL or Parquet file, or a folder of such files", min_length=1)
-    text: str = Field("text", description="column that holds the text", min_length=1)
-    label: str | None = Field("label", description="column that holds the label; null if there is none")
-    group: str | None = Field(None, description="column of groups that must never be split, e.g. the author")
-    split: str | None = Field(None, description="column with train, validation or test, where splits are given")
-    slices: list[str] = Field(default_factory=list, description="columns whose values are reported apart")
-    encoding: Encoding = Field("utf-8", description="encoding of text files; a UTF-8 BOM is always accepted")
-    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = Field(
-        None, description="file format; by default from the file's ending"
-    )
-    licence: str | None = Field(None, description="SPDX name; without it target data count as your own")
-
-
 class SourceSpec(Section):
     """The pretrained model, and optionally data of the domain it comes from."""
 
-    model: str = Field(description="folder, package://NAME/path or models:/name@alias", min_length=1)
+    model: str = Field(
+        description="folder, package://NAME/path, s3://BUCKET/PREFIX or models:/NAME@alias", min_length=1
+    )
     reference: DataSpec | None = Field(None, description="data of the source domain, for the domain gap")
     licence: str | None = Field(None, description="SPDX name, where the model's own files don't state one")
 
@@ -167,6 +149,11 @@ class ComputeSpec(Section):
 
     workers: int = Field(1, ge=1, le=256, description="training processes; more than one go through Ray Train")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where measured to be faster")
+    gpus_per_worker: int = Field(0, ge=0, le=16, description="GPUs of each training process")
+    cpus_per_worker: int = Field(2, ge=1, le=256, description="processors of each training process on a cluster")
+    memory_per_worker: str = Field(
+        "8Gi", pattern=r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$", description="memory of each training process on a cluster"
+    )
 
 
 class Adaptation(Section):
@@ -183,6 +170,9 @@ class Adaptation(Section):
     finetune: FinetuneSpec = FinetuneSpec()
     evaluate: EvaluateSpec = EvaluateSpec()
     gate: GateSpec = GateSpec()
+    retrain: RetrainSpec = RetrainSpec()
     tracking: TrackingSpec = TrackingSpec()
     compute: ComputeSpec = ComputeSpec()
-    workspace: str = Field(".acclimate", min_length=1, description="folder for outputs, relative to the YAML")
+    workspace: str = Field(
+        ".acclimate", min_length=1, description="where outputs go: a folder relative to the YAML, or s3://BUCKET/PREFIX"
+    )

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acclimate.adapters.local_store import LocalStore, signed_files
+from acclimate.adapters.local_store import signed_files
 from acclimate.config import Adaptation
 from acclimate.digests import code_digest, data_digest
-from acclimate.ports import Progress, silent
+from acclimate.ports import Progress, Store, silent
 from acclimate.records import Manifest
 
 TIMING = "timing.json"
@@ -28,13 +28,13 @@ class Request:
     Args:
         adaptation: the resolved configuration, local paths absolute.
         root: project root; local data must lie below it unless ``allow_outside``.
-        workspace: folder for outputs, absolute.
+        workspace: where outputs go: an absolute folder or ``s3://BUCKET/PREFIX``.
         allow_outside: data may lie outside the project root.
     """
 
     adaptation: Adaptation
     root: Path
-    workspace: Path
+    workspace: str
     allow_outside: bool = False
 
     def to_json(self) -> str:
@@ -43,7 +43,7 @@ class Request:
             {
                 "adaptation": self.adaptation.model_dump(mode="json"),
                 "root": str(self.root),
-                "workspace": str(self.workspace),
+                "workspace": self.workspace,
                 "allow_outside": self.allow_outside,
             }
         )
@@ -55,7 +55,7 @@ class Request:
         return cls(
             adaptation=Adaptation.model_validate_json(json.dumps(data["adaptation"])),
             root=Path(data["root"]),
-            workspace=Path(data["workspace"]),
+            workspace=str(data["workspace"]),
             allow_outside=bool(data["allow_outside"]),
         )
 
@@ -66,18 +66,28 @@ class Context:
 
     request: Request
     run_id: str
-    store: LocalStore
+    store: Store
     progress: Progress = silent
+
+    @property
+    def home(self) -> Path:
+        """The local folder of scratch and caches; the workspace itself where that is local."""
+        return self.store.home
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the workspace lies where other machines reach it, not in a folder of this one."""
+        return "://" in self.request.workspace
 
     @property
     def run_folder(self) -> Path:
         """Events, errors, logs and the report of this run."""
-        return self.request.workspace / "runs" / self.run_id
+        return self.home / "runs" / self.run_id
 
     @property
-    def cache(self) -> Path:
-        """Embeddings, by content."""
-        return self.request.workspace / "features"
+    def scratch(self) -> Path:
+        """What this run leaves half done; gone after it."""
+        return self.home / "tmp" / self.run_id
 
 
 @dataclass(frozen=True)
@@ -130,12 +140,13 @@ def execute(context: Context, work: Work) -> Path:
             if folder is None:
                 folder, reused = _compute(context, work, started), False
     seconds = round(time.monotonic() - started, 3)
-    context.progress("stage_done", stage=work.stage, folder=str(folder), reused=reused, seconds=seconds)
+    reference = context.store.reference(folder)
+    context.progress("stage_done", stage=work.stage, folder=reference, reused=reused, seconds=seconds)
     return folder
 
 
 def _compute(context: Context, work: Work, started: float) -> Path:
-    partial = context.request.workspace / "tmp" / context.run_id / work.stage
+    partial = context.scratch / work.stage
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir(parents=True)

@@ -17,14 +17,18 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from acclimate.adapters.data_uris import absolute_data
 from acclimate.adapters.kfp_local import PipelineFailed, run_compiled
-from acclimate.config_file import load_config, resolve_data_path
+from acclimate.adapters.remote_sources import pinned_source
+from acclimate.config_file import check_services, load_config
+from acclimate.config_file.addresses import scheme_of
 from acclimate.errors import AcclimateError, InterruptedRun, UnavailableError, from_dict
 from acclimate.execution import Context, Request
 from acclimate.outcome import Followed, RunResult, outcome
 from acclimate.ports import Progress, silent
 from acclimate.stage_work import STEPS
 from acclimate.steps import ERROR, EVENTS, RUN_PID, open_context
+from acclimate.wiring import registry_at, store_of
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 8.0
@@ -40,7 +44,7 @@ def load_request(path: str | Path, overrides: Sequence[str] = (), *, allow_outsi
     home, root = loaded.path.parent, loaded.root
 
     def absolute(data: str) -> str:
-        return str(resolve_data_path(data, home, root, allow_outside))
+        return absolute_data(data, home, root, allow_outside=allow_outside)
 
     config = loaded.config
     target = config.target.model_copy(update={"data": absolute(config.target.data)})
@@ -48,10 +52,18 @@ def load_request(path: str | Path, overrides: Sequence[str] = (), *, allow_outsi
     if source.reference is not None:
         reference = source.reference.model_copy(update={"data": absolute(source.reference.data)})
         source = source.model_copy(update={"reference": reference})
-    if "://" not in source.model and not source.model.startswith("models:/"):
+    if scheme_of(source.model) is None:
         source = source.model_copy(update={"model": str((home / source.model).resolve())})
-    workspace = (home / config.workspace).resolve()
-    resolved = config.model_copy(update={"target": target, "source": source, "workspace": str(workspace)})
+    retrain = config.retrain
+    if retrain.fresh is not None:
+        fresh = retrain.fresh.model_copy(update={"data": absolute(retrain.fresh.data)})
+        retrain = retrain.model_copy(update={"fresh": fresh})
+    workspace = config.workspace if scheme_of(config.workspace) else str((home / config.workspace).resolve())
+    check_services(config, os.environ, where=loaded.places.where(("workspace",)))
+    known = store_of(workspace).home if scheme_of(workspace) else Path(workspace)
+    model = pinned_source(source.model, lambda: registry_at(config.tracking.uri, known))
+    changes = {"target": target, "source": source.model_copy(update={"model": model}), "retrain": retrain}
+    resolved = config.model_copy(update={**changes, "workspace": workspace})
     return Request(resolved, root, workspace, allow_outside)
 
 
@@ -101,14 +113,16 @@ def run(
     path: str | Path,
     overrides: Sequence[str] = (),
     *,
+    pipeline: str = "adapt",
     allow_outside: bool = False,
     progress: Progress = silent,
 ) -> RunResult:
-    """Run the whole pipeline on this machine, as the compiled DAG in KFP's local runner.
+    """Run a whole pipeline on this machine, as the compiled DAG in KFP's local runner.
 
     Args:
         path: the adaptation.yaml.
         overrides: ``section.key=value`` settings.
+        pipeline: ``adapt``, or ``retrain``, which first decides whether to.
         allow_outside: data may lie outside the project root.
         progress: told of every event of every step.
 
@@ -120,10 +134,11 @@ def run(
     """
     request = load_request(path, overrides, allow_outside=allow_outside)
     context = open_context(request, new_run_id())
-    followed, command = Followed(), _command("run", path, overrides)
+    verb = "run" if pipeline == "adapt" else pipeline
+    followed, command = Followed(), _command(verb, path, overrides)
     try:
         with _following(context, followed, progress), _forwarding_signals(followed) as stopped:
-            _run_pipeline(context, stopped)
+            _run_pipeline(pipeline, context, stopped)
         return outcome(context, followed, command)
     except AcclimateError as error:
         outcome(context, followed, command, error)
@@ -136,13 +151,13 @@ def _command(verb: str, path: str | Path, overrides: Sequence[str]) -> str:
     return shlex.join(["acclimate", verb, str(path), *(part for item in overrides for part in ("-s", item))])
 
 
-def _run_pipeline(context: Context, stopped: Callable[[], int]) -> None:
-    scratch = context.request.workspace / "tmp" / context.run_id / "kfp"
+def _run_pipeline(name: str, context: Context, stopped: Callable[[], int]) -> None:
+    scratch = context.scratch / "kfp"
     scratch.mkdir(parents=True)
     log = context.run_folder / "kfp.log"
     arguments = {"request": context.request.to_json(), "run_id": context.run_id}
     try:
-        with as_file(files("acclimate") / "pipelines" / "adapt.yaml") as pipeline:
+        with as_file(files("acclimate") / "pipelines" / f"{name}.yaml") as pipeline:
             run_compiled(pipeline, arguments, scratch=scratch, log=log)
     except PipelineFailed as failure:
         if stopped() == signal.SIGINT:
@@ -221,6 +236,5 @@ def _signal(pid: int, number: int) -> None:
 
 def clean(context: Context) -> None:
     """Remove the partial outputs of a run."""
-    folder = context.request.workspace / "tmp" / context.run_id
-    if folder.exists():
-        shutil.rmtree(folder)
+    if context.scratch.exists():
+        shutil.rmtree(context.scratch)

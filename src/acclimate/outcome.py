@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,6 +31,7 @@ from acclimate.wiring import source_of
 GATE_REFUSED = 10
 SUMMARY = "summary.json"
 REPORT = "report.html"
+KEPT = "report"
 REFUSALS = ("HOLD", "REJECT")
 LIBRARIES = ("torch", "transformers", "peft", "scikit-learn", "numpy", "mlflow", "kfp")
 
@@ -42,18 +44,20 @@ class RunResult:
         summary: the machine-readable result, as ``--json`` prints it.
         exit_code: 0, or 10 when the gate refused.
         report: the HTML report.
+        folders: reference of each finished stage's folder.
     """
 
     summary: dict[str, Any]
     exit_code: int
     report: Path | None
+    folders: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Followed:
     """What the events of a run have said so far."""
 
-    folders: dict[str, Path] = field(default_factory=dict)
+    folders: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     reused: dict[str, bool] = field(default_factory=dict)
     step_pid: int = 0
@@ -63,7 +67,7 @@ class Followed:
         self.step_pid = int(event.get("pid", 0))
         if event["event"] == "stage_done":
             stage = str(event["stage"])
-            self.folders[stage] = Path(event["folder"])
+            self.folders[stage] = str(event["folder"])
             self.reused[stage] = bool(event["reused"])
             self.seconds[stage] = self.seconds.get(stage, 0.0) + float(event["seconds"])
 
@@ -81,26 +85,41 @@ def outcome(context: Context, followed: Followed, command: str, error: Acclimate
         The result; without report or summary where not even ingest was finished.
     """
     if "ingest" not in followed.folders:
-        return RunResult({}, error.exit_code if error else 0, None)
+        return RunResult({}, error.exit_code if error else 0, None, followed.folders)
     from acclimate.report.render import render
     from acclimate.report.summary import summary
     from acclimate.report.view import ReportView
 
-    view = ReportView(**_view(context, followed, command, error))
+    folders = {stage: context.store.open(reference) for stage, reference in followed.folders.items()}
+    view = ReportView(**_view(context, folders, followed, command, error))
     report = render(view, context.run_folder)
     result = {**summary(view), "report_path": str(report)}
     (context.run_folder / SUMMARY).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if context.is_shared:
+        _keep(context)
     refused = view.verdict is not None and view.verdict.verdict in REFUSALS
-    return RunResult(result, GATE_REFUSED if refused else 0, report)
+    return RunResult(result, GATE_REFUSED if refused else 0, report, followed.folders)
 
 
-def _view(context: Context, followed: Followed, command: str, error: AcclimateError | None) -> dict[str, Any]:
+def _keep(context: Context) -> None:
+    """Store report and summary where ``submit`` and other machines find them."""
+    name = f"runs/{context.run_id}/{KEPT}"
+    folder = context.home / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (REPORT, SUMMARY):
+        shutil.copyfile(context.run_folder / file, folder / file)
+    context.store.push(name)
+
+
+def _view(
+    context: Context, folders: dict[str, Path], followed: Followed, command: str, error: AcclimateError | None
+) -> dict[str, Any]:
     def read(stage: str, kind: type[StoredRecord]) -> Any:
-        folder = followed.folders.get(stage)
+        folder = folders.get(stage)
         return kind.read(folder) if folder else None
 
-    config, data = context.request.adaptation, followed.folders["ingest"]
-    measured = "gap" in followed.folders or "baseline" in followed.folders
+    config, data = context.request.adaptation, folders["ingest"]
+    measured = "gap" in folders or "baseline" in folders
     return {
         "config": config.model_dump(mode="json"),
         "run_id": context.run_id,
@@ -117,7 +136,7 @@ def _view(context: Context, followed: Followed, command: str, error: AcclimateEr
         "verdict": read("register", Verdict),
         "registration": read("register", Registration),
         "seconds": followed.seconds,
-        "timing": {stage: read_timing(folder) for stage, folder in followed.folders.items()},
+        "timing": {stage: read_timing(folder) for stage, folder in folders.items()},
         "error": error.to_dict() if error else None,
         "command": command,
         "versions": _versions(),

@@ -99,16 +99,63 @@ class TableReader(Protocol):
 
 
 class Store(Protocol):
-    """Where stage outputs lie: whole or not there."""
+    """Where stage outputs lie: whole or not there.
+
+    Stages hand on *references*: what another process, or another machine where the workspace is shared, calls a
+    finished folder. A *shared folder* is a named one that isn't final: features, checkpoints, a run's records.
+    """
+
+    @property
+    def home(self) -> Path:
+        """Local folder of scratch and caches; the workspace itself where that is local."""
 
     def find(self, stage: str, key: str) -> Path | None:
-        """The folder of a finished stage, its digests checked, or None."""
+        """Local path of a finished stage, its digests checked; None where there is none or it must be made again."""
 
     def publish(self, stage: str, key: str, folder: Path, manifest: Manifest) -> Path:
-        """Write the manifest last and move ``folder`` to its place atomically; returns the place."""
+        """Put ``folder`` in its place, the manifest last; returns the local path of what is there then.
+
+        Of two that publish one key at once the first wins, and both return what the first published.
+        """
+
+    def discard(self, place: Path) -> None:
+        """Take an outdated stage folder out of use."""
 
     def lock(self, name: str) -> AbstractContextManager[None]:
-        """Exclusive lock between processes, freed when its holder dies."""
+        """Exclusive lock between all users of the workspace, freed when its holder dies."""
+
+    def reference(self, folder: Path) -> str:
+        """What :meth:`open` takes for a finished folder that :meth:`find` or :meth:`publish` returned."""
+
+    def open(self, reference: str) -> Path:
+        """Local path of a finished folder, its digests checked.
+
+        Raises:
+            DataError: it is no reference of this workspace, or nothing finished lies there.
+            IntegrityError: its bytes are not those that were published.
+        """
+
+    def pull(self, name: str) -> Path:
+        """Local copy of a shared folder, brought up to date; empty where nobody has stored any."""
+
+    def push(self, name: str) -> None:
+        """Store what lies in ``home / name`` now."""
+
+    def remove(self, name: str) -> None:
+        """Delete a shared folder, here and for everybody."""
+
+    def claim(self, name: str, owner: str) -> str:
+        """Take or keep a claim; returns who has it: ``owner``, or another that is alive."""
+
+    def beating(self, name: str, owner: str) -> AbstractContextManager[None]:
+        """Show that the owner of a claim is alive while a step works.
+
+        Raises:
+            UnavailableError: E-STORE-016, another has taken the claim over.
+        """
+
+    def release(self, name: str, owner: str) -> None:
+        """Give a claim back; nothing happens where it is another's."""
 
 
 @dataclass(frozen=True)

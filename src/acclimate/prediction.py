@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from acclimate.wiring import load
+from acclimate.execution import Context
+from acclimate.wiring import load, located, registry_of
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from acclimate.nn.model import AdaptedModel
 
 
 def predict_file(
@@ -30,8 +33,44 @@ def predict_file(
     Returns:
         The number of rows.
     """
-    texts = _texts(data, text)
-    adapted = load(model, workspace)
+    return write_predictions(load(model, workspace), _texts(data, text), out=out, as_json=as_json)
+
+
+def predict_step(context: Context, model: str, data: str, out: str) -> str:
+    """Predict a table from anywhere to anywhere: the one step of the predict pipeline.
+
+    Args:
+        context: the run, for the registry, the column that holds the text, and where local files may lie.
+        model: what the registry fetches, or the reference of a run's model folder.
+        data: address of the table, as in ``target.data``.
+        out: address of the CSV file to write: a path or ``s3://BUCKET/KEY``.
+
+    Returns:
+        ``out``.
+    """
+    from acclimate.nn.model import AdaptedModel
+
+    config = context.request.adaptation
+    registered = model.startswith(("models:/", "runs:/"))
+    folder = registry_of(context).fetch(model, context.scratch / "model") if registered else context.store.open(model)
+    adapted = AdaptedModel.load(folder)
+    spec = config.target.model_copy(update={"data": data})
+    place = located(context.request, context.home, spec)
+    table = place.read(place.path, name="data", text=spec.text, encoding=spec.encoding, format=spec.format)
+    context.progress("predicting", rows=len(table.lines))
+    texts = [value or "" for value in table.columns[config.target.text]]
+    local = context.scratch / "predictions.csv" if out.startswith("s3://") else Path(out)
+    local.parent.mkdir(parents=True, exist_ok=True)
+    write_predictions(adapted, texts, out=local)
+    if out.startswith("s3://"):
+        from acclimate.adapters.s3 import S3, S3Uri
+
+        S3().upload(S3Uri.parse(out), local)
+    return out
+
+
+def write_predictions(adapted: AdaptedModel, texts: list[str], *, out: Path | None, as_json: bool = False) -> int:
+    """Predict texts and write them; see :func:`predict_file`."""
     probabilities = adapted.predict_proba(texts)
     predicted = [adapted.labels[i] for i in probabilities.argmax(axis=1)]
     if out is not None:

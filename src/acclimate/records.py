@@ -68,11 +68,16 @@ class Interval(Record):
 
 
 class InputFile(Record):
-    """One file that was read."""
+    """One file that was read, and what pins it where it came from."""
 
     uri: str
     sha256: str
     size_bytes: int
+    etag: str | None = Field(None, description="of the object on S3")
+    version_id: str | None = Field(None, description="of the object, where its bucket keeps versions")
+    dvc_repo: str | None = Field(None, description="repository as configured; null for the project itself or no DVC")
+    dvc_rev: str | None = Field(None, description="commit the revision stood for")
+    md5: str | None = Field(None, description="what DVC calls the file by")
 
 
 class SplitCard(Record):

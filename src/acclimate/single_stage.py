@@ -11,16 +11,11 @@ from acclimate.keys import run_key
 from acclimate.local_run import clean, load_request, new_run_id
 from acclimate.ports import Progress, silent
 from acclimate.records import Decision
-from acclimate.stage_work import (
-    STEPS,
-    baseline_work,
-    comparator_of,
-    decide_work,
-    evaluate_work,
-    finetune_work,
-    gap_work,
-    ingest_work,
-)
+from acclimate.stage_work import STEPS
+from acclimate.stage_work.ingesting import ingest_work
+from acclimate.stage_work.measures import baseline_work, decide_work, gap_work
+from acclimate.stage_work.training import finetune_work
+from acclimate.stage_work.verdicts import comparator_of, evaluate_work
 from acclimate.steps import open_context
 
 READS = {

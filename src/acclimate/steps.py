@@ -1,7 +1,10 @@
 """The edge of a pipeline step: what a KFP component calls.
 
 KFP's local runner loses a step's exit code and cause, and prints the step's output as its own. So a step writes
-``events.jsonl`` and ``error.json`` into the run's folder, and it dies with the run that started it.
+``events.jsonl`` and ``error.json`` into the run's folder, and it dies with the run that started it. In a pod of a
+cluster both go to a folder of the step's own in the shared workspace, where the last step and ``submit`` find them.
+
+Stages hand on *references*: the folder's path in a local workspace, an address in a shared one.
 """
 
 from __future__ import annotations
@@ -14,20 +17,36 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
-from acclimate.adapters.local_store import LocalStore
-from acclimate.errors import AcclimateError, InterruptedRun, bug_of
+from acclimate.errors import AcclimateError, ConfigError, InterruptedRun, bug_of, from_dict
 from acclimate.execution import Context, Request
+from acclimate.keys import run_key
+from acclimate.outcome import Followed, outcome
 from acclimate.records import Decision
+from acclimate.records_retrain import RetrainDecision
 from acclimate.stage_work import STEPS
+from acclimate.wiring import store_of
 
 RUN_PID = "ACCLIMATE_RUN_PID"
 EVENTS = "events.jsonl"
 ERROR = "error.json"
+KFP_RUN_ID = "KFP_RUN_ID"
+# a bug may be of a passing kind, a service may come back, an interruption is no failure
+WORTH_RETRYING = (70, 75, 130, 143)
 _POLL_SECONDS = 0.5
+
+
+class Ingested(NamedTuple):
+    """What ``ingest`` hands on: its folder, and the run to follow instead of this one, if any."""
+
+    folder: str
+    follow: str
 
 
 class Decided(NamedTuple):
@@ -35,6 +54,14 @@ class Decided(NamedTuple):
 
     folder: str
     action: str
+
+
+class Checked(NamedTuple):
+    """What retraining's first step hands on: its folder, ``retrain`` or ``nothing``, and what to start from."""
+
+    folder: str
+    action: str
+    request: str
 
 
 class EventLog:
@@ -56,48 +83,193 @@ class EventLog:
 
 def open_context(request: Request, run_id: str) -> Context:
     """The context of a run whose events go to its folder."""
-    store = LocalStore(request.workspace)
-    folder = request.workspace / "runs" / run_id
-    folder.mkdir(parents=True, exist_ok=True)
-    return Context(request, run_id, store, EventLog(folder / EVENTS))
+    context = Context(request, run_id, store_of(request.workspace))
+    context.run_folder.mkdir(parents=True, exist_ok=True)
+    return replace(context, progress=EventLog(context.run_folder / EVENTS))
 
 
-def run_step(stage: str, request: str, run_id: str, **folders: str) -> str:
-    """Run one stage and return its folder.
+def run_step(
+    stage: str, request: str, run_id: str, shown: Mapping[str, Any] | None = None, /, **references: str
+) -> str:
+    """Run one stage and return the reference of its folder.
 
     Args:
         stage: the stage's name.
         request: a :class:`Request` as JSON.
-        run_id: the run this step belongs to.
-        folders: finished folders of the stages it reads.
+        run_id: the run this step belongs to; empty in a scheduled run, which is named by Kubeflow.
+        shown: KFP output artifacts by role, filled for its own pages.
+        references: finished folders of the stages it reads.
 
     Raises:
-        SystemExit: the stage failed; the cause is in the run's ``error.json``, the code is the error's.
+        SystemExit: the stage failed; the cause is in ``error.json``, the code is the error's.
     """
-    context = open_context(Request.from_json(request), run_id)
+    with _step(stage, request, run_id) as context:
+        folder = _run(stage, context, references)
+        if shown:
+            from acclimate.kfp_artifacts import show
+
+            show(stage, folder, **shown)
+        return context.store.reference(folder)
+
+
+def run_ingest(request: str, run_id: str) -> Ingested:
+    """Run ``ingest``; on a cluster, give way to a run that works on the same adaptation already."""
+    with _step("ingest", request, run_id) as context:
+        folder = _run("ingest", context, {})
+        owner = context.store.claim(claim_of(context, folder), context.run_id) if is_pod() else context.run_id
+        follow = "" if owner == context.run_id else owner
+        if follow:
+            context.progress("follows", run=follow, says="another run works on this adaptation already")
+        return Ingested(context.store.reference(folder), follow)
+
+
+def run_decide(request: str, run_id: str, **references: str) -> Decided:
+    """Run ``decide`` and return its reference with the branch it asks for."""
+    with _step("decide", request, run_id) as context:
+        folder = _run("decide", context, references)
+        return Decided(context.store.reference(folder), Decision.read(folder).action)
+
+
+def run_check(request: str, run_id: str) -> Checked:
+    """Decide whether to train again: the first step of the retrain pipeline."""
+    with _step("check", request, run_id) as context:
+        from acclimate.retraining import check_step, retrain_request
+
+        folder = check_step(context)
+        decision = RetrainDecision.read(folder)
+        settled = retrain_request(context, decision).to_json()
+        return Checked(context.store.reference(folder), decision.action, settled)
+
+
+def run_drift(request: str, run_id: str, shown: Mapping[str, Any] | None = None) -> str:
+    """Compare fresh rows with the champion's, and return the report's reference."""
+    with _step("drift", request, run_id) as context:
+        from acclimate.retraining import drift_step
+
+        folder = drift_step(context)
+        if shown:
+            from acclimate.kfp_artifacts import show
+
+            show("drift", folder, **shown)
+        return context.store.reference(folder)
+
+
+def run_predict(request: str, run_id: str, model: str, data: str, out: str) -> str:
+    """Predict a table, see :func:`acclimate.prediction.predict_step`."""
+    with _step("predict", request, run_id) as context:
+        from acclimate.prediction import predict_step
+
+        return predict_step(context, model, data, out)
+
+
+def finish(request: str, run_id: str, page: str) -> None:
+    """End a run on a cluster, however it went: gather the report, give up the claim. Locally the run does that itself.
+
+    Nothing that goes wrong here changes how the run ended; it is printed.
+
+    Args:
+        request: as for :func:`run_step`.
+        run_id: as for :func:`run_step`.
+        page: file for the HTML report, shown by KFP.
+    """
+    if not is_pod():
+        return
+    try:
+        _gather(open_context(Request.from_json(request), _named(run_id)), Path(page))
+    except Exception:  # noqa: BLE001 - the outermost edge of the process; the run's own state must stand
+        traceback.print_exc()
+
+
+def claim_of(context: Context, data: Path) -> str:
+    """Name of the claim on an adaptation: one run at a time works on it."""
+    return f"run-{run_key(context, data)[:24]}"
+
+
+def step_folder(run_id: str, stage: str) -> str:
+    """Name of the shared folder of a step's events and error."""
+    return f"runs/{run_id}/steps/{stage}"
+
+
+def is_pod() -> bool:
+    """Whether this process is a pod of its own, not a child of a run on this machine."""
+    return RUN_PID not in os.environ
+
+
+def _named(run_id: str) -> str:
+    name = run_id or os.environ.get(KFP_RUN_ID, "")
+    if not name:
+        raise ConfigError("E-RUN-002", "the run has no name", hint=f"pass run_id, or set {KFP_RUN_ID}")
+    return name
+
+
+def _gather(context: Context, page: Path) -> None:
+    followed, error = Followed(), None
+    for stage in (*STEPS, "check"):
+        folder = context.store.pull(step_folder(context.run_id, stage))
+        if (folder / EVENTS).is_file():
+            for line in (folder / EVENTS).read_text(encoding="utf-8").splitlines():
+                followed.take(json.loads(line))
+        if (folder / ERROR).is_file() and error is None:
+            error = from_dict(json.loads((folder / ERROR).read_text(encoding="utf-8")))
+    result = outcome(context, followed, "acclimate submit adaptation.yaml", error)
+    if result.report is not None:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_bytes(result.report.read_bytes())
+    if "ingest" in followed.folders:
+        context.store.release(claim_of(context, context.store.open(followed.folders["ingest"])), context.run_id)
+
+
+def _run(stage: str, context: Context, references: dict[str, str]) -> Path:
+    folders = {name: context.store.open(reference) for name, reference in references.items()}
+    with _claimed(context, folders.get("data")):
+        return STEPS[stage](context, **folders)
+
+
+def _claimed(context: Context, data: Path | None) -> AbstractContextManager[None]:
+    if data is None or not is_pod():
+        return nullcontext()
+    return context.store.beating(claim_of(context, data), context.run_id)
+
+
+@contextmanager
+def _step(stage: str, request: str, run_id: str) -> Iterator[Context]:
+    context = open_context(Request.from_json(request), _named(run_id))
+    record = context.run_folder
+    if is_pod():
+        record = context.store.pull(step_folder(context.run_id, stage))
+        record.mkdir(parents=True, exist_ok=True)
+        context = replace(context, progress=EventLog(record / EVENTS))
+        _require_hope(record)
     _die_with_the_run()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return str(STEPS[stage](context, **{name: Path(folder) for name, folder in folders.items()}))
+        yield context
     except AcclimateError as error:
-        _fail(context, stage, error)
+        _fail(record, stage, error)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001 - the outermost edge of the process
-        _fail(context, stage, bug_of(error))
+        _fail(record, stage, bug_of(error))
+    finally:
+        if is_pod():
+            context.store.push(step_folder(context.run_id, stage))
 
 
-def run_decide(request: str, run_id: str, **folders: str) -> Decided:
-    """Run ``decide`` and return its folder with the branch it asks for."""
-    folder = run_step("decide", request, run_id, **folders)
-    return Decided(folder, Decision.read(Path(folder)).action)
+def _require_hope(record: Path) -> None:
+    """Fail at once where an earlier attempt of this step failed for good: KFP retries everything."""
+    if (record / ERROR).is_file():
+        error = from_dict(json.loads((record / ERROR).read_text(encoding="utf-8")))
+        if error.exit_code not in WORTH_RETRYING:
+            sys.stderr.write(f"{error.code} {error}: not tried again\n")
+            sys.exit(error.exit_code)
+        (record / ERROR).unlink()
 
 
-def _fail(context: Context, stage: str, error: AcclimateError) -> NoReturn:
+def _fail(record: Path, stage: str, error: AcclimateError) -> NoReturn:
     traceback.print_exc()
-    partial = context.run_folder / f"{ERROR}.{os.getpid()}"
+    partial = record / f"{ERROR}.{os.getpid()}"
     partial.write_text(json.dumps({**error.to_dict(), "stage": stage}), encoding="utf-8")
-    partial.replace(context.run_folder / ERROR)
+    partial.replace(record / ERROR)
     sys.exit(error.exit_code)
 
 

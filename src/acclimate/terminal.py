@@ -13,6 +13,7 @@ from rich.status import Status
 
 from acclimate.errors import AcclimateError, Problem
 
+COUNT_STEPS = 5
 STAGE_TITLES = {
     "ingest": "ingest    read, check and split the data",
     "gap": "gap       how far the data lie from what the model knows",
@@ -66,7 +67,7 @@ class TerminalProgress:
 
 
 class JsonProgress:
-    """One JSON object a line, for machines and logs.
+    """One JSON object a line, for machines and logs; counts (``done`` of ``of``) in steps of a fifth.
 
     Args:
         stream: kept, so a later redirection of standard error does not reach it.
@@ -75,9 +76,15 @@ class JsonProgress:
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
         self.started = time.monotonic()
+        self.counted: tuple[str, int] = ("", 0)
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         """Write one event with the seconds since the start."""
+        if "done" in fields and "of" in fields:
+            counted = (event, COUNT_STEPS * int(fields["done"]) // max(1, int(fields["of"])))
+            if counted == self.counted:
+                return
+            self.counted = counted
         at = round(time.monotonic() - self.started, 2)
         self.stream.write(json.dumps({"at": at, "event": event, **fields}) + "\n")
         self.stream.flush()

@@ -7,25 +7,57 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from acclimate.adapters.local_store import LocalStore
 from acclimate.adapters.sources import resolve_source
-from acclimate.execution import Context
-from acclimate.ports import RegisteredVersion, Registry, Trainer
+from acclimate.config_base import DataSpec
+from acclimate.execution import Context, Request
+from acclimate.ports import RegisteredVersion, Registry, Store, Trainer
 from acclimate.records import SourceCard
 
 if TYPE_CHECKING:
+    from acclimate.adapters.data_uris import Located
     from acclimate.nn.model import AdaptedModel
 
 
 @cache
-def _resolved(uri: str, root: Path, licence: str | None, allow_outside: bool) -> tuple[Path, SourceCard]:
-    return resolve_source(uri, root=root, licence=licence, allow_outside=allow_outside)
+def _resolved(
+    spec: str, licence: str | None, root: Path, home: Path, tracking: str | None, allow_outside: bool
+) -> tuple[Path, SourceCard]:
+    def fetch(uri: str, into: Path) -> Path:
+        return registry_at(tracking, home).fetch(uri, into)
+
+    return resolve_source(spec, root=root, licence=licence, allow_outside=allow_outside, home=home, fetch=fetch)
 
 
 def source_of(context: Context) -> tuple[Path, SourceCard]:
     """Folder and card of the source model."""
-    request = context.request
-    spec = request.adaptation.source
-    return _resolved(spec.model, request.root, spec.licence, request.allow_outside)
+    return source_at(context.request, context.home)
+
+
+def source_at(request: Request, home: Path) -> tuple[Path, SourceCard]:
+    """Folder and card of a request's source model; one from elsewhere is kept below ``home``."""
+    source, tracking = request.adaptation.source, request.adaptation.tracking.uri
+    return _resolved(source.model, source.licence, request.root, home, tracking, request.allow_outside)
+
+
+def located(request: Request, home: Path, spec: DataSpec) -> Located:
+    """The data of a table on this machine; what lies elsewhere is fetched to ``home`` and checked."""
+    from acclimate.adapters.data_uris import located as locate
+
+    return locate(spec.data, root=request.root, home=home, allow_outside=request.allow_outside)
+
+
+def store_of(workspace: str) -> Store:
+    """The workspace's store: a folder of this machine, or ``s3://BUCKET/PREFIX``.
+
+    Raises:
+        AccessError: it can't be used.
+    """
+    if workspace.startswith("s3://"):
+        from acclimate.adapters.s3_store import S3Store
+
+        return S3Store(workspace)
+    return LocalStore(Path(workspace))
 
 
 @cache
@@ -38,7 +70,7 @@ def registry_at(uri: str | None, workspace: Path) -> Registry:
 
 def registry_of(context: Context) -> Registry:
     """The registry this run writes to."""
-    return registry_at(context.request.adaptation.tracking.uri, context.request.workspace)
+    return registry_at(context.request.adaptation.tracking.uri, context.home)
 
 
 def live_versions(context: Context) -> list[RegisteredVersion]:
@@ -47,7 +79,7 @@ def live_versions(context: Context) -> list[RegisteredVersion]:
 
     config = context.request.adaptation
     if config.tracking.uri is None and not os.environ.get("MLFLOW_TRACKING_URI"):
-        found = read_versions(context.request.workspace / "mlflow.db", config.name)
+        found = read_versions(context.home / "mlflow.db", config.name)
         if found is not None:
             return found
     return registry_of(context).versions(config.name)
@@ -55,14 +87,17 @@ def live_versions(context: Context) -> list[RegisteredVersion]:
 
 def trainer_of(context: Context) -> Trainer:
     """In process for one worker, Ray Train for more."""
-    workers = context.request.adaptation.compute.workers
-    if workers == 1:
+    compute = context.request.adaptation.compute
+    if compute.workers == 1:
         from acclimate.nn.train import InProcessTrainer
 
         return InProcessTrainer()
     from acclimate.adapters.ray import RayTrainer
 
-    return RayTrainer(workers=workers)
+    # without a cluster the workers share this machine
+    cpus = compute.cpus_per_worker if "RAY_ADDRESS" in os.environ else 1
+    shared = context.store if context.is_shared else None
+    return RayTrainer(compute.workers, cpus=cpus, gpus=compute.gpus_per_worker, shared=shared)
 
 
 def load(uri: str, workspace: str | Path | None = None) -> AdaptedModel:
@@ -84,4 +119,4 @@ def load(uri: str, workspace: str | Path | None = None) -> AdaptedModel:
         return AdaptedModel.load(Path(uri))
     home = Path(workspace or ".acclimate").resolve()
     registry = registry_at(None, home)
-    return AdaptedModel.load(registry.fetch(uri, home / "tmp" / "fetched"))
+    return AdaptedModel.load(registry.fetch(uri, home / "fetched"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from acclimate.adapters.mlflow_registry import MlflowRegistry, expected_champion
 from acclimate.digests import data_digest
 from acclimate.errors import IntegrityError, ModelError, UnavailableError
 from acclimate.ports import RunRecords
-from acclimate.records import Registration
+from acclimate.records import InputFile, Registration
 from tests.contract import registry_race
 from tests.contract.registry_race import race
 from tests.run_records import SOURCE, digest, run_records, verdict_of
@@ -382,6 +383,34 @@ def test_lineage_walks_back_to_the_source_through_a_parent(
     source = parent.made_from[-1]
     assert (source.kind, source.digest, source.made_from) == ("source_model", SOURCE.digest, [])
     assert source.facts["licence"] == "Apache-2.0"
+
+
+def test_where_data_were_fetched_from_is_kept_with_run_and_lineage(
+    registry: MlflowRegistry, workspace: Path, name: str, model_folder: Path
+) -> None:
+    plain = run_records(name=name)
+    on_s3 = InputFile(uri="s3://b/mail.csv", sha256=digest("a"), size_bytes=1, etag="abc", version_id="v-7")
+    by_dvc = InputFile(uri="dvc://mail.csv@v1", sha256=digest("b"), size_bytes=1, dvc_rev="c0ffee", md5="d1ce")
+    reference = plain.data.reference
+    assert reference is not None
+    data = plain.data.model_copy(
+        update={
+            "target": plain.data.target.model_copy(update={"files": [on_s3, on_s3]}),
+            "reference": reference.model_copy(update={"files": [by_dvc]}),
+        }
+    )
+    done = register(registry, replace(plain, data=data), model_folder)
+    leaves = {leaf.name: leaf.facts for leaf in registry.lineage(name).made_from if leaf.kind == "data"}
+    assert leaves == {
+        "target": {"uri": "s3://b/mail.csv and 1 more", "version": "v-7", "etag": "abc"},
+        "reference": {"uri": "dvc://mail.csv@v1", "dvc_rev": "c0ffee", "md5": "d1ce"},
+    }
+    run = connect(local_uri(workspace), workspace).client.get_run(done.mlflow_run_id)
+    kinds = {one.tags[0].value: one.dataset for one in run.inputs.dataset_inputs}
+    assert (kinds["target"].source_type, kinds["reference"].source_type) == ("s3", "dvc")
+    assert json.loads(kinds["reference"].source)["origins"] == [
+        {"uri": "dvc://mail.csv@v1", "dvc_rev": "c0ffee", "md5": "d1ce"}
+    ]
 
 
 def test_lineage_takes_aliases_and_numbers(registry: MlflowRegistry, name: str, model_folder: Path) -> None:

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +19,7 @@ from acclimate.nn.model import AdaptedModel
 from tests.contract import registry_race
 from tests.contract.registry_race import race
 from tests.run_records import LABELS, SOURCE, run_records, verdict_of
+from tests.servers import mlflow_server
 
 TEXTS = ["good great love", "bad awful broken", "the city by the sea"]
 
@@ -75,37 +70,8 @@ def test_mlflow_serves_what_was_stored_without_pickle(model_folder: Path, tmp_pa
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    store = f"sqlite:///{tmp_path / 'server.db'}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    process = subprocess.Popen(
-        [*command, "--backend-store-uri", store, "--artifacts-destination", str(tmp_path / "artifacts")],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    uri = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(uri, process)
-        yield uri
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _wait_for(uri: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{uri}/health", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    pytest.fail("the MLflow server did not start")
+    with mlflow_server(tmp_path / "server", str(tmp_path / "artifacts")) as address:
+        yield address
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ from acclimate.records import Manifest
 @pytest.fixture
 def context(tmp_path):
     config = Adaptation.model_validate({"name": "n", "source": {"model": "m"}, "target": {"data": "d.csv"}})
-    request = Request(config, tmp_path, tmp_path / "workspace")
-    return Context(request, "run", LocalStore(request.workspace))
+    request = Request(config, tmp_path, str(tmp_path / "workspace"))
+    return Context(request, "run", LocalStore(tmp_path / "workspace"))
 
 
 def work(calls, **made_of):
@@ -55,7 +55,7 @@ def test_a_failing_stage_leaves_nothing_that_looks_whole(context):
     with pytest.raises(DataError):
         execute(context, broken)
     assert context.store.find("gap", broken.key) is None
-    assert list((context.request.workspace / "stages").rglob("*.txt")) == []
+    assert list((context.home / "stages").rglob("*.txt")) == []
 
 
 def test_a_changed_byte_is_computed_again(context):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+from acclimate.kfp_ir import local_ir
+
 
 class PipelineFailed(Exception):
     """A step failed; KFP's local runner does not say why, the run's ``error.json`` does."""
@@ -37,6 +39,6 @@ def run_compiled(pipeline: Path, arguments: dict[str, str], *, scratch: Path, lo
             enable_caching=False,
         )
         try:
-            components.load_component_from_file(str(pipeline))(**arguments)
+            components.load_component_from_text(local_ir(pipeline.read_text(encoding="utf-8")))(**arguments)
         except RuntimeError as error:
             raise PipelineFailed(str(error)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from filelock import FileLock
@@ -39,7 +39,7 @@ class LocalStore:
     """
 
     def __init__(self, workspace: Path) -> None:
-        self.workspace = workspace
+        self.home = self.workspace = workspace
         try:
             for name in ("stages", "locks", "tmp"):
                 (workspace / name).mkdir(parents=True, exist_ok=True)
@@ -92,6 +92,48 @@ class LocalStore:
         if aside.exists():
             shutil.rmtree(aside)
         place.rename(aside)
+
+    def reference(self, folder: Path) -> str:
+        """The folder's path."""
+        return str(folder)
+
+    def open(self, reference: str) -> Path:
+        """The folder of that path. It was checked when its stage ended or was found, by this run.
+
+        Raises:
+            IntegrityError: E-STORE-003, it is no finished stage's folder.
+        """
+        folder = Path(reference)
+        if not (folder / Manifest.file_name).is_file():
+            raise IntegrityError(
+                "E-STORE-003", "this is no finished stage's folder", where=reference, hint="run the pipeline again"
+            )
+        return folder
+
+    def pull(self, name: str) -> Path:
+        """The folder itself: there is no other copy."""
+        folder = self.home / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def push(self, name: str) -> None:
+        """Nothing to do: there is no other copy."""
+
+    def remove(self, name: str) -> None:
+        """Delete the folder."""
+        if (self.home / name).exists():
+            shutil.rmtree(self.home / name)
+
+    def claim(self, name: str, owner: str) -> str:  # noqa: ARG002 - the port's signature
+        """Always the owner's: on one machine runs wait for each other's locks and reuse what they find."""
+        return owner
+
+    def beating(self, name: str, owner: str) -> AbstractContextManager[None]:  # noqa: ARG002 - the port's signature
+        """Nothing to do, see :meth:`claim`."""
+        return nullcontext()
+
+    def release(self, name: str, owner: str) -> None:
+        """Nothing to do, see :meth:`claim`."""
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:

@@ -25,7 +25,8 @@ _COLLISION = re.compile(
 )
 COLLISION = "E-REGISTRY-015"
 _COLLISION_WAITS_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s'\"]+@")
+# dvc://PATH@REVISION has no user in it
+_CREDENTIALS = re.compile(r"(?<=://)(?<!dvc://)[^/@\s'\"]+@")
 
 
 def without_credentials(text: str) -> str:

@@ -116,11 +116,16 @@ def _evidence(connection: Connection, version: RegisteredVersion) -> list[Lineag
         ),
         _leaf("decision", tags.get("acclimate.decision", ""), None, _facts(tags, "decision_rule")),
         _leaf("gap", tags.get("acclimate.gap", ""), None, _facts(tags, "gap_units", "setting")),
-        _leaf("data", "target", tags.get(DATA_DIGEST), {}),
+        _leaf("data", "target", tags.get(DATA_DIGEST), _origin(tags, "data")),
     ]
     if REFERENCE_DIGEST in tags:
-        nodes.append(_leaf("data", "reference", tags[REFERENCE_DIGEST], {}))
+        nodes.append(_leaf("data", "reference", tags[REFERENCE_DIGEST], _origin(tags, "reference")))
     return nodes
+
+
+def _origin(tags: dict[str, str], table: str) -> dict[str, str]:
+    named = {name: tags.get(f"acclimate.{table}_{name}") for name in ("uri", "version", "etag", "dvc_rev", "md5")}
+    return {name: value for name, value in named.items() if value}
 
 
 def _leaf(kind: Any, name: str, digest: str | None, facts: dict[str, str]) -> LineageNode:

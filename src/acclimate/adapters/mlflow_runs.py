@@ -16,7 +16,7 @@ from acclimate.adapters.mlflow_note import summary
 from acclimate.adapters.mlflow_tags import RUN_KEY, TEST_DIGEST, arm_tags, flattened, lineage_tags
 from acclimate.errors import ConfigError
 from acclimate.ports import RunRecords
-from acclimate.records import Interval, TableCard
+from acclimate.records import InputFile, Interval, TableCard
 
 # Only what the run key is made of can be a parameter: MLflow never lets one change.
 _KEYED_SECTIONS = ("task", "goal", "budget", "gap", "baseline", "finetune", "evaluate")
@@ -24,6 +24,7 @@ _PARAMETER_LIMIT = 6000
 _TAG_LIMIT = 5000
 _BATCH = 100
 _DIGEST_LIMIT = 36
+_FILES_NAMED = 50
 
 
 def experiment_id(connection: Connection, name: str) -> str:
@@ -181,15 +182,23 @@ def _dataset_inputs(records: RunRecords) -> Iterator[Any]:
         if card is None:
             continue
         rows = {split: part.rows for split, part in card.splits.items()}
-        source = {"digest": card.digest, "files": [file.sha256 for file in card.files][:50]}
+        origins = [_origin(file) for file in card.files[:_FILES_NAMED] if file.etag or file.md5]
+        source: dict[str, Any] = {"digest": card.digest, "files": [file.sha256 for file in card.files][:_FILES_NAMED]}
+        if origins:
+            source["origins"] = origins
         dataset = Dataset(
             name=f"{without_credentials(records.name)}-{context}",
             digest=card.digest[:_DIGEST_LIMIT],
-            source_type="local",
+            source_type=origins[0]["uri"].partition("://")[0] if origins else "local",
             source=json.dumps(source, sort_keys=True),
             profile=json.dumps({"rows": card.rows_kept, "splits": rows}, sort_keys=True),
         )
         yield DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
+
+
+def _origin(file: InputFile) -> dict[str, Any]:
+    known = file.model_dump(mode="json", exclude={"sha256", "size_bytes"}, exclude_none=True)
+    return {name: without_credentials(value) for name, value in known.items()}
 
 
 def _log_files(connection: Connection, run_id: str, records: RunRecords, artifacts: list[Path]) -> None:

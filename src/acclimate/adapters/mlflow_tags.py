@@ -7,6 +7,7 @@ from typing import Any
 
 from acclimate.adapters.mlflow_errors import without_credentials
 from acclimate.ports import RunRecords
+from acclimate.records import TableCard
 from acclimate.version import __version__
 
 RUN_KEY = "acclimate.run_key"
@@ -54,8 +55,26 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
         "acclimate.score_high": f"{evaluation.score.high:.6g}",
         "acclimate.comparator": evaluation.comparator,
         "acclimate.code_version": __version__,
+        **origin_tags("data", records.data.target),
+        **(origin_tags("reference", reference) if reference else {}),
     }
     return {name: value for name, value in tags.items() if value is not None}
+
+
+def origin_tags(table: str, card: TableCard) -> dict[str, str]:
+    """Where a table was fetched from, and what pins it there; empty for local files.
+
+    Args:
+        table: what the tags begin with, ``data`` or ``reference``.
+        card: the table; its first file stands for all.
+    """
+    fetched = [file for file in card.files if file.etag or file.md5]
+    if not fetched:
+        return {}
+    file, more = fetched[0], len(fetched) - 1
+    uri = without_credentials(file.uri) + (f" and {more} more" if more else "")
+    pins = {"uri": uri, "version": file.version_id, "etag": file.etag, "dvc_rev": file.dvc_rev, "md5": file.md5}
+    return {f"acclimate.{table}_{name}": value for name, value in pins.items() if value is not None}
 
 
 def arm_tags(records: RunRecords) -> dict[str, str]:

@@ -1,24 +1,19 @@
 """The port ``Trainer`` on Ray Train: the same training function on several workers that add up their gradients.
 
-Weights, checkpoints and events travel by file: the workspace must be on a disk that all workers share.
+Events and errors come back through a queue of Ray's; for weights and checkpoints see :mod:`ray_files`.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import sys
 import threading
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import torch.distributed
 
+from acclimate.adapters.ray_files import Exchange, SharedFolders
+from acclimate.adapters.ray_session import connected, first_line, quiet_output
 from acclimate.errors import AcclimateError, UnavailableError, from_dict
 from acclimate.nn.job import TrainJob, TrainResult
 from acclimate.nn.step import Workers
@@ -29,20 +24,31 @@ COLLECTIVE_TIMEOUT_SECONDS = 300
 WORKER_FAILURES = 1
 STARTS = 3
 POLL_SECONDS = 0.5
+# the group is started anew for these: the service may be back, and all see the same checkpoint then
+_OTHER_CODE = "E-TRAIN-032"
+_DISAGREEMENT = "E-TRAIN-013"
 
 
 class RayTrainer:
-    """Trains on N gloo workers.
+    """Trains on N workers.
 
     A cluster is used where ``RAY_ADDRESS`` names one or Ray runs in this process already; else Ray is started on this
-    machine for each training and stopped after it, without its dashboard.
+    machine for each training and stopped after it, without its dashboard. While a training runs, this process's
+    standard output goes to standard error.
 
     Args:
         workers: number of training processes, at least 2.
+        cpus: processors of each.
+        gpus: GPUs of each; 0 trains on processors.
+        shared: shared folders of a workspace that other machines reach; None where it is a folder, which then all
+            workers must see. It is pickled.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, cpus: int = 1, gpus: int = 0, shared: SharedFolders | None = None) -> None:
         self.workers = workers
+        self.cpus = cpus
+        self.gpus = gpus
+        self.shared = shared
 
     def train(self, job: TrainJob, *, progress: Progress = silent) -> TrainResult:
         """Train a job to its end; a worker that dies once is replaced, and training goes on after the last epoch.
@@ -50,110 +56,104 @@ class RayTrainer:
         Raises:
             ModelError: as in one process, see :func:`acclimate.nn.train.train`.
             UnavailableError: E-TRAIN-030 workers failed repeatedly, E-TRAIN-031 Ray can't be reached or started,
-                E-TRAIN-032 workers run another version of the code.
+                E-TRAIN-032 workers run another version of the code, E-TRAIN-033 they don't see the workspace.
+            ConfigError: E-TRAIN-034, the checkpoints lie outside of the shared workspace.
         """
         result = finished(job)
         if result is not None:
             return result
-        exchange = job.folder.parent / f"{job.folder.name}.ray-{uuid.uuid4().hex[:8]}"
-        exchange.mkdir(parents=True)
+        exchange = Exchange.opened(job, self.shared)
         try:
-            with _connected(self.workers), _relayed(exchange / "events.jsonl", progress):
-                _fit(job, exchange, self.workers)
-            error = exchange / "error.json"
-            if error.exists():
-                raise from_dict(json.loads(error.read_text(encoding="utf-8")))
+            with quiet_output(), connected(self.workers * self.cpus, self.workers * self.gpus):
+                self._fit(job, exchange, progress)
+            exchange.collect()
         finally:
-            shutil.rmtree(exchange, ignore_errors=True)
+            exchange.close()
         return require_result(job)
 
+    def _fit(self, job: TrainJob, exchange: Exchange, progress: Progress) -> None:
+        import ray.train.torch
 
-@contextmanager
-def _connected(workers: int) -> Iterator[None]:
-    """A Ray to work with; stopped again if it was started here."""
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if "RAY_ADDRESS" not in os.environ:
-        _protect()
-        options |= {"address": "local", "num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
-    import ray
+        errors: list[AcclimateError] = []
+        with _mailbox(progress, errors) as mailbox:
+            trainer = ray.train.torch.TorchTrainer(
+                _work,
+                train_loop_config={"job": job, "key": job_key(job), "exchange": exchange, "mailbox": mailbox},
+                scaling_config=ray.train.ScalingConfig(
+                    num_workers=self.workers,
+                    use_gpu=self.gpus > 0,
+                    resources_per_worker={"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {}),
+                ),
+                torch_config=ray.train.torch.TorchConfig(
+                    # counts and losses are added up on the processors, whatever the gradients are on
+                    backend="cpu:gloo,cuda:nccl" if self.gpus else "gloo",
+                    timeout_s=COLLECTIVE_TIMEOUT_SECONDS,
+                ),
+                run_config=ray.train.RunConfig(
+                    name="train",
+                    storage_path=str(exchange.folder.resolve()),
+                    failure_config=ray.train.FailureConfig(
+                        max_failures=WORKER_FAILURES, controller_failure_limit=STARTS
+                    ),
+                ),
+            )
+            failure = self._failure(trainer, job)
+        if errors and (failure is not None or not _is_passing(errors[-1])):
+            raise errors[-1]
+        if failure is not None:
+            raise failure from failure.__cause__
 
-    if ray.is_initialized():
-        yield
-        return
-    try:
-        ray.init(**options)
-    except (OSError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
-        raise UnavailableError(
-            "E-TRAIN-031",
-            f"Ray can't be reached or started: {_first_line(error)}",
-            where=os.environ.get("RAY_ADDRESS", "this machine"),
-            hint="check RAY_ADDRESS; with compute.workers: 1 no Ray is needed",
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    def _failure(self, trainer: Any, job: TrainJob) -> UnavailableError | None:
+        import ray.train
 
-
-def _protect() -> None:
-    """Ask for a token, so that nobody else who reaches the ports of our Ray can send it work."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray reads these when it is first imported: later only its children would ask for a token we don't send
-    if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token_hex(32)}
-
-
-def _fit(job: TrainJob, exchange: Path, workers: int) -> None:
-    import ray.train.torch
-
-    trainer = ray.train.torch.TorchTrainer(
-        _work,
-        train_loop_config={"job": job, "key": job_key(job), "exchange": exchange},
-        scaling_config=ray.train.ScalingConfig(num_workers=workers, use_gpu=False),
-        torch_config=ray.train.torch.TorchConfig(backend="gloo", timeout_s=COLLECTIVE_TIMEOUT_SECONDS),
-        run_config=ray.train.RunConfig(
-            name="train",
-            storage_path=str(exchange.resolve()),
-            failure_config=ray.train.FailureConfig(max_failures=WORKER_FAILURES, controller_failure_limit=STARTS),
-        ),
-    )
-    try:
-        trainer.fit()
-    except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
-        raise UnavailableError(
-            "E-TRAIN-030",
-            f"training workers failed {WORKER_FAILURES + 1} times: {_first_line(error)}",
-            where=f"strategy {job.strategy}, {workers} workers",
-            hint="run again: it goes on after the last whole epoch; out of memory: fewer workers or a smaller "
-            "finetune.batch_size",
-        ) from error
+        try:
+            trainer.fit()
+        except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
+            failure = UnavailableError(
+                "E-TRAIN-030",
+                f"training workers failed {WORKER_FAILURES + 1} times: {first_line(error)}",
+                where=f"strategy {job.strategy}, {self.workers} workers",
+                hint="run again: it goes on after the last whole epoch; out of memory: fewer workers or a smaller "
+                "finetune.batch_size",
+            )
+            failure.__cause__ = error
+            return failure
+        return None
 
 
 def _work(config: dict[str, Any]) -> None:
     """What each worker runs."""
     import ray.train
 
-    job, exchange = config["job"], config["exchange"]
+    exchange, mailbox = config["exchange"], config["mailbox"]
     context = ray.train.get_context()
     workers = Workers(context.get_world_rank(), context.get_world_size(), torch.distributed.all_reduce)
 
-    def write_event(event: str, /, **fields: Any) -> None:
-        with (exchange / "events.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"event": event, **fields}) + "\n")
+    def report(event: str, /, **fields: Any) -> None:
+        if event == "epoch":
+            exchange.keep()
+        mailbox.put({"event": event, **fields})
 
     try:
+        job = exchange.local(config["job"])
         _require_same_code(job, config["key"])
-        train(job, workers=workers, progress=write_event if workers.rank == 0 else silent)
+        train(job, workers=workers, progress=report if workers.rank == 0 else silent)
     except AcclimateError as error:
-        # it would fail the same way again: Ray must not retry it
-        if workers.rank == 0:
-            (exchange / "error.json").write_text(json.dumps(error.to_dict()), encoding="utf-8")
+        mailbox.put({"error": error.to_dict()})
+        if _is_passing(error):
+            # another worker may wait for this one: end them all, and let Ray start them again
+            raise RuntimeError(f"{error.code} {error}") from None
+        # anything else would fail the same way again, on every worker
+
+
+def _is_passing(error: AcclimateError) -> bool:
+    return error.code == _DISAGREEMENT or (isinstance(error, UnavailableError) and error.code != _OTHER_CODE)
 
 
 def _require_same_code(job: TrainJob, key: str) -> None:
     if job_key(job) != key:
         raise UnavailableError(
-            "E-TRAIN-032",
+            _OTHER_CODE,
             "the workers run another version of acclimate or torch than this process",
             where=f"strategy {job.strategy}",
             hint="use one image for all; if acclimate was changed just now, run again",
@@ -161,41 +161,42 @@ def _require_same_code(job: TrainJob, key: str) -> None:
 
 
 @contextmanager
-def _relayed(path: Path, progress: Progress) -> Iterator[None]:
-    """Hand on events that a worker writes to a file, until the block ends."""
-    over = threading.Event()
+def _mailbox(progress: Progress, errors: list[AcclimateError]) -> Iterator[Any]:
+    """A queue to the workers; until the block ends, events in it are handed on and errors are gathered."""
+    import ray
+    from ray.util.queue import Queue
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    # beside this process, so that no other machine's loss takes it away
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
+    over, failed = threading.Event(), []
 
     def relay() -> None:
-        position = 0
-        while True:
-            last = over.wait(POLL_SECONDS)
-            if path.exists():
-                position = _hand_on(path, position, progress)
-            if last:
-                return
+        try:
+            last = False
+            while not last:
+                last = over.wait(POLL_SECONDS)
+                _hand_on(queue, progress, errors)
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+            failed.append(error)
 
     thread = threading.Thread(target=relay, name="ray-events", daemon=True)
     thread.start()
     try:
-        yield
+        yield queue
     finally:
         over.set()
         thread.join()
+        queue.shutdown(force=True)
+    if failed:
+        raise failed[0]
 
 
-def _hand_on(path: Path, position: int, progress: Progress) -> int:
-    """Report the whole lines behind a position; returns the new one."""
-    with path.open("rb") as file:
-        file.seek(position)
-        for line in file:
-            if not line.endswith(b"\n"):
-                break
-            position += len(line)
-            fields = json.loads(line)
+def _hand_on(queue: Any, progress: Progress, errors: list[AcclimateError]) -> None:
+    for found in queue.get_nowait_batch(queue.qsize()):
+        if "error" in found:
+            errors.append(from_dict(found["error"]))
+        else:
+            fields = dict(found)
             progress(fields.pop("event"), **fields)
-    return position
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[-1] if lines else type(error).__name__)[:300]

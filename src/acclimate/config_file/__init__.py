@@ -3,10 +3,12 @@
 from acclimate.config_file.loading import LoadedConfig, load_config
 from acclimate.config_file.paths import project_root, resolve_data_path
 from acclimate.config_file.schema import config_schema
+from acclimate.config_file.services import check_services
 from acclimate.config_file.template import init_yaml, resolved_yaml, write_init
 
 __all__ = [
     "LoadedConfig",
+    "check_services",
     "config_schema",
     "init_yaml",
     "load_config",

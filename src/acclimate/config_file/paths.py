@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from acclimate.config_file.addresses import data_address
+from acclimate.config_file.addresses import data_address, scheme_of
 from acclimate.config_file.wording import nearest
 from acclimate.errors import ConfigError, DataError
 
@@ -37,13 +37,15 @@ def resolve_data_path(
         The absolute path, all symlinks resolved.
 
     Raises:
-        ConfigError: E-CONFIG-031 to -033 for addresses that aren't local paths, E-CONFIG-036 outside the project.
+        ConfigError: E-CONFIG-031 to -033 for addresses, which aren't local paths, E-CONFIG-036 outside the project.
         DataError: E-DATA-001, nothing is there.
     """
     where = where or data[:200] or name
     problem = data_address(name, data, where)
     if problem:
         raise ConfigError.of([problem])
+    if scheme_of(data):
+        raise ConfigError("E-CONFIG-031", f"{name} is no local path", where=where, hint="fetch it, and give its path")
     try:
         path = (yaml_dir / data).resolve()
         found = path.exists()

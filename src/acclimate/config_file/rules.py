@@ -47,7 +47,7 @@ def broken_rules(raw: dict[str, Any], places: Places) -> Iterator[Found]:
     yield from _not_built(raw, places)
     yield from _addresses(raw, places)
     yield from _secrets(raw, places, ())
-    for path in (("target",), ("source", "reference")):
+    for path in (("target",), ("source", "reference"), ("retrain", "fresh")):
         yield from _columns(get(raw, *path), path, places)
     yield from _contradictions(raw, places)
 
@@ -70,6 +70,7 @@ def _addresses(raw: dict[str, Any], places: Places) -> Iterator[Found]:
     checks = {
         ("target", "data"): data_address,
         ("source", "reference", "data"): data_address,
+        ("retrain", "fresh", "data"): data_address,
         ("source", "model"): model_address,
         ("workspace",): folder_address,
         ("tracking", "uri"): tracking_address,

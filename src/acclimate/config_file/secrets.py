@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 _NAMES = re.compile(
     r"pass(word|wd|phrase)?$|secret|(^|_|-)token|api[_-]?key|access[_-]?key|private[_-]?key|credential", re.IGNORECASE
@@ -15,6 +15,8 @@ _VALUES = re.compile(
     r"|\bsk-(proj-|ant-[a-z0-9]+-)?[A-Za-z0-9]{20,}|\bxox[abprs]-[\w-]{10,}|\bdapi[0-9a-f]{32}\b|\bAIza[\w-]{30,}|\bpypi-[\w-]{30,}"
     r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.|-----BEGIN [A-Z ]*PRIVATE KEY|\bBearer\s+\S{12,}"
 )
+# a URI may stand inside another one, as the repository of dvc://
+_PASSWORD = re.compile(r"://[^/@\s?]*:[^/@\s]+@")
 _SIGNED = re.compile(r"^(x-amz-(signature|security-token|credential)|sig|signature|token|access_token|key|password)$")
 
 
@@ -27,7 +29,8 @@ def is_secret(value: Any) -> bool:
     """Whether a value is a token, a key, or a URI with a password or signature in it."""
     if not isinstance(value, str):
         return False
-    if _VALUES.search(value):
+    plain = unquote(value)
+    if _VALUES.search(plain) or _PASSWORD.search(plain):
         return True
     if "://" not in value:
         return False

@@ -19,6 +19,7 @@ _HEAD = """\
 # Check it:  acclimate validate FILE      What would be done, and why:  acclimate plan FILE
 # Lines that begin with "# " and a key show the default; take the "# " away to change it.
 # Paths are relative to this file. Secrets never stand here: set environment variables.
+# Data may also lie at s3://BUCKET/KEY or dvc://PATH@REVISION, the source model and the workspace at s3://BUCKET/PREFIX.
 """
 
 

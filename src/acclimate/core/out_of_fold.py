@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from acclimate.core.controls import majority_predict, tfidf_predict
+from acclimate.core.judge import Judge
 from acclimate.core.metrics import IntArray
-from acclimate.core.paired import Bounds, PairedDifference, bootstrap_score, paired_difference
+from acclimate.core.paired import Bounds, PairedDifference
 from acclimate.core.probe import (
     Features,
     NeighboursChoice,
@@ -41,30 +42,17 @@ class OutOfFold:
     bootstraps: int
     seed: int
 
+    @property
+    def _judge(self) -> Judge:
+        return Judge(self.metric, self.labels, self.n_classes, self.bootstraps, self.seed, self.groups)
+
     def bounds(self, predicted: IntArray) -> Bounds:
         """Score of out-of-fold predictions, with a 95 % interval over rows or groups."""
-        return bootstrap_score(
-            self.metric,
-            self.labels,
-            predicted,
-            self.n_classes,
-            bootstraps=self.bootstraps,
-            seed=self.seed,
-            groups=self.groups,
-        )
+        return self._judge.score(predicted)
 
     def difference(self, a: IntArray, b: IntArray) -> PairedDifference:
         """Score of predictions a - score of predictions b, paired, with a 95 % interval."""
-        return paired_difference(
-            self.metric,
-            self.labels,
-            a,
-            b,
-            self.n_classes,
-            bootstraps=self.bootstraps,
-            seed=self.seed,
-            groups=self.groups,
-        )
+        return self._judge.difference(a, b)
 
     def probe(self, features: Features, c_grid: Sequence[float], share: float = 1.0) -> ProbeChoice:
         """Probe on features ``[n, d]``, trained on ``share`` of each fold's training rows."""

@@ -8,7 +8,8 @@ from typing import Any
 
 # Marks, embeddings, overrides and isolates: they can make a label read as another one.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_USERINFO = re.compile(r"(://)[^/\s?#@]*@")
+# dvc://PATH@REVISION has no user in it
+_USERINFO = re.compile(r"(?<!dvc)(://)[^/\s?#@]*@")
 _SECRET = re.compile(
     r"((?:token|secret|passw(?:or)?d|signature|credential|api_?key|access_?key)[\w-]*[\"']?\s*[=:]\s*)[^&\s\"',;]+",
     re.I,

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
-from acclimate.config import DataSpec
+from acclimate.config_base import DataSpec
 from acclimate.config_file import resolve_data_path
 from acclimate.core.copies import Copies, names_across_splits, near_duplicates_across_splits, resolve_copies
 from acclimate.core.label_checks import check_classes, check_label_column, lookalikes

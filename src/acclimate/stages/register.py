@@ -20,6 +20,7 @@ from acclimate.ports import Progress, Registry, RunRecords, silent
 from acclimate.records import Check, Registration, Verdict
 
 CardWriter = Callable[[RunRecords, Path], Path]
+SketchWriter = Callable[[Path], Path]
 
 PARITY_TEXTS = 256
 # Above what adding floats in another order can do to logits; below what any training does to them.
@@ -39,6 +40,7 @@ def register(
     gate: GateSpec,
     registry: Registry,
     write_card: CardWriter,
+    write_sketch: SketchWriter,
     artifacts: list[Path],
     out: Path,
     progress: Progress = silent,
@@ -57,6 +59,7 @@ def register(
         gate: the policy.
         registry: where runs, models and lineage are kept.
         write_card: writes the model card into a folder, e.g. :func:`acclimate.report.model_card.write_model_card`.
+        write_sketch: writes what the model remembers of its target into a folder, beside its weights.
         artifacts: further files to keep with the run.
         out: this stage's folder; gets ``verdict.json``, ``registration.json`` and, if stored, ``model_card.md``.
         progress: told of each step.
@@ -71,7 +74,9 @@ def register(
     if verdict.verdict == "REJECT":
         verdict = _without_integrity(verdict)
     else:
-        model_uri, integrity = _store(records, candidate, data, baseline, registry, run_id, write_card, out, progress)
+        model_uri, integrity = _store(
+            records, candidate, data, baseline, registry, run_id, write_card, write_sketch, out, progress
+        )
         verdict = _judged(records, integrity, goal, gate, look)
     progress("verdict", verdict=verdict.verdict)
     done = registry.register(records, run_id, model_uri, verdict, auto_promote=gate.auto_promote)
@@ -139,6 +144,7 @@ def _store(
     registry: Registry,
     run_id: str,
     write_card: CardWriter,
+    write_sketch: SketchWriter,
     out: Path,
     progress: Progress,
 ) -> tuple[str | None, Integrity]:
@@ -148,6 +154,7 @@ def _store(
     with tempfile.TemporaryDirectory(dir=out, prefix=".storing-") as temporary:
         staged = _linked_copy(candidate, Path(temporary) / "model", without={"README.md"})
         shutil.copyfile(write_card(records, staged), out / "model_card.md")
+        write_sketch(staged)
         progress("storing_model")
         model_uri = registry.log_model(run_id, records, staged)
         stored = registry.fetch(model_uri, Path(temporary) / "fetched")

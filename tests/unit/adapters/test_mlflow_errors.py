@@ -138,6 +138,7 @@ def test_what_is_shown_of_a_uri(uri: str, wanted: str) -> None:
 def test_credentials_are_cut_out_of_running_text() -> None:
     text = "could not reach https://user:pw@host/a nor s3://key:secret@bucket/b, mail me@example.org"
     assert without_credentials(text) == "could not reach https://host/a nor s3://bucket/b, mail me@example.org"
+    assert without_credentials("dvc://mail.csv@v1?repo=https://me:pw@host/x") == "dvc://mail.csv@v1?repo=https://host/x"
 
 
 @pytest.mark.parametrize(("known", "hint"), [(["mails"], "mails"), (["zzz"], "zzz"), ([], "nothing of the kind")])

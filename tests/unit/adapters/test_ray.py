@@ -2,18 +2,23 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from acclimate.errors import ModelError
+from acclimate.errors import ConfigError, ModelError, UnavailableError
 from acclimate.nn.job import LabelledTexts, TrainJob
 from acclimate.nn.train import InProcessTrainer
+from tests.copied_folders import CopiedFolders
 
 pytestmark = pytest.mark.ray
+# dropout differs from worker to worker
+LOSS_TOLERANCE = 0.05
 
 
 @pytest.fixture
@@ -67,35 +72,93 @@ def kill_one_worker() -> int:
     return worker
 
 
-def test_two_workers_train_report_fail_and_recover(
-    make_job: Callable[..., TrainJob], monkeypatch: pytest.MonkeyPatch
+def test_workers_without_a_common_disk_train_report_fail_and_recover(
+    make_job: Callable[..., TrainJob],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """One test, since each start of Ray takes many seconds."""
     from acclimate.adapters.ray import RayTrainer
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    events: list[tuple[str, dict[str, Any]]] = []
+    shared = CopiedFolders(tmp_path / "machines")
+    long = {"epochs": 60, "patience": 60}
+    job = replace(make_job("several", **long), folder=shared.home / "checkpoints" / "job" / "full-full-60")
+    epochs: list[int] = []
     killed: list[int] = []
+    came_by_disk: list[int] = []
 
     def progress(event: str, /, **fields: Any) -> None:
-        events.append((event, fields))
-        if fields.get("epoch") == 1 and not killed:
+        os.write(1, b"told\n")
+        print("told")
+        epochs.append(fields["epoch"])
+        if job.folder.exists():
+            came_by_disk.append(fields["epoch"])
+        if not killed:
             killed.append(kill_one_worker())
 
-    trainer = RayTrainer(workers=2)
-    long = {"epochs": 60, "patience": 60}
-    job = make_job("several", **long)
+    trainer = RayTrainer(workers=2, shared=shared)
     several = trainer.train(job, progress=progress)
-    assert [fields["epoch"] for event, fields in events if event == "epoch"][-1] == 60
     assert killed[0] > 0
+    assert epochs == sorted(set(epochs)), "an epoch was trained twice"
+    assert epochs[-1] == 60
+    assert came_by_disk == []
+    assert {home.name for home in shared.homes} >= {f"home-{killed[0]}", shared.home.name}
+    assert len(shared.homes) == 5, "the driver, two workers and the two that replaced them"
+    assert all((home / "sources" / "tiny" / "config.json").exists() for home in shared.homes)
     one = InProcessTrainer().train(make_job("one", **long))
     assert len(several.history) == len(one.history)
+    losses = [[point.validation_loss for point in result.history] for result in (several, one)]
+    np.testing.assert_allclose(*losses, atol=LOSS_TOLERANCE)
     assert several.best_score > 0.8
-    assert [path.name for path in job.folder.parent.iterdir() if "ray" in path.name] == []
+    assert list((shared.home / "tmp").iterdir()) == []
+    # Ray tells of the dead worker on standard output, where a caller expects our result and nothing else
+    assert capfd.readouterr().out == ""
 
     # a finished job needs no Ray
     assert trainer.train(job, progress=progress).history == several.history
 
+
+def test_a_job_that_fails_is_named_on_a_common_disk(
+    make_job: Callable[..., TrainJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from acclimate.adapters.ray import RayTrainer
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    job = make_job("still", settings={"learning_rate": 1e-12})
     with pytest.raises(ModelError) as caught:
-        trainer.train(make_job("still", settings={"learning_rate": 1e-12}))
+        RayTrainer(workers=2).train(job)
     assert caught.value.code == "E-TRAIN-002"
+    assert [path.name for path in job.folder.parent.iterdir() if "ray" in path.name] == []
+
+
+def test_checkpoints_outside_of_the_shared_workspace_are_refused(
+    make_job: Callable[..., TrainJob], tmp_path: Path
+) -> None:
+    from acclimate.adapters.ray import RayTrainer
+
+    with pytest.raises(ConfigError) as caught:
+        RayTrainer(workers=2, shared=CopiedFolders(tmp_path / "machines")).train(make_job("elsewhere"))
+    assert caught.value.code == "E-TRAIN-034"
+
+
+def test_a_worker_that_sees_no_workspace_says_so(make_job: Callable[..., TrainJob], tmp_path: Path) -> None:
+    from acclimate.adapters.ray_files import Exchange
+
+    with pytest.raises(UnavailableError) as caught:
+        Exchange(tmp_path / "on another machine", None).local(make_job("any"))
+    assert caught.value.code == "E-TRAIN-033"
+
+
+def test_while_ray_runs_nothing_reaches_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
+    from acclimate.adapters.ray_session import quiet_output
+
+    with quiet_output():
+        print("ours")
+        os.write(1, b"a library's\n")
+        subprocess.run(["echo", "a child's"], check=True)
+    print("the result")
+    out, err = capfd.readouterr()
+    assert out == "the result\n"
+    assert {"ours", "a library's", "a child's"} <= set(err.splitlines())

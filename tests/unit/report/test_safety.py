@@ -40,6 +40,7 @@ def test_what_is_shown_can_be_encoded_and_holds_no_control_character(text: str) 
     ("text", "shown"),
     [
         ("https://ann:hunter2@mlflow.example/x", "https://***@mlflow.example/x"),
+        ("dvc://mail.csv@v1?repo=https://me:pw@host/x", "dvc://mail.csv@v1?repo=https://***@host/x"),
         ("s3://bucket/key?X-Amz-Signature=abc123&part=1", "s3://bucket/key?X-Amz-Signature=***&part=1"),
         ("refused: api_key=abc123, row 3", "refused: api_key=***, row 3"),
         ("https://example.com/a@b", "https://example.com/a@b"),

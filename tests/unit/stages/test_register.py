@@ -65,6 +65,7 @@ def run_stage(toy_data: Path, models: Models, registry: MlflowRegistry, tmp_path
             "gate": GateSpec(auto_promote=True),
             "registry": registry,
             "write_card": write_model_card,
+            "write_sketch": lambda folder: folder,
             "artifacts": [],
             "out": folder,
             **changes,

@@ -53,6 +53,7 @@ def read_table(
     root: Path,
     allow_outside: bool = False,
     limits: Limits | None = None,
+    shown: Callable[[Path], str] | None = None,
 ) -> RawTable:
     """Read a table of examples: the port :class:`acclimate.ports.TableReader`.
 
@@ -68,6 +69,7 @@ def read_table(
         root: project root; files are shown relative to it and must lie in it.
         allow_outside: files may lie outside of it.
         limits: what the table may hold; by default 2 million rows, 1 G characters.
+        shown: how a path is shown; by default relative to ``root``.
 
     Raises:
         DataError: E-DATA-001 to -034, at the file and line.
@@ -75,7 +77,7 @@ def read_table(
     """
 
     def uri(file: Path) -> str:
-        return shown_uri(file, root)
+        return shown(file) if shown else shown_uri(file, root)
 
     limits = limits or Limits()
     paths, form, warnings = find_files(path, format, name, uri)

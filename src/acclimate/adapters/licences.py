@@ -1,0 +1,92 @@
+"""A model's licence, as its own files or its package state it."""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+from pathlib import Path
+
+SPDX = {
+    name.lower(): name
+    for name in (
+        "Apache-2.0",
+        "MIT",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "CC0-1.0",
+        "CC-BY-4.0",
+        "CC-BY-SA-4.0",
+        "CC-BY-NC-4.0",
+        "GPL-3.0-only",
+        "LGPL-3.0-only",
+        "AGPL-3.0-only",
+        "MPL-2.0",
+        "ISC",
+        "Unlicense",
+        "OpenRAIL",
+        "Zlib",
+    )
+} | {
+    "apache 2.0": "Apache-2.0",
+    "apache license 2.0": "Apache-2.0",
+    "apache software license": "Apache-2.0",
+    "apache license, version 2.0": "Apache-2.0",
+    "mit license": "MIT",
+    "bsd": "BSD-3-Clause",
+    "bsd license": "BSD-3-Clause",
+    "cc0": "CC0-1.0",
+    "gpl-3.0": "GPL-3.0-only",
+    "lgpl-3.0": "LGPL-3.0-only",
+    "agpl-3.0": "AGPL-3.0-only",
+}
+_UNKNOWN = frozenset(("", "unknown", "other", "none", "dual license", "unlicensed"))
+
+
+def spdx_name(licence: str | None) -> str | None:
+    """A licence as an SPDX name where it is a well-known one, else as written; None when it says nothing."""
+    text = (licence or "").strip()
+    if text.lower() in _UNKNOWN or "\n" in text:
+        return None
+    return SPDX.get(text.lower(), text)
+
+
+def _readme_licence(folder: Path) -> str | None:
+    """The licence as the model's README states it in its front matter, not yet an SPDX name."""
+    path = folder / "README.md"
+    if not path.is_file():
+        return None
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    if not lines or lines[0].strip() != "---":
+        return None
+    for line in lines[1:]:
+        if line.strip() == "---":
+            return None
+        found = re.fullmatch(r"licen[sc]e:\s*[\"']?([^\"'#]+?)[\"']?\s*(#.*)?", line)
+        if found:
+            return found[1]
+    return None
+
+
+def _package_licence(package: metadata.Distribution) -> str | None:
+    fields = package.metadata
+    for name in ("License-Expression", "License"):
+        stated = spdx_name(fields[name]) if name in fields else None
+        if stated:
+            return stated
+    marker = "License :: OSI Approved :: "
+    named = [value.removeprefix(marker) for value in fields.get_all("Classifier", []) if value.startswith(marker)]
+    return spdx_name(named[0]) if len(named) == 1 else None
+
+
+def licence_of(folder: Path, package: metadata.Distribution | None, argument: str | None) -> str | None:
+    """The licence the model's README states, else its package's, else the one that is given.
+
+    Args:
+        folder: the model's folder.
+        package: the package that ships it.
+        argument: what the configuration says.
+    """
+    stated = _readme_licence(folder)
+    if stated is None and package is not None:
+        stated = _package_licence(package)
+    return spdx_name(stated) or spdx_name(argument)

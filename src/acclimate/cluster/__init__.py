@@ -1,0 +1,1 @@
+"""Commands that work on a cluster: submit, schedule, list and cancel runs on Kubeflow Pipelines."""

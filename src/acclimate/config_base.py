@@ -1,0 +1,35 @@
+"""What all sections of an adaptation.yaml are made of, and the table of examples that several of them name."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Encoding = Literal["utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1252"]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, closed, no silent coercion of strings to numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataSpec(Section):
+    """A table of examples and which of its columns mean what."""
+
+    data: str = Field(
+        description="CSV, TSV, JSONL or Parquet file, or a folder of such files: a path, s3://BUCKET/KEY or "
+        "dvc://PATH@REV",
+        min_length=1,
+    )
+    text: str = Field("text", description="column that holds the text", min_length=1)
+    label: str | None = Field("label", description="column that holds the label; null if there is none")
+    group: str | None = Field(None, description="column of groups that must never be split, e.g. the author")
+    split: str | None = Field(None, description="column with train, validation or test, where splits are given")
+    slices: list[str] = Field(default_factory=list, description="columns whose values are reported apart")
+    encoding: Encoding = Field("utf-8", description="encoding of text files; a UTF-8 BOM is always accepted")
+    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = Field(
+        None, description="file format; by default from the file's ending"
+    )
+    licence: str | None = Field(None, description="SPDX name; without it target data count as your own")

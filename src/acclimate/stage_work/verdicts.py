@@ -1,0 +1,211 @@
+"""Evaluate and register as pieces of work: compare with the champion as it is now, then pass the gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from acclimate.calibrating import calibration_of
+from acclimate.errors import UnavailableError
+from acclimate.execution import Context, Work, content_digest, execute, find, read_timing
+from acclimate.keys import data_digests, run_key
+from acclimate.ports import RegisteredVersion, RunRecords
+from acclimate.records import (
+    BaselineReport,
+    DataCard,
+    Decision,
+    Evaluation,
+    FinetuneReport,
+    GapReport,
+    Manifest,
+    Registration,
+)
+from acclimate.stage_work.training import candidate_of
+from acclimate.wiring import live_versions, registry_of, source_of
+
+CHAMPION_TRIES = 2
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The finished stage folders of one run."""
+
+    data: Path
+    gap: Path
+    baseline: Path
+    decision: Path
+    candidate: Path
+    evaluation: Path
+
+
+def comparator_of(context: Context, key: str) -> RegisteredVersion | None:
+    """The champion; if it came from this very run key its predecessor, so that a rerun compares the same."""
+    versions = live_versions(context)
+    champion = next((version for version in versions if "champion" in version.aliases), None)
+    if champion is None or champion.run_key != key:
+        return champion
+    before = champion.tags.get("acclimate.previous_champion", "")
+    return next((version for version in versions if str(version.version) == before), None)
+
+
+def evaluate_work(
+    context: Context, data: Path, baseline: Path, candidate: Path, champion: RegisteredVersion | None
+) -> Work:
+    """Evaluate: keyed by the candidate, the baseline and the champion's version."""
+    config = context.request.adaptation
+    folder, card = source_of(context)
+    model = candidate_of(candidate, baseline)
+
+    def call(out: Path) -> dict[str, Any]:
+        from acclimate.stages.evaluate import evaluate
+
+        other = None
+        if champion is not None:
+            into = context.scratch / "champion"
+            other = (champion.model_uri, registry_of(context).fetch(champion.model_uri, into))
+        report = evaluate(
+            data,
+            folder,
+            baseline,
+            model.model,
+            model.strategy,
+            model.finetune,
+            other,
+            config=config.evaluate,
+            metric=config.goal.metric,
+            out=out,
+            progress=context.progress,
+        )
+        return {"score": report.score.point, "champion": champion.version if champion else None}
+
+    return Work(
+        stage="evaluate",
+        module="acclimate.stages.evaluate",
+        made_of={
+            "data": data_digests(data)["target"],
+            "source": card.digest,
+            "baseline": content_digest(baseline),
+            "candidate": content_digest(candidate),
+            "champion": [champion.name, champion.version, champion.run_key] if champion else None,
+            "evaluate": config.evaluate.model_dump(mode="json"),
+            "metric": config.goal.metric,
+        },
+        call=call,
+        run_key=run_key(context, data),
+    )
+
+
+def records_of(context: Context, folders: Folders) -> RunRecords:
+    """Everything the run produced, read back from its folders."""
+    config = context.request.adaptation
+    model = candidate_of(folders.candidate, folders.baseline)
+    stages = {
+        "ingest": folders.data,
+        "gap": folders.gap,
+        "baseline": folders.baseline,
+        "decide": folders.decision,
+        "finetune": model.finetune,
+        "evaluate": folders.evaluation,
+    }
+    return RunRecords(
+        run_key=run_key(context, folders.data),
+        name=config.name,
+        config=config.model_dump(mode="json"),
+        source=source_of(context)[1],
+        source_uri=config.source.model,
+        data=DataCard.read(folders.data),
+        gap=GapReport.read(folders.gap),
+        baseline=BaselineReport.read(folders.baseline),
+        decision=Decision.read(folders.decision),
+        finetune=FinetuneReport.read(model.finetune) if model.finetune else None,
+        evaluation=Evaluation.read(folders.evaluation),
+        seconds={name: read_timing(path).get("stage_seconds", 0.0) for name, path in stages.items() if path},
+    )
+
+
+def register_work(context: Context, folders: Folders) -> Work:
+    """Register: keyed by the evaluation, the gate's policy, the name and the registry."""
+    config = context.request.adaptation
+    records = records_of(context, folders)
+
+    def write_sketch(into: Path) -> Path:
+        from acclimate.nn.target_sketch import make_sketch
+
+        source, card = source_of(context)
+        sketch = make_sketch(
+            folders.data,
+            source,
+            card,
+            precision=calibration_of(context, folders.data).precision,
+            max_length=config.baseline.max_length,
+            cache=context.scratch / "sketch",
+            progress=context.progress,
+        )
+        return sketch.write(into)
+
+    def call(out: Path) -> dict[str, Any]:
+        from acclimate.report.model_card import write_model_card
+        from acclimate.stages.register import register
+
+        done = register(
+            records,
+            candidate_of(folders.candidate, folders.baseline).model,
+            data=folders.data,
+            baseline=folders.baseline,
+            goal=config.goal,
+            gate=config.gate,
+            registry=registry_of(context),
+            write_card=write_model_card,
+            write_sketch=write_sketch,
+            artifacts=[],
+            out=out,
+            progress=context.progress,
+        )
+        return {"model_uri": done.model_uri}
+
+    return Work(
+        stage="register",
+        module="acclimate.stages.register",
+        made_of={
+            "name": config.name,
+            "evaluation": content_digest(folders.evaluation),
+            "candidate": content_digest(folders.candidate),
+            "gate": config.gate.model_dump(mode="json"),
+            "goal": config.goal.model_dump(mode="json"),
+            "tracking": config.tracking.uri,
+        },
+        call=call,
+        run_key=records.run_key,
+    )
+
+
+def judge_and_register(context: Context, folders: Folders) -> Path:
+    """Register; if the champion moved since the evaluation, evaluate once more, then give up.
+
+    Raises:
+        UnavailableError: E-REGISTRY-020, the champion moved again.
+    """
+    key = run_key(context, folders.data)
+    for _ in range(CHAMPION_TRIES):
+        champion = comparator_of(context, key)
+        seen = Manifest.read(folders.evaluation).values.get("champion")
+        if seen == (champion.version if champion else None):
+            return _register(context, folders, key)
+        work = evaluate_work(context, folders.data, folders.baseline, folders.candidate, champion)
+        folders = replace(folders, evaluation=execute(context, work))
+    raise UnavailableError(
+        "E-REGISTRY-020",
+        "the champion moved while this candidate was being compared with it",
+        where=context.request.adaptation.name,
+        hint="run again when nobody else is promoting this model",
+    )
+
+
+def _register(context: Context, folders: Folders, key: str) -> Path:
+    work = register_work(context, folders)
+    done = find(context, work)
+    was_registered = done is not None and Registration.read(done).model_uri is not None
+    if done is not None and was_registered and all(one.run_key != key for one in live_versions(context)):
+        context.store.discard(done)
+    return execute(context, work)

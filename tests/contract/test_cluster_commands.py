@@ -1,0 +1,488 @@
+"""submit, schedule, runs and cancel against the stub of KFP and a real S3 server."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from acclimate.adapters.kfp_access import KfpAccess
+from acclimate.adapters.kfp_client import Kfp
+from acclimate.adapters.s3_store import S3Store
+from acclimate.cluster.following import wait_for
+from acclimate.cluster.runs import cancel, runs
+from acclimate.cluster.scheduling import (
+    create_schedule,
+    delete_schedule,
+    list_schedules,
+    show_schedule,
+    switch_schedule,
+)
+from acclimate.cluster.submitting import submit
+from acclimate.cluster_cli import register
+from acclimate.errors import AccessError, AcclimateError, ConfigError, DataError, InterruptedRun, UnavailableError
+from tests.kfp_stub import KfpStub, kfp_server
+
+IMAGE = "registry.example.com/acclimate@sha256:" + "a" * 64
+CONFIG = """\
+name: mail
+source: s3://models/mini
+target: {data: s3://mails/mail.csv, text: text, label: label}
+workspace: s3://the-bucket/w
+tracking: {uri: http://mlflow.example.com}
+"""
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing of the machine's own Kubeflow; local copies of workspaces in the test's folder."""
+    for name in ("ENDPOINT", "NAMESPACE", "TOKEN", "TOKEN_FILE", "COOKIES", "CA_FILE", "CRON_TIMEZONE"):
+        monkeypatch.delenv(f"KFP_{name}", raising=False)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("ACCLIMATE_IMAGE", IMAGE)
+    monkeypatch.setenv("ACCLIMATE_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[KfpStub]:
+    """A single-user KFP that the environment points at."""
+    with kfp_server() as server:
+        monkeypatch.setenv("KFP_ENDPOINT", server.endpoint)
+        yield server
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """An adaptation whose source and data lie on S3."""
+    path = tmp_path / "adaptation.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+def workspace(config: Path, bucket: str) -> str:
+    """A workspace on the real S3 server, named in the configuration."""
+    config.write_text(CONFIG.replace("the-bucket", bucket))
+    return f"s3://{bucket}/w"
+
+
+def store(workspace: str, name: str, file: str, text: str) -> None:
+    """Put a file where a pipeline's step would have put it."""
+    with closing(S3Store(workspace)) as found:
+        folder = found.pull(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(text)
+        found.push(name)
+
+
+class Watching:
+    """Progress that acts once the run is known."""
+
+    def __init__(self, act: Callable[[str], None] = lambda _: None) -> None:
+        self.act = act
+        self.events: list[tuple[str, Any]] = []
+
+    def __call__(self, event: str, /, **fields: Any) -> None:
+        self.events.append((event, fields.get("stage")))
+        if event == "submitted":
+            self.act(str(fields["run_id"]))
+
+
+def tasks(**states: str) -> dict[str, Any]:
+    rows = [{"display_name": name.replace("_", "-"), "state": state} for name, state in states.items()]
+    return {"run_details": {"task_details": rows}}
+
+
+# --- submit ----------------------------------------------------------------------------------------------------------
+
+
+def test_submit_starts_one_run_that_means_the_same_on_every_machine(config: Path, stub: KfpStub) -> None:
+    result = submit(config, ["goal.at_least=0.8"])
+    row = stub.runs[result.kfp_run_id]
+    request = json.loads(row["runtime_config"]["parameters"]["request"])
+    assert row["runtime_config"]["parameters"]["run_id"] == result.run_id
+    assert row["service_account"] == "acclimate-runner"
+    assert (request["root"], request["workspace"]) == ("/", "s3://the-bucket/w")
+    assert request["adaptation"]["goal"]["at_least"] == 0.8
+    assert result.link == f"{stub.endpoint}/#/runs/details/{result.kfp_run_id}"
+    assert str(config.parent) not in row["runtime_config"]["parameters"]["request"]
+
+
+def test_a_workspace_on_this_machine_is_refused(config: Path, stub: KfpStub) -> None:
+    with pytest.raises(ConfigError) as caught:
+        submit(config, ["workspace=.acclimate"])
+    assert caught.value.code == "E-KFP-017"
+    assert stub.seen == []
+
+
+def test_what_lies_on_this_machine_is_uploaded_once(
+    tmp_path: Path, stub: KfpStub, bucket: str, tiny_source: Path
+) -> None:
+    config = tmp_path / "adaptation.yaml"
+    (tmp_path / "mail.csv").write_text("text,label\nhello,a\nworld,b\n")
+    config.write_text(
+        CONFIG.replace("the-bucket", bucket).replace("s3://models/mini", str(tiny_source)).replace("s3://mails/", "")
+    )
+    found = [submit(config, allow_outside=True), submit(config, allow_outside=True)]
+    first, second = (stub.runs[each.kfp_run_id]["runtime_config"]["parameters"]["request"] for each in found)
+    assert first == second
+    assert str(tmp_path) not in first
+    assert str(tiny_source) not in first
+    adaptation = json.loads(first)["adaptation"]
+    assert adaptation["target"]["data"].startswith(f"s3://{bucket}/w/data/")
+    assert adaptation["source"]["model"].startswith(f"s3://{bucket}/w/sources/")
+    assert create_schedule("nightly", config, cron="@daily", allow_outside=True)["notes"]
+
+
+@pytest.mark.parametrize(("image", "code"), [("", "E-KFP-019"), ("acclimate:latest", "E-KFP-102")])
+def test_an_image_without_digest_is_refused(
+    config: Path, stub: KfpStub, monkeypatch: pytest.MonkeyPatch, image: str, code: str
+) -> None:
+    monkeypatch.setenv("ACCLIMATE_IMAGE", image)
+    with pytest.raises(ConfigError) as caught:
+        submit(config)
+    assert caught.value.code == code
+    assert stub.runs == {}
+
+
+def test_twenty_submits_at_once_upload_one_pipeline(config: Path, stub: KfpStub) -> None:
+    found: list[str] = []
+
+    def one() -> None:
+        found.append(submit(config).kfp_run_id)
+
+    threads = [threading.Thread(target=one) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(found) == set(stub.runs)
+    assert (len(stub.runs), len(stub.experiments), len(stub.pipelines), len(stub.versions)) == (20, 1, 1, 1)
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("PROMOTE", 0), ("SHADOW", 0), ("HOLD", 10), ("REJECT", 10)])
+def test_the_exit_code_of_a_waited_run_is_the_verdicts(
+    config: Path, stub: KfpStub, workspace: str, verdict: str, code: int
+) -> None:
+    def done(run_id: str) -> None:
+        store(workspace, f"runs/{run_id}/report", "summary.json", json.dumps({"run_id": run_id, "verdict": verdict}))
+        stub.script = [
+            {"state": "RUNNING", **tasks(ingest="RUNNING")},
+            {
+                "state": "RUNNING",
+                **tasks(ingest="SUCCEEDED", gap="RUNNING", evaluate_2="RUNNING", condition_1="RUNNING"),
+            },
+            {"state": "SUCCEEDED", **tasks(ingest="SUCCEEDED", gap="SUCCEEDED", evaluate_2="SUCCEEDED")},
+        ]
+
+    watching = Watching(done)
+    result = submit(config, follow=True, progress=watching, poll_seconds=0.01)
+    assert (result.exit_code, result.state, result.summary["verdict"]) == (code, "SUCCEEDED", verdict)
+    assert watching.events[1:] == [
+        ("stage_started", "ingest"),
+        ("stage_done", "ingest"),
+        ("stage_started", "gap"),
+        ("stage_started", "evaluate"),
+        ("stage_done", "gap"),
+        ("stage_done", "evaluate"),
+    ]
+
+
+def test_a_failed_run_raises_what_its_step_left(config: Path, stub: KfpStub, workspace: str) -> None:
+    left = DataError("E-DATA-012", "a class of one row", where="mail.csv", hint="add rows")
+
+    def failed(run_id: str) -> None:
+        store(workspace, f"runs/{run_id}/steps/ingest", "error.json", json.dumps(left.to_dict()))
+        stub.script = [{"state": "FAILED", **tasks(ingest="FAILED")}]
+
+    with pytest.raises(DataError) as caught:
+        submit(config, wait=True, progress=Watching(failed), poll_seconds=0.01)
+    assert caught.value.to_dict() == left.to_dict()
+
+
+def test_a_pod_that_died_without_a_word_is_named(config: Path, stub: KfpStub, workspace: str) -> None:
+    def killed(_: str) -> None:
+        stub.script = [{"state": "FAILED", "error": {"code": 2, "message": "OOMKilled"}}]
+
+    with pytest.raises(UnavailableError, match="OOMKilled") as caught:
+        submit(config, wait=True, progress=Watching(killed), poll_seconds=0.01)
+    assert caught.value.code == "E-KFP-015"
+
+
+def test_a_run_that_gave_way_is_green_and_names_the_other(config: Path, stub: KfpStub, workspace: str) -> None:
+    def gave_way(run_id: str) -> None:
+        event = json.dumps({"event": "follows", "run": "another-run"})
+        store(workspace, f"runs/{run_id}/steps/ingest", "events.jsonl", event + "\n")
+        stub.script = [{"state": "SUCCEEDED"}]
+
+    result = submit(config, wait=True, progress=Watching(gave_way), poll_seconds=0.01)
+    assert (result.exit_code, result.summary) == (0, {"follows": "another-run"})
+
+
+def test_a_cancelled_run_is_told(config: Path, stub: KfpStub, workspace: str) -> None:
+    def stopped(run_id: str) -> None:
+        assert cancel(run_id)["cancelled"]
+
+    with pytest.raises(InterruptedRun) as caught:
+        submit(config, wait=True, progress=Watching(stopped), poll_seconds=0.01)
+    assert caught.value.code == "E-KFP-018"
+
+
+def test_waiting_ends_in_time_and_leaves_the_run_alone(config: Path, stub: KfpStub) -> None:
+    with pytest.raises(UnavailableError) as caught:
+        submit(config, wait=True, timeout_minutes=0.001, poll_seconds=0.05)
+    assert caught.value.code == "E-KFP-016"
+    assert [run["state"] for run in stub.runs.values()] == ["PENDING"]
+
+
+def test_ctrl_c_stops_watching_and_leaves_the_run_alone(config: Path, stub: KfpStub) -> None:
+    def interrupted(event: str, /, **_: Any) -> None:
+        if event == "stage_started":
+            raise KeyboardInterrupt
+
+    stub.script = [{"state": "RUNNING", **tasks(ingest="RUNNING")}]
+    result = submit(config, follow=True, progress=interrupted, poll_seconds=0.01)
+    assert result.exit_code == 130
+    assert [run["state"] for run in stub.runs.values()] == ["RUNNING"]
+
+
+def test_an_outage_while_waiting_is_sat_out(config: Path, stub: KfpStub) -> None:
+    run, watching = submit(config), Watching()
+    stub.fail("503", "GET", "/runs/", times=6)
+    stub.script = [{"state": "SUCCEEDED"}]
+    with Kfp(KfpAccess.find(), budget_seconds=0.1) as kfp:
+        ended = wait_for(kfp, run.kfp_run_id, progress=watching, poll_seconds=0.01)
+    assert ended.state == "SUCCEEDED"
+    assert ("waiting", None) in watching.events
+
+
+# --- schedule --------------------------------------------------------------------------------------------------------
+
+
+def test_a_schedule_neither_overlaps_nor_catches_up(config: Path, stub: KfpStub) -> None:
+    made = create_schedule("nightly", config, cron="0 3 * * 1", timezone="Asia/Tokyo")
+    (row,) = stub.recurring.values()
+    assert made["change"] == "created"
+    assert (row["max_concurrency"], row["no_catchup"], row["status"]) == ("1", True, "ENABLED")
+    assert row["trigger"]["cron_schedule"]["cron"] == "0 0 18 * * 0"
+    assert row["runtime_config"]["parameters"]["run_id"] == ""
+    assert (made["cron"], made["timezone"], len(made["next"])) == ("0 0 3 * * 1", "Asia/Tokyo", 5)
+    assert all(time.endswith("03:00+09:00") for time in made["next"])
+    assert [each["display_name"] for each in stub.pipelines.values()] == ["acclimate-retrain"]
+
+
+def test_made_again_a_schedule_is_left_alone_or_replaced(config: Path, stub: KfpStub) -> None:
+    first = create_schedule("nightly", config, cron="0 3 * * *")
+    assert create_schedule("nightly", config, cron="0 0 3 * * *")["change"] == "unchanged"
+    second = create_schedule("nightly", config, cron="0 4 * * *")
+    third = create_schedule("nightly", config, ["goal.at_least=0.7"], cron="0 4 * * *")
+    assert [second["change"], third["change"]] == ["replaced", "replaced"]
+    assert len({first["id"], second["id"], third["id"]}) == 3
+    assert [(key, row["status"]) for key, row in stub.recurring.items()] == [(third["id"], "ENABLED")]
+    assert stub.most_enabled == 1
+
+
+def test_a_schedule_that_was_switched_off_stays_off(config: Path, stub: KfpStub) -> None:
+    create_schedule("nightly", config, cron="0 3 * * *")
+    assert not switch_schedule("nightly", on=False)["enabled"]
+    again = create_schedule("nightly", config, cron="0 3 * * *")
+    assert (again["change"], again["enabled"], again["next"]) == ("unchanged", False, [])
+    assert switch_schedule("nightly", on=True)["enabled"]
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_replacement_cut_short_anywhere_is_finished_by_the_next(config: Path, stub: KfpStub, step: int) -> None:
+    create_schedule("nightly", config, cron="0 3 * * *")
+    where = [("POST", "recurringruns"), ("POST", ":disable"), ("POST", ":enable"), ("DELETE", "recurringruns")][step]
+    stub.fail("403", *where)
+    with pytest.raises(AccessError):
+        create_schedule("nightly", config, cron="0 4 * * *")
+    done = create_schedule("nightly", config, cron="0 4 * * *")
+    assert [(key, row["status"]) for key, row in stub.recurring.items()] == [(done["id"], "ENABLED")]
+    assert done["cron"] == "0 0 4 * * *"
+    assert stub.most_enabled == 1
+
+
+@pytest.mark.parametrize("kind", ["lost", "truncated", "503"])
+def test_a_lost_reply_makes_no_second_schedule(config: Path, stub: KfpStub, kind: str) -> None:
+    stub.fail(kind, "POST", "recurringruns")
+    create_schedule("nightly", config, cron="0 3 * * *")
+    assert [row["status"] for row in stub.recurring.values()] == ["ENABLED"]
+
+
+def test_eight_that_make_the_same_schedule_at_once_make_one(config: Path, stub: KfpStub) -> None:
+    refused: list[AcclimateError] = []
+
+    def one() -> None:
+        try:
+            create_schedule("nightly", config, cron="0 3 * * *")
+        except AcclimateError as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=one) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    create_schedule("nightly", config, cron="0 3 * * *")
+    assert [row["status"] for row in stub.recurring.values()] == ["ENABLED"]
+    assert {error.code for error in refused} <= {"E-SCHEDULE-009"}
+    assert stub.most_enabled == 1
+
+
+def test_somebody_elses_schedule_is_never_touched(config: Path, stub: KfpStub) -> None:
+    create_schedule("nightly", config, cron="0 3 * * *")
+    (row,) = stub.recurring.values()
+    row["description"] = "mine"
+    before = dict(row)
+    for attempt in (
+        lambda: create_schedule("nightly", config, cron="0 4 * * *"),
+        lambda: delete_schedule("nightly"),
+        lambda: switch_schedule("nightly", on=False),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            attempt()
+        assert caught.value.code == "E-SCHEDULE-010"
+    assert list_schedules() == []
+    assert list(stub.recurring.values()) == [before]
+
+
+def test_schedules_are_listed_shown_and_deleted_by_name(config: Path, stub: KfpStub) -> None:
+    create_schedule("nightly", config, cron="@daily")
+    create_schedule("weekly", config, cron="@weekly", pipeline="adapt")
+    assert [(each["name"], each["pipeline"]) for each in list_schedules()] == [
+        ("nightly", "retrain"),
+        ("weekly", "adapt"),
+    ]
+    assert show_schedule("weekly")["model"] == "mail"
+    with pytest.raises(ConfigError) as caught:
+        show_schedule("nigthly")
+    assert (caught.value.code, caught.value.hint) == ("E-SCHEDULE-004", "did you mean nightly?")
+    delete_schedule("nightly")
+    assert [each["name"] for each in list_schedules()] == ["weekly"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cron", "timezone", "code"),
+    [
+        ("n", "0 3 * *", None, "E-SCHEDULE-001"),
+        ("n", "0 0 31 2 *", None, "E-SCHEDULE-002"),
+        ("n", "* * * * * *", None, "E-SCHEDULE-003"),
+        ("n", "0 3 * * *", "Europe/Berln", "E-SCHEDULE-005"),
+        ("n", "0 3 1 * *", "Asia/Tokyo", "E-SCHEDULE-006"),
+        ("n", "CRON_TZ=UTC 0 3 * * *", "Asia/Tokyo", "E-SCHEDULE-007"),
+        ("a b; c", "0 3 * * *", None, "E-SCHEDULE-008"),
+    ],
+)
+def test_a_wrong_schedule_is_refused_before_anything_is_sent(
+    config: Path, stub: KfpStub, name: str, cron: str, timezone: str | None, code: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        create_schedule(name, config, cron=cron, timezone=timezone)
+    assert caught.value.code == code
+    assert stub.seen == []
+
+
+def test_a_cluster_that_reads_another_zone_is_told_so_by_the_environment(
+    config: Path, stub: KfpStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KFP_CRON_TIMEZONE", "Europe/Berlin")
+    made = create_schedule("nightly", config, cron="CRON_TZ=Europe/Berlin 0 3 * * *")
+    assert (made["kfp_cron"], made["timezone"], made["notes"]) == ("0 0 3 * * *", "Europe/Berlin", [])
+
+
+def test_with_summer_time_the_times_shown_are_those_it_will_run_at(config: Path, stub: KfpStub) -> None:
+    made = create_schedule("weekly", config, cron="0 3 * * 1", timezone="Europe/Berlin")
+    assert made["kfp_cron"] == "0 0 2 * * 1"
+    assert {time[11:] for time in made["next"]} <= {"03:00+01:00", "04:00+02:00"}
+    assert "CRON_SCHEDULE_TIMEZONE=Europe/Berlin" in made["notes"][0]
+    assert create_schedule("weekly", config, cron="0 3 * * 1", timezone="Europe/Berlin")["change"] == "unchanged"
+
+
+# --- runs and cancel -------------------------------------------------------------------------------------------------
+
+
+def test_runs_are_listed_newest_first_with_their_verdicts(config: Path, stub: KfpStub, workspace: str) -> None:
+    first, second = submit(config), submit(config)
+    stub.runs[first.kfp_run_id]["state"] = "SUCCEEDED"
+    store(workspace, f"runs/{first.run_id}/report", "summary.json", '{"verdict": "SHADOW"}')
+    found = runs(experiment="mail")
+    assert [(row["run_id"], row["state"], row["verdict"]) for row in found] == [
+        (second.run_id, "PENDING", None),
+        (first.run_id, "SUCCEEDED", "SHADOW"),
+    ]
+    with pytest.raises(ConfigError) as caught:
+        runs(experiment="other")
+    assert caught.value.code == "E-KFP-021"
+
+
+def test_a_run_is_cancelled_once_by_either_id(config: Path, stub: KfpStub) -> None:
+    first, second = submit(config), submit(config)
+    assert cancel(first.run_id)["cancelled"]
+    assert cancel(second.kfp_run_id)["state"] == "CANCELED"
+    assert not cancel(first.run_id)["cancelled"]
+    assert "RayJob" in str(cancel(submit(config).run_id)["afterwards"])
+
+
+@pytest.mark.parametrize("run", ["nothing", str(uuid.UUID(int=7))])
+def test_a_run_that_is_not_there_can_not_be_cancelled(config: Path, stub: KfpStub, run: str) -> None:
+    submit(config)
+    with pytest.raises(ConfigError) as caught:
+        cancel(run)
+    assert caught.value.code == "E-KFP-006"
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command() -> Callable[..., Any]:
+    """Runs a command of the cluster."""
+    app = typer.Typer()
+    register(app)
+    return lambda *words: CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_json_is_one_line_on_standard_output(config: Path, stub: KfpStub, command: Callable[..., Any]) -> None:
+    submitted = command("submit", config, "--json", "-s", "goal.at_least=0.8")
+    assert submitted.exit_code == 0, submitted.output
+    assert json.loads(submitted.stdout)["kfp_run_id"] in stub.runs
+    scheduled = command("schedule", "create", "nightly", config, "--cron", "@daily", "--json")
+    assert json.loads(scheduled.stdout)["change"] == "created"
+    assert json.loads(command("schedule", "disable", "nightly", "--json").stdout)["enabled"] is False
+    assert json.loads(command("schedule", "list", "--json").stdout)[0]["name"] == "nightly"
+    assert len(json.loads(command("runs", "--json").stdout)) == 1
+    wrong = command("cancel", "nothing", "--json")
+    assert wrong.exit_code == 2
+    assert json.loads(wrong.stdout)["error"]["code"] == "E-KFP-006"
+
+
+def test_people_read_what_comes_next(config: Path, stub: KfpStub, command: Callable[..., Any]) -> None:
+    assert "acclimate cancel" in command("submit", config).stdout
+    shown = command("schedule", "create", "nightly", config, "--cron", "0 3 * * 1", "--timezone", "Asia/Tokyo").stdout
+    assert shown.count("next ") == 5
+    assert "the cluster's scheduler reads 0 0 18 * * 0" in shown
+    assert "mail-" in command("runs").stdout
+    assert "deleted" in command("schedule", "delete", "nightly").stdout
+
+
+@pytest.mark.parametrize("name", ["adapt", "retrain", "predict"])
+def test_compile_writes_a_pipeline_with_its_image(command: Callable[..., Any], tmp_path: Path, name: str) -> None:
+    out = tmp_path / "pipeline.yaml"
+    assert command("compile", name, "-o", out).exit_code == 0
+    assert IMAGE in out.read_text()
+    assert command("compile", name, "-o", out, "--kubernetes", "--namespace", "ml").exit_code == 0
+    assert "kind: PipelineVersion" in out.read_text()
+
+
+def test_compile_says_when_it_can_not_write(command: Callable[..., Any], tmp_path: Path) -> None:
+    failed = command("compile", "-o", tmp_path, "--json")
+    assert json.loads(failed.stdout)["error"]["code"] == "E-KFP-023"

@@ -1,0 +1,71 @@
+"""A stage's numbers on KFP's own pages, with KFP's real artifact classes."""
+
+import pytest
+from kfp import dsl
+
+from acclimate.kfp_artifacts import MOST_CLASSES, show
+from acclimate.records_retrain import DriftReport
+from tests.run_records import baseline_report, digest, evaluation, finetune_report, gap_report
+
+MODEL = digest("model")
+
+
+@pytest.mark.parametrize(
+    ("stage", "record", "expected"),
+    [
+        ("gap", gap_report(), {"gap_units": 4.0, "p_value": 0.01, "rows_compared": 200.0, "mmd_units_low": 3.5}),
+        (
+            "baseline",
+            baseline_report(MODEL),
+            {"macro_f1": 0.8, "transfer_gain": 0.1, "tfidf": 0.7, "train_rows": 120.0},
+        ),
+        ("finetune", finetune_report(MODEL), {"macro_f1_frozen": 0.8, "macro_f1_full": 0.9, "workers": 1.0}),
+        ("evaluate", evaluation(MODEL), {"macro_f1": 0.9, "gain_over_baseline": 0.1, "calibration_error": 0.02}),
+    ],
+)
+def test_the_main_numbers_of_a_stage_are_shown(tmp_path, stage, record, expected):
+    record.write(tmp_path)
+    metrics = dsl.Metrics(name="metrics")
+    show(stage, tmp_path, metrics=metrics)
+    assert {name: metrics.metadata[name] for name in expected} == pytest.approx(expected)
+    assert all(type(value) is float for value in metrics.metadata.values())
+
+
+def test_what_is_unknown_is_left_out(tmp_path):
+    gap_report().model_copy(update={"units": None, "measures": []}).write(tmp_path)
+    metrics = dsl.Metrics(name="metrics")
+    show("gap", tmp_path, metrics=metrics)
+    assert metrics.metadata == {"p_value": 0.01, "rows_compared": 200.0}
+    baseline_report(MODEL).write(tmp_path)
+    metrics = dsl.Metrics(name="metrics")
+    show("baseline", tmp_path, metrics=metrics)
+    assert "source_as_is" not in metrics.metadata
+
+
+def test_the_confusion_matrix_is_shown_with_the_truth_in_rows(tmp_path):
+    record = evaluation(MODEL).model_copy(update={"confusion": [[180, 20], [3, 197]]})
+    record.write(tmp_path)
+    confusion = dsl.ClassificationMetrics(name="confusion")
+    show("evaluate", tmp_path, confusion=confusion)
+    shown = confusion.metadata["confusionMatrix"]
+    assert [one["displayName"] for one in shown["annotationSpecs"]] == record.labels
+    assert [one["row"] for one in shown["rows"]] == [[180, 20], [3, 197]]
+
+
+def test_a_matrix_too_large_for_a_page_is_named_instead(tmp_path):
+    labels = [f"class-{i}" for i in range(MOST_CLASSES + 1)]
+    row = [0] * len(labels)
+    evaluation(MODEL).model_copy(update={"labels": labels, "confusion": [row] * len(labels)}).write(tmp_path)
+    confusion = dsl.ClassificationMetrics(name="confusion")
+    show("evaluate", tmp_path, confusion=confusion)
+    assert confusion.metadata == {"note": "101 classes: the matrix is in the report"}
+
+
+def test_drift_is_shown_where_it_could_not_be_measured_too(tmp_path):
+    known = {"champion": "models:/mail/1", "verdict": "NO_REFERENCE", "drifted": False, "alpha": 0.01}
+    empty = dict.fromkeys(DriftReport.model_fields, None) | {"schema_version": 1, "furthest": [], "notes": []}
+    counts = {"fresh_rows": 0, "held_out_rows": 0, "copies": 0}
+    DriftReport.model_validate(empty | known | counts).write(tmp_path)
+    metrics = dsl.Metrics(name="metrics")
+    show("drift", tmp_path, metrics=metrics)
+    assert metrics.metadata == {"drifted": 0.0, "fresh_rows": 0.0}
