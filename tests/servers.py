@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-ACCESS_KEY = SECRET_KEY = "test"
+ACCESS_KEY = "test"
+# searched for in everything that is written: a secret must turn up nowhere
+SECRET_KEY = "canary-of-s3-7d1e4f"
 REGION = "us-east-1"
 _STARTS = 3
 
@@ -47,7 +49,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[str]:
-    """An S3 server that keeps its data in ``folder`` and takes the key ``test`` with the secret ``test``.
+    """An S3 server that keeps its data in ``folder`` and takes :data:`ACCESS_KEY` with :data:`SECRET_KEY`.
 
     A bucket is made by the first write to it.
 

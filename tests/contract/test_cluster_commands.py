@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 from acclimate.adapters.kfp_access import KfpAccess
 from acclimate.adapters.kfp_client import Kfp
 from acclimate.adapters.s3_store import S3Store
+from acclimate.cluster.compiling import write_pipeline
 from acclimate.cluster.following import wait_for
 from acclimate.cluster.runs import cancel, runs
 from acclimate.cluster.scheduling import (
@@ -30,6 +32,7 @@ from acclimate.cluster.submitting import submit
 from acclimate.cluster_cli import register
 from acclimate.errors import AccessError, AcclimateError, ConfigError, DataError, InterruptedRun, UnavailableError
 from tests.kfp_stub import KfpStub, kfp_server
+from tests.servers import SECRET_KEY
 
 IMAGE = "registry.example.com/acclimate@sha256:" + "a" * 64
 CONFIG = """\
@@ -151,6 +154,28 @@ def test_an_image_without_digest_is_refused(
         submit(config)
     assert caught.value.code == code
     assert stub.runs == {}
+
+
+def test_no_credential_is_sent_or_stored(
+    tmp_path: Path, config: Path, stub: KfpStub, workspace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parameters, pipelines, schedules, compiled files and objects on S3 hold no secret of the environment."""
+    canaries = [SECRET_KEY, "canary-of-kfp-31aa", "canary-of-mlflow-77bc"]
+    monkeypatch.setenv("KFP_TOKEN", canaries[1])
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", canaries[2])
+    stub.token = canaries[1]
+    submit(config)
+    create_schedule("weekly", config, cron="@weekly")
+    write_pipeline("adapt", tmp_path / "adapt.yaml", image=IMAGE, kubernetes=True, namespace=None)
+    s3 = boto3.client("s3")
+    bucket = workspace.removeprefix("s3://").split("/")[0]
+    objects = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+    bodies = [s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read().decode() for found in objects]
+    state = [repr(each) for each in (stub.experiments, stub.pipelines, stub.versions, stub.runs, stub.recurring)]
+    written = "".join([*state, *bodies, (tmp_path / "adapt.yaml").read_text(), config.read_text()])
+    assert stub.runs
+    assert stub.recurring
+    assert [canary for canary in canaries if canary in written] == []
 
 
 def test_twenty_submits_at_once_upload_one_pipeline(config: Path, stub: KfpStub) -> None:

@@ -61,9 +61,14 @@ class Project:
     def copy(self, to: Path) -> Project:
         """The same project elsewhere, with its workspace, for tests that add to it."""
         shutil.copytree(self.folder, to)
-        copied = Project.__new__(Project)
-        copied.folder = to
-        return copied
+        return Project.at(to)
+
+    @classmethod
+    def at(cls, folder: Path) -> Project:
+        """The project that lies in a folder."""
+        found = cls.__new__(cls)
+        found.folder = folder
+        return found
 
     def stage_folder(self, stage: str) -> Path:
         (folder,) = (self.workspace / "stages" / stage).iterdir()

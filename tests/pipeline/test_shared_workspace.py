@@ -30,6 +30,7 @@ def scores(outcome):
     return [(arm["strategy"], arm["score"], arm["chosen"]) for arm in outcome.json["arms"]]
 
 
+@pytest.mark.slow
 def test_a_shared_workspace_gives_what_a_local_one_gives_and_serves_another_machine(finished, project, shared):
     project.write_rows()
     first = project.run(*shared("laptop"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 import time
@@ -55,9 +56,40 @@ def experiment_id(connection: Connection, name: str) -> str:
 
 
 def find_run(connection: Connection, experiment: str, run_key: str) -> Any | None:
-    """The run of a run key; the earliest where racers made several."""
-    runs = connection.client.search_runs([experiment], f"tags.`{RUN_KEY}` = '{run_key}'")
+    """The run of a run key; the earliest where racers made several.
+
+    A run that KFP has injected lies in an experiment of KFP's, which is looked through as well.
+    """
+    experiments = [experiment]
+    injected = injected_run(connection)
+    if injected is not None:
+        experiments.append(injected.info.experiment_id)
+    runs = connection.client.search_runs(experiments, f"tags.`{RUN_KEY}` = '{run_key}'")
     return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+
+
+def injected_run(connection: Connection) -> Any | None:
+    """The run that KFP's MLflow plugin has opened for this step on the same server, or None.
+
+    Raises:
+        ConfigError: E-REGISTRY-011, the server has no such run.
+    """
+    from mlflow.exceptions import MlflowException
+
+    run_id = os.environ.get("MLFLOW_RUN_ID", "")
+    if not run_id or os.environ.get("MLFLOW_TRACKING_URI") != connection.uri:
+        return None
+    try:
+        return connection.client.get_run(run_id)
+    except MlflowException as error:
+        if not is_error(error, "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise ConfigError(
+            "E-REGISTRY-011",
+            "MLFLOW_RUN_ID names a run that this server does not have",
+            where=f"{connection.shown_uri}, run {run_id[:60]!r}",
+            hint="it was deleted, or injected for another server: unset it, or set MLFLOW_TRACKING_URI to that server",
+        ) from error
 
 
 def run_keys_at(connection: Connection, test_digest: str) -> set[str]:
@@ -71,15 +103,15 @@ def run_keys_at(connection: Connection, test_digest: str) -> set[str]:
 
 def record(connection: Connection, records: RunRecords, source_model_uri: str, artifacts: list[Path]) -> str:
     """Write the run, or bring it up to date; returns its id."""
-    experiment = experiment_id(connection, records.name)
-    run = _run_of(connection, experiment, records)
-    run_id = str(run.info.run_id)
+    run = _run_of(connection, experiment_id(connection, records.name), records)
+    run_id, experiment = str(run.info.run_id), str(run.info.experiment_id)
     _log_numbers(connection, run, records)
     _log_tags(connection, run_id, experiment, records, source_model_uri)
     if not run.inputs.dataset_inputs:
         connection.client.log_inputs(run_id, datasets=list(_dataset_inputs(records)))
     _log_files(connection, run_id, records, artifacts)
-    connection.client.set_terminated(run_id, "FINISHED")
+    if run_id != os.environ.get("MLFLOW_RUN_ID"):  # that one is ended by who opened it
+        connection.client.set_terminated(run_id, "FINISHED")
     return run_id
 
 
@@ -87,6 +119,10 @@ def _run_of(connection: Connection, experiment: str, records: RunRecords) -> Any
     run = find_run(connection, experiment, records.run_key)
     if run is not None:
         return run
+    injected = injected_run(connection)
+    if injected is not None and RUN_KEY not in injected.data.tags:
+        connection.client.set_tag(injected.info.run_id, RUN_KEY, records.run_key)
+        return find_run(connection, experiment, records.run_key)
     name = f"{records.evaluation.strategy} {records.run_key[:8]}"
     made = connection.client.create_run(experiment, tags={RUN_KEY: records.run_key}, run_name=name)
     first = find_run(connection, experiment, records.run_key) or made

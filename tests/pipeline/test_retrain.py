@@ -1,0 +1,54 @@
+"""The retrain pipeline in KFP's local runner: train where there is a reason, else end at once."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+
+from tests.pipeline.project import invented_word
+
+PATIENT = ("-s", "retrain.cool_down_hours=0")
+
+
+def retrain(project, *more):
+    outcome = project.call("retrain", "adaptation.yaml", "--json", *PATIENT, *more)
+    assert outcome.code in {0, 10}, outcome.err[-3000:]
+    return outcome.json
+
+
+def fired(decision):
+    return [trigger["name"] for trigger in decision["triggers"] if trigger["fired"]]
+
+
+def test_nothing_has_changed_so_nothing_is_done(finished, tmp_path):
+    project = finished[0].copy(tmp_path / "copy")
+    before = len(project.events())
+    found = retrain(project)
+    assert found["retrain"]["action"] == "nothing"
+    assert set(found) == {"retrain"}, "no verdict, no model: it was not trained"
+    stages = {event["stage"] for event in project.events()[before:] if event["event"] == "stage_started"}
+    assert not stages & {"baseline", "finetune", "evaluate", "register"}
+
+
+def test_new_rows_train_again_and_are_compared_with_the_champion(finished, tmp_path):
+    project = finished[0].copy(tmp_path / "copy")
+    rng = np.random.default_rng(11)
+    with (project.folder / "mail.csv").open("a", newline="") as file:
+        rows = [
+            (" ".join(invented_word(label, rng, 0.67) for _ in range(5)), label) for label in ("negative", "positive")
+        ]
+        csv.writer(file).writerows(rows)
+    found = retrain(project, "-s", "finetune.arms=[frozen]")
+    assert found["retrain"]["action"] == "retrain"
+    assert fired(found["retrain"]) == ["data_version"]
+    assert found["verdict"] in {"PROMOTE", "SHADOW", "HOLD", "REJECT"}
+    assert len({event["stage"] for event in project.events() if event["event"] == "stage_done"}) >= 7
+
+
+def test_without_a_champion_there_is_a_reason(project):
+    project.write_rows(400)
+    outcome = project.call("retrain", "adaptation.yaml", "--json", "-s", "finetune.arms=[frozen]")
+    assert outcome.code in {0, 10}, outcome.err[-3000:]
+    assert outcome.json["retrain"]["action"] == "retrain"
+    assert "champion" in outcome.json["retrain"]["reason"]
