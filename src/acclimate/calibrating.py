@@ -32,11 +32,15 @@ def calibration_of(context: Context, data: Path) -> Calibration:
     }
     name = f"calibration/{data_digest(made_of)[:24]}"
     place = context.home / name
+    if context.is_shared:
+        context.store.pull(name)
     if not _is_there(place):
         with context.store.lock(name.replace("/", "-")):
             if not _is_there(context.store.pull(name)):
                 _calibrate(context, data, folder, card, place)
                 context.store.push(name)
+    elif context.is_shared:
+        context.store.push(name)  # one that a killed run had measured but not yet stored; else nothing to do
     return Calibration.read(place)
 
 

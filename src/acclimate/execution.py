@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,11 @@ class Request:
                 "allow_outside": self.allow_outside,
             }
         )
+
+    def starting_from(self, model: str) -> Request:
+        """The same request with another source model."""
+        source = self.adaptation.source.model_copy(update={"model": model})
+        return replace(self, adaptation=self.adaptation.model_copy(update={"source": source}))
 
     @classmethod
     def from_json(cls, text: str) -> Request:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from acclimate.records import (
     StoredRecord,
     Verdict,
 )
+from acclimate.records_retrain import RetrainDecision
 from acclimate.version import __version__
 from acclimate.wiring import source_of
 
@@ -90,6 +91,7 @@ def outcome(context: Context, followed: Followed, command: str, error: Acclimate
     from acclimate.report.summary import summary
     from acclimate.report.view import ReportView
 
+    context = settled(context, followed)
     folders = {stage: context.store.open(reference) for stage, reference in followed.folders.items()}
     view = ReportView(**_view(context, folders, followed, command, error))
     report = render(view, context.run_folder)
@@ -99,6 +101,16 @@ def outcome(context: Context, followed: Followed, command: str, error: Acclimate
         _keep(context)
     refused = view.verdict is not None and view.verdict.verdict in REFUSALS
     return RunResult(result, GATE_REFUSED if refused else 0, report, followed.folders)
+
+
+def settled(context: Context, followed: Followed) -> Context:
+    """The run as its stages saw it: a retraining may have started from another model than the configured one."""
+    if "check" not in followed.folders:
+        return context
+    decision = RetrainDecision.read(context.store.open(followed.folders["check"]))
+    if decision.action != "retrain":
+        return context
+    return replace(context, request=context.request.starting_from(decision.source))
 
 
 def _keep(context: Context) -> None:

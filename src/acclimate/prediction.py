@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from acclimate.errors import ConfigError
 from acclimate.execution import Context
+from acclimate.stage_work.training import candidate_of
 from acclimate.wiring import load, located, registry_of
 
 if TYPE_CHECKING:
@@ -41,18 +43,32 @@ def predict_step(context: Context, model: str, data: str, out: str) -> str:
 
     Args:
         context: the run, for the registry, the column that holds the text, and where local files may lie.
-        model: what the registry fetches, or the reference of a run's model folder.
+        model: what the registry fetches, or the reference of a run's baseline or finetune stage.
         data: address of the table, as in ``target.data``.
         out: address of the CSV file to write: a path or ``s3://BUCKET/KEY``.
 
     Returns:
         ``out``.
+
+    Raises:
+        ConfigError: E-PREDICT-001, the run is on a cluster and ``out`` is a path.
     """
     from acclimate.nn.model import AdaptedModel
 
     config = context.request.adaptation
     registered = model.startswith(("models:/", "runs:/"))
-    folder = registry_of(context).fetch(model, context.scratch / "model") if registered else context.store.open(model)
+    if context.is_shared and not out.startswith("s3://"):
+        raise ConfigError(
+            "E-PREDICT-001",
+            "the predictions would be lost with the pod's disk",
+            where=out,
+            hint="write s3://BUCKET/KEY",
+        )
+    if registered:
+        folder = registry_of(context).fetch(model, context.scratch / "model")
+    else:
+        opened = context.store.open(model)
+        folder = candidate_of(opened, opened).model
     adapted = AdaptedModel.load(folder)
     spec = config.target.model_copy(update={"data": data})
     place = located(context.request, context.home, spec)

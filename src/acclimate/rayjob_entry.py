@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from acclimate.adapters.mlflow_errors import without_credentials
 from acclimate.errors import AcclimateError, ConfigError, InterruptedRun, bug_of
 from acclimate.execution import Context, Request
 from acclimate.ports import Store
@@ -105,7 +106,7 @@ def main() -> NoReturn:
     try:
         run(*sys.argv[1:2] or [""])
     except AcclimateError as error:
-        traceback.print_exc()
+        sys.stderr.write(without_credentials(traceback.format_exc()))
         sys.exit(error.exit_code)
     sys.exit(0)
 

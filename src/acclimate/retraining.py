@@ -74,9 +74,7 @@ def check_step(context: Context, *, forced: bool = False) -> Path:
 
 def retrain_request(context: Context, decision: RetrainDecision) -> Request:
     """The request the later steps of a retraining work on: what training starts from is settled by then."""
-    config = context.request.adaptation
-    source = config.source.model_copy(update={"model": decision.source})
-    return replace(context.request, adaptation=config.model_copy(update={"source": source}))
+    return context.request.starting_from(decision.source)
 
 
 def _reading(context: Context, fresh: DataSpec) -> Context:

@@ -24,10 +24,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
+from acclimate.adapters.mlflow_errors import without_credentials
 from acclimate.errors import AcclimateError, ConfigError, InterruptedRun, bug_of, from_dict
 from acclimate.execution import Context, Request
 from acclimate.keys import run_key
-from acclimate.outcome import Followed, outcome
+from acclimate.outcome import Followed, outcome, settled
 from acclimate.records import Decision
 from acclimate.records_retrain import RetrainDecision
 from acclimate.stage_work import STEPS
@@ -177,7 +178,7 @@ def finish(request: str, run_id: str, page: str) -> None:
     try:
         _gather(open_context(Request.from_json(request), _named(run_id)), Path(page))
     except Exception:  # noqa: BLE001 - the outermost edge of the process; the run's own state must stand
-        traceback.print_exc()
+        _print_traceback()
 
 
 def claim_of(context: Context, data: Path) -> str:
@@ -204,19 +205,23 @@ def _named(run_id: str) -> str:
 
 def _gather(context: Context, page: Path) -> None:
     followed, error = Followed(), None
-    for stage in (*STEPS, "check"):
+    # check reads data too; what the later steps say of themselves comes after it
+    for stage in ("check", *STEPS):
         folder = context.store.pull(step_folder(context.run_id, stage))
         if (folder / EVENTS).is_file():
             for line in (folder / EVENTS).read_text(encoding="utf-8").splitlines():
                 followed.take(json.loads(line))
         if (folder / ERROR).is_file() and error is None:
             error = from_dict(json.loads((folder / ERROR).read_text(encoding="utf-8")))
-    result = outcome(context, followed, "acclimate submit adaptation.yaml", error)
-    if result.report is not None:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_bytes(result.report.read_bytes())
-    if "ingest" in followed.folders:
-        context.store.release(claim_of(context, context.store.open(followed.folders["ingest"])), context.run_id)
+    try:
+        result = outcome(context, followed, "acclimate submit adaptation.yaml", error)
+        if result.report is not None:
+            page.parent.mkdir(parents=True, exist_ok=True)
+            page.write_bytes(result.report.read_bytes())
+    finally:
+        if "ingest" in followed.folders:
+            data = context.store.open(followed.folders["ingest"])
+            context.store.release(claim_of(settled(context, followed), data), context.run_id)
 
 
 def _run(stage: str, context: Context, references: dict[str, str]) -> Path:
@@ -258,17 +263,26 @@ def _step(stage: str, request: str, run_id: str) -> Iterator[Context]:
 def _require_hope(record: Path) -> None:
     """Fail at once where an earlier attempt of this step failed for good: KFP retries everything."""
     if (record / ERROR).is_file():
-        error = from_dict(json.loads((record / ERROR).read_text(encoding="utf-8")))
-        if error.exit_code not in WORTH_RETRYING:
+        told = json.loads((record / ERROR).read_text(encoding="utf-8"))
+        error = from_dict(told)
+        # a copy of the run, started by hand, may have been given what was missing
+        same = told.get("kfp_run", "") == os.environ.get(KFP_RUN_ID, "")
+        if same and error.exit_code not in WORTH_RETRYING:
             sys.stderr.write(f"{error.code} {error}: not tried again\n")
             sys.exit(error.exit_code)
         (record / ERROR).unlink()
 
 
+def _print_traceback() -> None:
+    # a client's own message may hold the address it was given, credentials and all
+    sys.stderr.write(without_credentials(traceback.format_exc()))
+
+
 def _fail(record: Path, stage: str, error: AcclimateError) -> NoReturn:
-    traceback.print_exc()
+    _print_traceback()
     partial = record / f"{ERROR}.{os.getpid()}"
-    partial.write_text(json.dumps({**error.to_dict(), "stage": stage}), encoding="utf-8")
+    told = {**error.to_dict(), "stage": stage, "kfp_run": os.environ.get(KFP_RUN_ID, "")}
+    partial.write_text(json.dumps(told), encoding="utf-8")
     partial.replace(record / ERROR)
     sys.exit(error.exit_code)
 

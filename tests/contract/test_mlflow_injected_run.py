@@ -56,6 +56,13 @@ def test_an_injected_run_of_another_adaptation_is_left_alone(client, injected, t
     assert registry.record_run(run_records(run_key="b" * 64), []) != injected
 
 
+def test_an_adopted_run_is_found_again_without_the_injection(client, injected, tmp_path, monkeypatch):
+    records = run_records()
+    open_registry(None, tmp_path).record_run(records, [])
+    monkeypatch.delenv("MLFLOW_RUN_ID")
+    assert open_registry(None, tmp_path).record_run(records, []) == injected
+
+
 def test_a_run_injected_for_another_server_is_not_touched(client, injected, tmp_path):
     registry = open_registry(f"sqlite:///{tmp_path / 'another.db'}", tmp_path)
     assert registry.record_run(run_records(), []) != injected

@@ -54,7 +54,8 @@ def test_a_job_on_the_cluster_trains_and_publishes(project, bucket, tmp_path, mo
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     project.write_rows()
     workspace = f"s3://{bucket}/team"
-    overrides = [f"workspace={workspace}", *SMALL]
+    # a shared workspace needs a registry's address, though nothing here registers
+    overrides = [f"workspace={workspace}", "tracking.uri=http://127.0.0.1:1", *SMALL]
     read = {}
     for stage, role in (("ingest", "data"), ("gap", ""), ("baseline", "baseline"), ("decide", "decision")):
         given = [word for override in overrides for word in ("-s", override)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 
 import numpy as np
+import pytest
 
 from tests.pipeline.project import invented_word
 
@@ -46,6 +47,7 @@ def test_new_rows_train_again_and_are_compared_with_the_champion(finished, tmp_p
     assert len({event["stage"] for event in project.events() if event["event"] == "stage_done"}) >= 7
 
 
+@pytest.mark.slow
 def test_without_a_champion_there_is_a_reason(project):
     project.write_rows(400)
     outcome = project.call("retrain", "adaptation.yaml", "--json", "-s", "finetune.arms=[frozen]")

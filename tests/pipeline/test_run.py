@@ -111,7 +111,7 @@ def test_a_baseline_that_is_good_enough_is_never_trained_further(project):
 
 def test_shuffled_labels_register_nothing_and_say_why(project):
     project.write_rows(shuffled=True)
-    outcome = project.run("-s", "goal.at_least=0.9")
+    outcome = project.run("-s", "goal.at_least=0.9", "-s", "finetune.max_epochs=2")
     assert outcome.code == 10, outcome.err[-2000:]
     assert outcome.json["verdict"] == "REJECT"
     assert outcome.json["model_uri"] is None

@@ -20,6 +20,7 @@ from acclimate.ports import RunRecords
 from acclimate.records import InputFile, Interval, TableCard
 
 # Only what the run key is made of can be a parameter: MLflow never lets one change.
+ADOPTED_FOR = "acclimate.adopted_for"
 _KEYED_SECTIONS = ("task", "goal", "budget", "gap", "baseline", "finetune", "evaluate")
 _PARAMETER_LIMIT = 6000
 _TAG_LIMIT = 5000
@@ -55,16 +56,16 @@ def experiment_id(connection: Connection, name: str) -> str:
     return str(found.experiment_id)
 
 
-def find_run(connection: Connection, experiment: str, run_key: str) -> Any | None:
-    """The run of a run key; the earliest where racers made several.
+def find_run(connection: Connection, experiment: str, run_key: str, name: str) -> Any | None:
+    """The run of a run key for the model ``name``; the earliest where racers made several.
 
-    A run that KFP has injected lies in an experiment of KFP's, which is looked through as well.
+    A run that was adopted from KFP lies in an experiment of KFP's, so all of them are looked through for such.
     """
-    experiments = [experiment]
-    injected = injected_run(connection)
-    if injected is not None:
-        experiments.append(injected.info.experiment_id)
-    runs = connection.client.search_runs(experiments, f"tags.`{RUN_KEY}` = '{run_key}'")
+    client, having = connection.client, f"tags.`{RUN_KEY}` = '{run_key}'"
+    runs = client.search_runs([experiment], having)
+    if not runs:
+        everywhere = [one.experiment_id for one in every(client.search_experiments)]
+        runs = client.search_runs(everywhere, f"{having} and tags.`{ADOPTED_FOR}` = '{name}'")
     return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
 
 
@@ -116,16 +117,17 @@ def record(connection: Connection, records: RunRecords, source_model_uri: str, a
 
 
 def _run_of(connection: Connection, experiment: str, records: RunRecords) -> Any:
-    run = find_run(connection, experiment, records.run_key)
+    run = find_run(connection, experiment, records.run_key, records.name)
     if run is not None:
         return run
     injected = injected_run(connection)
     if injected is not None and RUN_KEY not in injected.data.tags:
+        connection.client.set_tag(injected.info.run_id, ADOPTED_FOR, records.name)
         connection.client.set_tag(injected.info.run_id, RUN_KEY, records.run_key)
-        return find_run(connection, experiment, records.run_key)
+        return connection.client.get_run(injected.info.run_id)
     name = f"{records.evaluation.strategy} {records.run_key[:8]}"
     made = connection.client.create_run(experiment, tags={RUN_KEY: records.run_key}, run_name=name)
-    first = find_run(connection, experiment, records.run_key) or made
+    first = find_run(connection, experiment, records.run_key, records.name) or made
     if first.info.run_id != made.info.run_id:
         connection.client.delete_run(made.info.run_id)
     return first

@@ -32,7 +32,7 @@ class LeaseTimes:
     beat: float = 5.0
     poll: float = 0.5
     takeover: float = 30.0
-    claim: float = 120.0
+    claim: float = 900.0
 
 
 class Lease:

@@ -12,7 +12,7 @@ from typing import Any
 from acclimate.adapters.kfp_client import Kfp
 from acclimate.adapters.kfp_records import KfpRun
 from acclimate.errors import AcclimateError, DataError, InterruptedRun, UnavailableError, from_dict
-from acclimate.outcome import GATE_REFUSED, KEPT, REFUSALS, SUMMARY
+from acclimate.outcome import GATE_REFUSED, KEPT, REFUSALS, REPORT, SUMMARY
 from acclimate.ports import Progress
 from acclimate.stage_work import STEPS
 from acclimate.steps import ERROR, EVENTS, step_folder
@@ -106,15 +106,26 @@ def result_of(run: KfpRun, workspace: str, run_id: str) -> tuple[dict[str, Any],
 
     Raises:
         AcclimateError: the coded cause of a stage's failure; E-KFP-015 where the pod died without leaving one.
+        UnavailableError: E-KFP-024, the exit step could not store the result.
         InterruptedRun: E-KFP-018, it was cancelled.
     """
     if run.state == "CANCELED":
         raise InterruptedRun("E-KFP-018", f"the run {run_id} was cancelled", hint="submit it again to go on")
     if run.state != "SUCCEEDED":
         raise failure_of(run, workspace, run_id)
-    summary = read_summary(workspace, run_id) or {}
+    summary, follows = read_summary(workspace, run_id), _followed_by(workspace, run_id)
+    if summary is None and follows is None:
+        raise UnavailableError(
+            "E-KFP-024",
+            f"the run {run_id} has ended, but its exit step could not store what it came to",
+            where=workspace,
+            hint="its stages are kept: submit it again, and it ends in minutes with the same verdict",
+        )
+    if summary is None:
+        return {"follows": follows}, 0
+    summary["report_path"] = _kept(workspace, run_id)
     if not summary.get("verdict"):
-        summary["follows"] = _followed_by(workspace, run_id)
+        summary["follows"] = follows
     return summary, GATE_REFUSED if summary.get("verdict") in REFUSALS else 0
 
 
@@ -152,6 +163,14 @@ def _followed_by(workspace: str, run_id: str) -> str | None:
     events = _shared(workspace, step_folder(run_id, "ingest"), EVENTS) or ""
     told = [_object(line, EVENTS) for line in events.splitlines()]
     return next((str(event["run"]) for event in told if event.get("event") == "follows"), None)
+
+
+def _kept(workspace: str, run_id: str) -> str:
+    """This machine's copy of the report, which the exit step has stored."""
+    from acclimate.adapters.s3_store import S3Store
+
+    with closing(S3Store(workspace)) as store:
+        return str(store.pull(f"runs/{run_id}/{KEPT}") / REPORT)
 
 
 def _shared(workspace: str, name: str, file: str) -> str | None:

@@ -48,9 +48,15 @@ def cluster_request(
             hint="set workspace: s3://BUCKET/PREFIX, or -s workspace=s3://BUCKET/PREFIX",
         )
     config = request.adaptation
-    data = _published_data(config.target.data, "target.data", request, progress)
-    target = config.target.model_copy(update={"data": data})
-    adaptation = config.model_copy(update={"target": target, "source": _published_source(request, progress)})
+    target = config.target.model_copy(
+        update={"data": _published_data(config.target.data, "target.data", request, progress)}
+    )
+    changed = {"target": target, "source": _published_source(request, progress)}
+    if config.retrain.fresh is not None:
+        data = _published_data(config.retrain.fresh.data, "retrain.fresh.data", request, progress)
+        fresh = config.retrain.fresh.model_copy(update={"data": data})
+        changed["retrain"] = config.retrain.model_copy(update={"fresh": fresh})
+    adaptation = config.model_copy(update=changed)
     return replace(request, adaptation=adaptation, root=Path("/"))
 
 

@@ -14,7 +14,7 @@ from acclimate.errors import AccessError, ConfigError, UnavailableError
 
 _KFP_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _AFTERWARDS = (
-    "its exit step deletes a RayJob it started; should that step not come to run, the RayJob's own deadline does"
+    "the step that is stopped deletes the RayJob it started; should it not come to that, the RayJob's own deadline does"
 )
 
 

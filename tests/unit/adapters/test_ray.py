@@ -120,6 +120,7 @@ def test_workers_without_a_common_disk_train_report_fail_and_recover(
     assert trainer.train(job, progress=progress).history == several.history
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_is_named_on_a_common_disk(
     make_job: Callable[..., TrainJob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
