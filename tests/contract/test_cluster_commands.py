@@ -156,6 +156,23 @@ def test_an_image_without_digest_is_refused(
     assert stub.runs == {}
 
 
+def test_fresh_rows_for_retraining_are_uploaded_too(config: Path, stub: KfpStub, workspace: str) -> None:
+    (config.parent / "fresh.csv").write_text("text\nhello\nworld\n")
+    result = submit(config, ["retrain.fresh={data: fresh.csv}"], pipeline="retrain")
+    request = json.loads(stub.runs[result.kfp_run_id]["runtime_config"]["parameters"]["request"])
+    assert request["adaptation"]["retrain"]["fresh"]["data"].startswith(f"{workspace}/data/")
+
+
+def test_a_run_whose_summary_was_lost_is_no_success(config: Path, stub: KfpStub, workspace: str) -> None:
+    def ended(run_id: str) -> None:
+        row = next(row for row in stub.runs.values() if row["runtime_config"]["parameters"]["run_id"] == run_id)
+        row["state"] = "SUCCEEDED"
+
+    with pytest.raises(UnavailableError) as caught:
+        submit(config, wait=True, progress=Watching(ended), poll_seconds=0.01)
+    assert caught.value.code == "E-KFP-024"
+
+
 def test_no_credential_is_sent_or_stored(
     tmp_path: Path, config: Path, stub: KfpStub, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

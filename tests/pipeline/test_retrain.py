@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -54,3 +55,23 @@ def test_without_a_champion_there_is_a_reason(project):
     assert outcome.code in {0, 10}, outcome.err[-3000:]
     assert outcome.json["retrain"]["action"] == "retrain"
     assert "champion" in outcome.json["retrain"]["reason"]
+
+
+@pytest.mark.slow
+def test_a_warm_start_trains_from_the_champion_and_says_so(finished, tmp_path):
+    project = finished[0].copy(tmp_path / "copy")
+    rng = np.random.default_rng(12)
+    with (project.folder / "mail.csv").open("a", newline="") as file:
+        for label in ("negative", "positive"):
+            text = " ".join(invented_word(label, rng, 0.67) for _ in range(5))
+            csv.writer(file).writerow([text, label])
+    found = retrain(project, "-s", "finetune.arms=[frozen]", "-s", "retrain.warm_start=champion")
+    assert found["retrain"]["source"] == "models:/toy-mail/1"
+    if found["model_uri"] is not None:
+        traced = project.call("lineage", found["model_uri"].removeprefix("models:/"), "--json")
+        assert "toy-mail" in traced.out
+    keys = {
+        json.loads((folder / "manifest.json").read_text())["run_key"]
+        for folder in (project.workspace / "stages" / "evaluate").iterdir()
+    }
+    assert found["run_key"] in keys, "the summary speaks of what was trained"

@@ -27,6 +27,7 @@ from acclimate.ports import Progress, silent
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _COPY = "its data are a copy; to see them change, give an s3:// address, or dvc:// with a repository's URL"
+_PINNED = "its source model is pinned; to see a new one, give a folder on s3://, or make the schedule again"
 _MADE = re.compile(
     r"made by acclimate; pipeline=(?P<pipeline>[a-z]+); cron=(?P<cron>[^;]+); timezone=(?P<timezone>[^;]+);"
     r" clock=(?P<clock>[^;]+); content=(?P<content>[0-9a-f]{64})"
@@ -238,6 +239,8 @@ def _shown(schedule: KfpSchedule) -> dict[str, Any]:
     workspace = str(request.get("workspace"))
     data = str(request.get("adaptation", {}).get("target", {}).get("data"))
     copied = _COPY if data.startswith(f"{workspace.rstrip('/')}/data/") else None
+    source = str(request.get("adaptation", {}).get("source", {}).get("model"))
+    is_pinned = source.startswith(("models:/", f"{workspace.rstrip('/')}/sources/"))
     return {
         "name": schedule.name,
         "id": schedule.id,
@@ -246,7 +249,7 @@ def _shown(schedule: KfpSchedule) -> dict[str, Any]:
         "model": request.get("adaptation", {}).get("name"),
         "workspace": workspace,
         "data": data,
-        "notes": [note for note in (timing.note, copied) if note],
+        "notes": [note for note in (timing.note, copied, _PINNED if is_pinned else None) if note],
         "cron": facts["cron"],
         "timezone": facts["timezone"],
         "kfp_cron": schedule.cron,
