@@ -13,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 import typer
+import yaml
 from typer.testing import CliRunner
 
 from acclimate.adapters.kfp_access import KfpAccess
@@ -20,6 +21,7 @@ from acclimate.adapters.kfp_client import Kfp
 from acclimate.adapters.s3_store import S3Store
 from acclimate.cluster.compiling import write_pipeline
 from acclimate.cluster.following import wait_for
+from acclimate.cluster.preparing import compiled
 from acclimate.cluster.runs import cancel, runs
 from acclimate.cluster.scheduling import (
     create_schedule,
@@ -31,6 +33,7 @@ from acclimate.cluster.scheduling import (
 from acclimate.cluster.submitting import submit
 from acclimate.cluster_cli import register
 from acclimate.errors import AccessError, AcclimateError, ConfigError, DataError, InterruptedRun, UnavailableError
+from acclimate.local_run import load_request
 from tests.kfp_stub import KfpStub, kfp_server
 from tests.servers import SECRET_KEY
 
@@ -154,6 +157,18 @@ def test_an_image_without_digest_is_refused(
         submit(config)
     assert caught.value.code == code
     assert stub.runs == {}
+
+
+def test_the_step_that_trains_may_have_an_image_of_its_own(
+    config: Path, stub: KfpStub, workspace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = "registry.example.com/acclimate-training@sha256:" + "b" * 64
+    monkeypatch.setenv("ACCLIMATE_TRAINING_IMAGE", training)
+    request = load_request(config, [])
+    executors = yaml.safe_load(compiled("adapt", request, IMAGE).split(b"\n---")[0])["deploymentSpec"]["executors"]
+    images = {name: each["container"]["image"] for name, each in executors.items()}
+    assert {name for name, image in images.items() if image == training} == {"exec-finetune"}
+    assert set(images.values()) == {IMAGE, training}
 
 
 def test_fresh_rows_for_retraining_are_uploaded_too(config: Path, stub: KfpStub, workspace: str) -> None:

@@ -116,10 +116,12 @@ def compiled(pipeline: Pipeline, request: Request, image: str) -> bytes:
     Args:
         pipeline: its name.
         request: what it will run; several workers get their accelerators from Ray, one from its own step.
-        image: by digest.
+        image: by digest. The step that trains takes ``ACCLIMATE_TRAINING_IMAGE`` where that is set: one with Ray's
+            dashboard, or with CUDA.
     """
     from acclimate.kfp_ir import prepared
 
     compute = request.adaptation.compute
     gpus = compute.gpus_per_worker if compute.workers == 1 else 0
-    return prepared(pipeline, image=image, gpus=gpus).encode()
+    training_image = os.environ.get("ACCLIMATE_TRAINING_IMAGE") or None
+    return prepared(pipeline, image=image, gpus=gpus, training_image=training_image).encode()
