@@ -88,10 +88,10 @@ def whole_run(pods):
     with ThreadPoolExecutor() as pool:
         trigger = pool.submit(pods.call, "run_ingest", pods.request, "second")
         candidate = pods.step("first", "finetune", data=data, baseline=baseline, decision=decision)
+        evaluation = pods.step("first", "evaluate", data=data, baseline=baseline, candidate=candidate)
+        read = {"data": data, "gap": gap, "baseline": baseline, "decision": decision, "candidate": candidate}
+        pods.step("first", "register", **read, evaluation=evaluation)
         later = trigger.result()
-    evaluation = pods.step("first", "evaluate", data=data, baseline=baseline, candidate=candidate)
-    read = {"data": data, "gap": gap, "baseline": baseline, "decision": decision, "candidate": candidate}
-    pods.step("first", "register", **read, evaluation=evaluation)
     return {**read, "evaluation": evaluation, "later": later, "page": pods.finish("first")}
 
 
