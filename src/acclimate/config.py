@@ -149,7 +149,7 @@ class ComputeSpec(Section):
 
     workers: int = Field(1, ge=1, le=256, description="training processes; more than one go through Ray Train")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where measured to be faster")
-    gpus_per_worker: int = Field(0, ge=0, le=16, description="GPUs of each training process")
+    gpus_per_worker: int = Field(0, ge=0, le=16, description="GPUs asked for each training process; not used yet")
     cpus_per_worker: int = Field(2, ge=1, le=256, description="processors of each training process on a cluster")
     memory_per_worker: str = Field(
         "8Gi", pattern=r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$", description="memory of each training process on a cluster"
