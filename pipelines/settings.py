@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from kfp import dsl, kubernetes
 
-RETRIES = 2
+from acclimate.steps import RETRIES
+
 PAUSE_SECONDS = 30
 LONGEST_PAUSE_SECONDS = 600
 USER = 10001

@@ -19,7 +19,6 @@ from typing import Any
 
 from acclimate.adapters.data_uris import absolute_data
 from acclimate.adapters.kfp_local import PipelineFailed, run_compiled
-from acclimate.adapters.remote_sources import pinned_source
 from acclimate.config_file import check_services, load_config
 from acclimate.config_file.addresses import scheme_of
 from acclimate.errors import AcclimateError, InterruptedRun, UnavailableError, from_dict
@@ -28,14 +27,22 @@ from acclimate.outcome import Followed, RunResult, outcome
 from acclimate.ports import Progress, silent
 from acclimate.stage_work import STEPS
 from acclimate.steps import ERROR, EVENTS, RUN_PID, open_context
-from acclimate.wiring import registry_at, store_of
+from acclimate.wiring import pinned, store_of
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 8.0
 
 
-def load_request(path: str | Path, overrides: Sequence[str] = (), *, allow_outside: bool = False) -> Request:
+def load_request(
+    path: str | Path, overrides: Sequence[str] = (), *, allow_outside: bool = False, pin: bool = True
+) -> Request:
     """Read an adaptation.yaml into a request with absolute paths.
+
+    Args:
+        path: the adaptation.yaml.
+        overrides: ``section.key=value`` settings.
+        allow_outside: data may lie outside the project root.
+        pin: a source ``models:/NAME@ALIAS`` becomes the version it stands for now; else each run looks for itself.
 
     Raises:
         ConfigError: whatever is wrong with the file, all at once.
@@ -60,11 +67,11 @@ def load_request(path: str | Path, overrides: Sequence[str] = (), *, allow_outsi
         retrain = retrain.model_copy(update={"fresh": fresh})
     workspace = config.workspace if scheme_of(config.workspace) else str((home / config.workspace).resolve())
     check_services(config, os.environ, where=loaded.places.where(("workspace",)))
-    known = store_of(workspace).home if scheme_of(workspace) else Path(workspace)
-    model = pinned_source(source.model, lambda: registry_at(config.tracking.uri, known))
-    changes = {"target": target, "source": source.model_copy(update={"model": model}), "retrain": retrain}
-    resolved = config.model_copy(update={**changes, "workspace": workspace})
-    return Request(resolved, root, workspace, allow_outside)
+    changes = {"target": target, "source": source, "retrain": retrain, "workspace": workspace}
+    request = Request(config.model_copy(update=changes), root, workspace, allow_outside)
+    if not pin:
+        return request
+    return pinned(request, store_of(workspace).home if scheme_of(workspace) else Path(workspace))
 
 
 def new_run_id() -> str:

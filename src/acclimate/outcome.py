@@ -27,7 +27,7 @@ from acclimate.records import (
 )
 from acclimate.records_retrain import RetrainDecision
 from acclimate.version import __version__
-from acclimate.wiring import source_of
+from acclimate.wiring import pinned, source_of
 
 GATE_REFUSED = 10
 SUMMARY = "summary.json"
@@ -104,12 +104,10 @@ def outcome(context: Context, followed: Followed, command: str, error: Acclimate
 
 
 def settled(context: Context, followed: Followed) -> Context:
-    """The run as its stages saw it: a retraining may have started from another model than the configured one."""
+    """The run as its stages saw it: the check of a retraining settles what training starts from."""
     if "check" not in followed.folders:
-        return context
+        return replace(context, request=pinned(context.request, context.home))
     decision = RetrainDecision.read(context.store.open(followed.folders["check"]))
-    if decision.action != "retrain":
-        return context
     return replace(context, request=context.request.starting_from(decision.source))
 
 

@@ -150,8 +150,8 @@ class Store(Protocol):
     def beating(self, name: str, owner: str) -> AbstractContextManager[None]:
         """Show that the owner of a claim is alive while a step works.
 
-        Raises:
-            UnavailableError: E-STORE-016, another has taken the claim over.
+        A claim spares a later run the work; it guards nothing. Where another has taken it over the step goes on:
+        stages are locked one by one and found by key, so that nothing is made twice.
         """
 
     def release(self, name: str, owner: str) -> None:

@@ -20,7 +20,7 @@ from acclimate.ports import RegisteredVersion
 from acclimate.records import SourceCard
 from acclimate.records_retrain import Attempt, DriftReport, RetrainDecision
 from acclimate.stage_work import STEPS
-from acclimate.wiring import live_versions, registry_of, source_of
+from acclimate.wiring import live_versions, pinned, registry_of, source_of
 
 CHAMPION = "champion"
 SOURCE_URI = "acclimate.source_uri"
@@ -41,6 +41,7 @@ def drift_step(context: Context, fresh: DataSpec | None = None) -> Path:
     Raises:
         ModelError: E-DRIFT-003, there is no champion.
     """
+    context = _pinned(context)
     champion = champion_of(context)
     if champion is None:
         name = context.request.adaptation.name
@@ -65,6 +66,7 @@ def check_step(context: Context, *, forced: bool = False) -> Path:
         context: the run.
         forced: train again whatever the triggers and the cool-down say.
     """
+    context = _pinned(context)
     data = STEPS["ingest"](context)
     folder = execute(context, _check_work(context, data, forced=forced))
     if RetrainDecision.read(folder).action == "retrain":
@@ -75,6 +77,11 @@ def check_step(context: Context, *, forced: bool = False) -> Path:
 def retrain_request(context: Context, decision: RetrainDecision) -> Request:
     """The request the later steps of a retraining work on: what training starts from is settled by then."""
     return context.request.starting_from(decision.source)
+
+
+def _pinned(context: Context) -> Context:
+    """A schedule hands on an alias as it is, so that each of its runs sees where it points by then."""
+    return replace(context, request=pinned(context.request, context.home))
 
 
 def _reading(context: Context, fresh: DataSpec) -> Context:

@@ -38,6 +38,8 @@ RUN_PID = "ACCLIMATE_RUN_PID"
 EVENTS = "events.jsonl"
 ERROR = "error.json"
 KFP_RUN_ID = "KFP_RUN_ID"
+# how often Kubeflow repeats a failed step by itself
+RETRIES = 2
 # a bug may be of a passing kind, a service may come back, an interruption is no failure
 WORTH_RETRYING = (70, 75, 130, 143)
 _POLL_SECONDS = 0.5
@@ -97,7 +99,8 @@ def run_step(
     Args:
         stage: the stage's name.
         request: a :class:`Request` as JSON.
-        run_id: the run this step belongs to; empty in a scheduled run, which is named by Kubeflow.
+        run_id: the run this step belongs to; empty on a cluster, where Kubeflow's own id names it: a copy of a run
+            is a run of its own.
         shown: KFP output artifacts by role, filled for its own pages.
         references: finished folders of the stages it reads.
 
@@ -244,10 +247,11 @@ def _step(stage: str, request: str, run_id: str) -> Iterator[Context]:
         record = context.store.pull(step_folder(context.run_id, stage))
         record.mkdir(parents=True, exist_ok=True)
         context = replace(context, progress=EventLog(record / EVENTS))
-        _require_hope(record)
     _die_with_the_run()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        if is_pod():
+            _require_hope(record)
         yield context
     except AcclimateError as error:
         _fail(record, stage, error)
@@ -261,16 +265,21 @@ def _step(stage: str, request: str, run_id: str) -> Iterator[Context]:
 
 
 def _require_hope(record: Path) -> None:
-    """Fail at once where an earlier attempt of this step failed for good: KFP retries everything."""
-    if (record / ERROR).is_file():
-        told = json.loads((record / ERROR).read_text(encoding="utf-8"))
-        error = from_dict(told)
-        # a copy of the run, started by hand, may have been given what was missing
-        same = told.get("kfp_run", "") == os.environ.get(KFP_RUN_ID, "")
-        if same and error.exit_code not in WORTH_RETRYING:
-            sys.stderr.write(f"{error.code} {error}: not tried again\n")
-            sys.exit(error.exit_code)
-        (record / ERROR).unlink()
+    """Fail at once where an earlier attempt of this step failed for good: KFP repeats everything.
+
+    As often as KFP repeats it by itself; after that somebody asked for it, and the cause may be gone.
+    """
+    path = record / ERROR
+    if not path.is_file():
+        return
+    told = json.loads(path.read_text(encoding="utf-8"))
+    error, repeats = from_dict(told), int(told.get("repeats", 0)) + 1
+    if error.exit_code in WORTH_RETRYING or repeats > RETRIES:
+        path.unlink()
+        return
+    _store_error(record, {**told, "repeats": repeats})
+    sys.stderr.write(f"{error.code} {error}: not tried again\n")
+    sys.exit(error.exit_code)
 
 
 def _print_traceback() -> None:
@@ -280,11 +289,14 @@ def _print_traceback() -> None:
 
 def _fail(record: Path, stage: str, error: AcclimateError) -> NoReturn:
     _print_traceback()
+    _store_error(record, {**error.to_dict(), "stage": stage})
+    sys.exit(error.exit_code)
+
+
+def _store_error(record: Path, told: dict[str, Any]) -> None:
     partial = record / f"{ERROR}.{os.getpid()}"
-    told = {**error.to_dict(), "stage": stage, "kfp_run": os.environ.get(KFP_RUN_ID, "")}
     partial.write_text(json.dumps(told), encoding="utf-8")
     partial.replace(record / ERROR)
-    sys.exit(error.exit_code)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:

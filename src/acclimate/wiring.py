@@ -40,6 +40,20 @@ def source_at(request: Request, home: Path) -> tuple[Path, SourceCard]:
     return _resolved(source.model, source.licence, request.root, home, tracking, request.allow_outside)
 
 
+def pinned(request: Request, home: Path) -> Request:
+    """The same request, its source ``models:/NAME@ALIAS`` named by the version it stands for now.
+
+    Raises:
+        ConfigError: E-SOURCE-008, the model has no such alias.
+    """
+    from acclimate.adapters.remote_sources import pinned_source
+
+    adaptation = request.adaptation
+    return request.starting_from(
+        pinned_source(adaptation.source.model, lambda: registry_at(adaptation.tracking.uri, home))
+    )
+
+
 def located(request: Request, home: Path, spec: DataSpec) -> Located:
     """The data of a table on this machine; what lies elsewhere is fetched to ``home`` and checked."""
     from acclimate.adapters.data_uris import located as locate

@@ -112,13 +112,13 @@ def tasks(**states: str) -> dict[str, Any]:
 
 def test_submit_starts_one_run_that_means_the_same_on_every_machine(config: Path, stub: KfpStub) -> None:
     result = submit(config, ["goal.at_least=0.8"])
-    row = stub.runs[result.kfp_run_id]
+    row = stub.runs[result.run_id]
     request = json.loads(row["runtime_config"]["parameters"]["request"])
-    assert row["runtime_config"]["parameters"]["run_id"] == result.run_id
+    assert row["runtime_config"]["parameters"]["run_id"] == "", "a copy of the run must be a run of its own"
     assert row["service_account"] == "acclimate-runner"
     assert (request["root"], request["workspace"]) == ("/", "s3://the-bucket/w")
     assert request["adaptation"]["goal"]["at_least"] == 0.8
-    assert result.link == f"{stub.endpoint}/#/runs/details/{result.kfp_run_id}"
+    assert result.link == f"{stub.endpoint}/#/runs/details/{result.run_id}"
     assert str(config.parent) not in row["runtime_config"]["parameters"]["request"]
 
 
@@ -138,7 +138,7 @@ def test_what_lies_on_this_machine_is_uploaded_once(
         CONFIG.replace("the-bucket", bucket).replace("s3://models/mini", str(tiny_source)).replace("s3://mails/", "")
     )
     found = [submit(config, allow_outside=True), submit(config, allow_outside=True)]
-    first, second = (stub.runs[each.kfp_run_id]["runtime_config"]["parameters"]["request"] for each in found)
+    first, second = (stub.runs[each.run_id]["runtime_config"]["parameters"]["request"] for each in found)
     assert first == second
     assert str(tmp_path) not in first
     assert str(tiny_source) not in first
@@ -174,14 +174,13 @@ def test_the_step_that_trains_may_have_an_image_of_its_own(
 def test_fresh_rows_for_retraining_are_uploaded_too(config: Path, stub: KfpStub, workspace: str) -> None:
     (config.parent / "fresh.csv").write_text("text\nhello\nworld\n")
     result = submit(config, ["retrain.fresh={data: fresh.csv}"], pipeline="retrain")
-    request = json.loads(stub.runs[result.kfp_run_id]["runtime_config"]["parameters"]["request"])
+    request = json.loads(stub.runs[result.run_id]["runtime_config"]["parameters"]["request"])
     assert request["adaptation"]["retrain"]["fresh"]["data"].startswith(f"{workspace}/data/")
 
 
 def test_a_run_whose_summary_was_lost_is_no_success(config: Path, stub: KfpStub, workspace: str) -> None:
     def ended(run_id: str) -> None:
-        row = next(row for row in stub.runs.values() if row["runtime_config"]["parameters"]["run_id"] == run_id)
-        row["state"] = "SUCCEEDED"
+        stub.runs[run_id]["state"] = "SUCCEEDED"
 
     with pytest.raises(UnavailableError) as caught:
         submit(config, wait=True, progress=Watching(ended), poll_seconds=0.01)
@@ -214,7 +213,7 @@ def test_twenty_submits_at_once_upload_one_pipeline(config: Path, stub: KfpStub)
     found: list[str] = []
 
     def one() -> None:
-        found.append(submit(config).kfp_run_id)
+        found.append(submit(config).run_id)
 
     threads = [threading.Thread(target=one) for _ in range(20)]
     for thread in threads:
@@ -316,7 +315,7 @@ def test_an_outage_while_waiting_is_sat_out(config: Path, stub: KfpStub) -> None
     stub.fail("503", "GET", "/runs/", times=6)
     stub.script = [{"state": "SUCCEEDED"}]
     with Kfp(KfpAccess.find(), budget_seconds=0.1) as kfp:
-        ended = wait_for(kfp, run.kfp_run_id, progress=watching, poll_seconds=0.01)
+        ended = wait_for(kfp, run.run_id, progress=watching, poll_seconds=0.01)
     assert ended.state == "SUCCEEDED"
     assert ("waiting", None) in watching.events
 
@@ -464,12 +463,22 @@ def test_with_summer_time_the_times_shown_are_those_it_will_run_at(config: Path,
     assert create_schedule("weekly", config, cron="0 3 * * 1", timezone="Europe/Berlin")["change"] == "unchanged"
 
 
+def test_a_scheduled_retraining_looks_for_itself_where_an_alias_points(config: Path, stub: KfpStub) -> None:
+    moving, fixed = "source=models:/base@champion", "source=models:/base/3"
+    for overrides, notes in (([moving], 0), ([fixed], 1)):
+        made = create_schedule("nightly", config, overrides, cron="@daily")
+        (row,) = stub.recurring.values()
+        request = json.loads(row["runtime_config"]["parameters"]["request"])
+        assert request["adaptation"]["source"]["model"] == overrides[0].removeprefix("source=")
+        assert len([note for note in made["notes"] if "pinned" in note]) == notes
+
+
 # --- runs and cancel -------------------------------------------------------------------------------------------------
 
 
 def test_runs_are_listed_newest_first_with_their_verdicts(config: Path, stub: KfpStub, workspace: str) -> None:
     first, second = submit(config), submit(config)
-    stub.runs[first.kfp_run_id]["state"] = "SUCCEEDED"
+    stub.runs[first.run_id]["state"] = "SUCCEEDED"
     store(workspace, f"runs/{first.run_id}/report", "summary.json", '{"verdict": "SHADOW"}')
     found = runs(experiment="mail")
     assert [(row["run_id"], row["state"], row["verdict"]) for row in found] == [
@@ -481,11 +490,11 @@ def test_runs_are_listed_newest_first_with_their_verdicts(config: Path, stub: Kf
     assert caught.value.code == "E-KFP-021"
 
 
-def test_a_run_is_cancelled_once_by_either_id(config: Path, stub: KfpStub) -> None:
+def test_a_run_is_cancelled_once_by_its_id_or_its_name(config: Path, stub: KfpStub) -> None:
     first, second = submit(config), submit(config)
     assert cancel(first.run_id)["cancelled"]
-    assert cancel(second.kfp_run_id)["state"] == "CANCELED"
-    assert not cancel(first.run_id)["cancelled"]
+    assert cancel(second.name)["state"] == "CANCELED"
+    assert not cancel(first.name)["cancelled"]
     assert "RayJob" in str(cancel(submit(config).run_id)["afterwards"])
 
 
@@ -511,7 +520,7 @@ def command() -> Callable[..., Any]:
 def test_json_is_one_line_on_standard_output(config: Path, stub: KfpStub, command: Callable[..., Any]) -> None:
     submitted = command("submit", config, "--json", "-s", "goal.at_least=0.8")
     assert submitted.exit_code == 0, submitted.output
-    assert json.loads(submitted.stdout)["kfp_run_id"] in stub.runs
+    assert json.loads(submitted.stdout)["run_id"] in stub.runs
     scheduled = command("schedule", "create", "nightly", config, "--cron", "@daily", "--json")
     assert json.loads(scheduled.stdout)["change"] == "created"
     assert json.loads(command("schedule", "disable", "nightly", "--json").stdout)["enabled"] is False

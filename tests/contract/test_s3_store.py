@@ -15,7 +15,7 @@ from acclimate.adapters.local_store import signed_files
 from acclimate.adapters.s3 import S3, S3Uri
 from acclimate.adapters.s3_lease import LeaseTimes
 from acclimate.adapters.s3_store import S3Store, home_of
-from acclimate.errors import ConfigError, DataError, IntegrityError, UnavailableError
+from acclimate.errors import ConfigError, DataError, IntegrityError
 from acclimate.records import Manifest
 
 KEY = "5ab1e" + "0" * 59
@@ -320,9 +320,16 @@ def test_a_claim_is_kept_while_its_owner_shows_life_and_passes_on_when_it_does_n
     with one.beating("run-x", "a"):
         assert two.claim("run-x", "b") == "a"
     assert two.claim("run-x", "b") == "b"
-    with pytest.raises(UnavailableError) as caught, two.beating("run-x", "b"), one.beating("run-x", "a"):
-        pass
-    assert caught.value.code == "E-STORE-016"
+
+
+def test_a_run_that_lost_its_claim_works_on_and_leaves_it_to_the_other(one, two, caplog):
+    one.claim("run-x", "a")
+    assert two.claim("run-x", "b") == "b"
+    with two.beating("run-x", "b"), one.beating("run-x", "a"):
+        assert "the run b works on the same" in caplog.text
+    one.release("run-x", "a")
+    with two.beating("run-x", "b"):
+        assert one.claim("run-x", "c") == "b"
 
 
 def test_a_claim_that_was_given_back_is_free_at_once(one, two):

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from acclimate.kfp_ir import compiled
+from acclimate.steps import RETRIES
 from components.image import IMAGE
 from pipelines.compile import ROOT, component, component_names, generated
-from pipelines.settings import NEEDS, RETRIES, USER
+from pipelines.settings import NEEDS, USER
 
 PIPELINES = ("adapt", "retrain", "predict")
 YAML_11_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", "nan", "inf"}

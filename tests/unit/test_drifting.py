@@ -156,6 +156,17 @@ def test_a_warm_start_hands_on_the_pinned_champion(project: Project) -> None:
     assert Request.from_json(request.to_json()) == request
 
 
+def test_an_alias_of_the_source_is_looked_up_when_the_check_runs(project: Project) -> None:
+    """What a schedule hands on: the alias itself, which has moved since the champion was made."""
+    adaptation = load_request(project.folder / "adaptation.yaml", ["source=models:/toy-mail@champion"], pin=False)
+    context = replace(context_of(project, run_id="scheduled"), request=adaptation)
+    decision = RetrainDecision.read(check_step(context))
+    assert decision.action == "retrain"
+    assert [trigger.name for trigger in decision.triggers if trigger.fired] == ["source_revision"]
+    assert retrain_request(context, decision).adaptation.source.model == "models:/toy-mail/1"
+    assert decision.source == "models:/toy-mail/1"
+
+
 def test_without_a_champion_drift_has_a_hint_and_the_check_asks_for_one(tmp_path: Path, tiny_source: Path) -> None:
     bare = Project(tmp_path / "bare", tiny_source).write_rows(200)
     with pytest.raises(ModelError) as caught:

@@ -86,6 +86,16 @@ class Lease:
                 continue
             time.sleep(self.times.poll)
 
+    def look(self) -> str:
+        """Take or keep the lease where no other has it; returns who has it, without waiting for a sign of life."""
+        while True:
+            found = self.records.read(self.name)
+            holder = _holder(found)
+            if holder not in {None, self.owner}:
+                return str(holder)
+            if self._replace(found):
+                return self.owner
+
     def _replace(self, found: Found | None) -> bool:
         before = (found.record if found else None) or {}
         self.token, self._beat = int(before.get("token", 0)) + 1, 0

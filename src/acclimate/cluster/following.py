@@ -25,7 +25,7 @@ _COPY = re.compile(r"-\d+$")
 
 def wait_for(
     kfp: Kfp,
-    kfp_run_id: str,
+    run_id: str,
     *,
     progress: Progress,
     timeout_minutes: float | None = None,
@@ -37,7 +37,7 @@ def wait_for(
 
     Args:
         kfp: the client.
-        kfp_run_id: KFP's id.
+        run_id: KFP's.
         progress: told of each stage.
         timeout_minutes: how long to wait; None is for ever.
         poll_seconds: between two looks.
@@ -48,7 +48,7 @@ def wait_for(
     started, reached, stages = time.monotonic(), time.monotonic(), _Stages(progress)
     while True:
         try:
-            run = kfp.run(kfp_run_id)
+            run = kfp.run(run_id)
             reached = time.monotonic()
         except UnavailableError:
             if time.monotonic() - reached > OUTAGE_SECONDS:
@@ -62,8 +62,8 @@ def wait_for(
             raise UnavailableError(
                 "E-KFP-016",
                 f"the run has not ended within {timeout_minutes:g} minutes; it goes on",
-                where=kfp.run_link(kfp_run_id),
-                hint=f"acclimate runs shows it, acclimate cancel {kfp_run_id} stops it",
+                where=kfp.run_link(run_id),
+                hint=f"acclimate runs shows it, acclimate cancel {run_id} stops it",
             )
         time.sleep(poll_seconds)
 
@@ -92,13 +92,12 @@ class _Stages:
                 self._progress("stage_failed", stage=stage, says=f"{stage} failed")
 
 
-def result_of(run: KfpRun, workspace: str, run_id: str) -> tuple[dict[str, Any], int]:
+def result_of(run: KfpRun, workspace: str) -> tuple[dict[str, Any], int]:
     """What a run that has ended came to.
 
     Args:
         run: as KFP tells it.
         workspace: where its report is.
-        run_id: ours.
 
     Returns:
         Its summary and the exit code: 0, or 10 where the gate refused. Without a verdict there was nothing to do, or
@@ -110,30 +109,30 @@ def result_of(run: KfpRun, workspace: str, run_id: str) -> tuple[dict[str, Any],
         InterruptedRun: E-KFP-018, it was cancelled.
     """
     if run.state == "CANCELED":
-        raise InterruptedRun("E-KFP-018", f"the run {run_id} was cancelled", hint="submit it again to go on")
+        raise InterruptedRun("E-KFP-018", f"the run {run.id} was cancelled", hint="submit it again to go on")
     if run.state != "SUCCEEDED":
-        raise failure_of(run, workspace, run_id)
-    summary, follows = read_summary(workspace, run_id), _followed_by(workspace, run_id)
+        raise failure_of(run, workspace)
+    summary, follows = read_summary(workspace, run.id), _followed_by(workspace, run.id)
     if summary is None and follows is None:
         raise UnavailableError(
             "E-KFP-024",
-            f"the run {run_id} has ended, but its exit step could not store what it came to",
+            f"the run {run.id} has ended, but its exit step could not store what it came to",
             where=workspace,
             hint="its stages are kept: submit it again, and it ends in minutes with the same verdict",
         )
     if summary is None:
         return {"follows": follows}, 0
-    summary["report_path"] = _kept(workspace, run_id)
+    summary["report_path"] = _kept(workspace, run.id)
     if not summary.get("verdict"):
         summary["follows"] = follows
     return summary, GATE_REFUSED if summary.get("verdict") in REFUSALS else 0
 
 
-def failure_of(run: KfpRun, workspace: str, run_id: str) -> AcclimateError:
+def failure_of(run: KfpRun, workspace: str) -> AcclimateError:
     """Why a run failed: what its step left in the workspace, else what KFP says."""
     failed = [_COPY.sub("", task.name) for task in run.tasks if task.state == "FAILED"]
     for stage in dict.fromkeys([*(stage for stage in failed if stage in STAGES), *STAGES]):
-        error = _shared(workspace, step_folder(run_id, stage), ERROR)
+        error = _shared(workspace, step_folder(run.id, stage), ERROR)
         if error:
             return from_dict(_object(error, f"{ERROR} of {stage}"))
     causes = [run.error, *(task.error for task in run.tasks)]
@@ -142,7 +141,7 @@ def failure_of(run: KfpRun, workspace: str, run_id: str) -> AcclimateError:
     )
     return UnavailableError(
         "E-KFP-015",
-        f"the run {run_id} failed and no step left its reason: {said[:300]}",
+        f"the run {run.id} failed and no step left its reason: {said[:300]}",
         hint="look at the pods: kubectl get pods -l app.kubernetes.io/part-of=acclimate; then submit it again to go on",
     )
 
@@ -152,7 +151,7 @@ def read_summary(workspace: str, run_id: str) -> dict[str, Any] | None:
 
     Args:
         workspace: ``s3://BUCKET/PREFIX``.
-        run_id: ours.
+        run_id: KFP's.
     """
     text = _shared(workspace, f"runs/{run_id}/{KEPT}", SUMMARY)
     return _object(text, SUMMARY) if text else None

@@ -21,7 +21,7 @@ RUNNER = "acclimate-runner"
 
 
 def cluster_request(
-    path: Path, overrides: Sequence[str], *, allow_outside: bool, progress: Progress = silent
+    path: Path, overrides: Sequence[str], *, pipeline: Pipeline, allow_outside: bool, progress: Progress = silent
 ) -> Request:
     """Read an adaptation.yaml and bring what lies on this machine to the workspace.
 
@@ -30,6 +30,7 @@ def cluster_request(
     Args:
         path: the adaptation.yaml.
         overrides: ``section.key=value`` settings.
+        pipeline: what will run; ``retrain`` looks for itself where an alias of the source points by then.
         allow_outside: data may lie outside the project root.
         progress: told of what is uploaded.
 
@@ -39,7 +40,7 @@ def cluster_request(
     Raises:
         ConfigError: E-KFP-017, the workspace is a local folder; or whatever is wrong with the file.
     """
-    request = load_request(path, overrides, allow_outside=allow_outside)
+    request = load_request(path, overrides, allow_outside=allow_outside, pin=pipeline != "retrain")
     if scheme_of(request.workspace) != "s3":
         raise ConfigError(
             "E-KFP-017",
@@ -108,6 +109,11 @@ def image_of(given: str | None) -> str:
             hint="give --image REGISTRY/acclimate@sha256:DIGEST or set ACCLIMATE_IMAGE",
         )
     return image
+
+
+def parameters_of(request: Request) -> dict[str, str]:
+    """A pipeline's parameters; an empty run id stands for KFP's own, so that a copy of a run is a run of its own."""
+    return {"request": request.to_json(), "run_id": ""}
 
 
 def compiled(pipeline: Pipeline, request: Request, image: str) -> bytes:

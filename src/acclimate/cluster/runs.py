@@ -46,16 +46,15 @@ def runs(
 
 
 def _row(kfp: Kfp, run: KfpRun) -> dict[str, Any]:
-    run_id, workspace = _own(run)
+    workspace = _workspace_of(run)
     verdict, unknown = None, None
     if run.state == "SUCCEEDED" and workspace.startswith("s3://"):
         try:
-            verdict = (read_summary(workspace, run_id) or {}).get("verdict")
+            verdict = (read_summary(workspace, run.id) or {}).get("verdict")
         except (AccessError, UnavailableError) as error:
             unknown = error.code  # a list of runs must not fail over one workspace that is closed to us
     return {
-        "run_id": run_id,
-        "kfp_run_id": run.id,
+        "run_id": run.id,
         "name": run.name,
         "state": run.state,
         "verdict": verdict,
@@ -67,21 +66,20 @@ def _row(kfp: Kfp, run: KfpRun) -> dict[str, Any]:
     }
 
 
-def _own(run: KfpRun) -> tuple[str, str]:
-    """Our id and the workspace of a run; a scheduled run's id is KFP's."""
+def _workspace_of(run: KfpRun) -> str:
+    """Where a run's outputs go; empty for a run that isn't ours."""
     try:
         request = json.loads(str(run.parameters.get("request", "{}")))
     except ValueError:
-        request = {}
-    workspace = request.get("workspace", "") if isinstance(request, dict) else ""
-    return str(run.parameters.get("run_id") or run.id), str(workspace)
+        return ""
+    return str(request.get("workspace", "")) if isinstance(request, dict) else ""
 
 
 def cancel(run: str, *, endpoint: str | None = None, namespace: str | None = None) -> dict[str, Any]:
     """Stop a run; one that has ended is left as it is.
 
     Args:
-        run: our id or KFP's.
+        run: its id, or its name.
         endpoint: of KFP.
         namespace: the user's.
 
@@ -95,8 +93,7 @@ def cancel(run: str, *, endpoint: str | None = None, namespace: str | None = Non
         found = _run_of(kfp, run)
         cancelled = not found.ended and kfp.terminate(found.id)
         return {
-            "run_id": _own(found)[0],
-            "kfp_run_id": found.id,
+            "run_id": found.id,
             "cancelled": cancelled,
             "state": kfp.run(found.id).state,
             "afterwards": _AFTERWARDS if cancelled else None,
@@ -106,7 +103,7 @@ def cancel(run: str, *, endpoint: str | None = None, namespace: str | None = Non
 def _run_of(kfp: Kfp, run: str) -> KfpRun:
     if _KFP_ID.fullmatch(run):
         return kfp.run(run)
-    found = [each for each in kfp.runs(holding=run) if each.name.endswith(f"-{run}") or each.name == run]
+    found = [each for each in kfp.runs(holding=run) if each.name == run]
     if len(found) != 1:
         says = f"there is no run {run!r}" if not found else f"{len(found)} runs are called {run!r}"
         raise ConfigError("E-KFP-006", says, hint="acclimate runs lists them; give the id")

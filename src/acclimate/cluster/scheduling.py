@@ -19,7 +19,7 @@ from acclimate.adapters.kfp_access import KfpAccess
 from acclimate.adapters.kfp_client import Kfp
 from acclimate.adapters.kfp_errors import NotThere
 from acclimate.adapters.kfp_records import KfpSchedule
-from acclimate.cluster.preparing import RUNNER, Pipeline, cluster_request, compiled, image_of
+from acclimate.cluster.preparing import RUNNER, Pipeline, cluster_request, compiled, image_of, parameters_of
 from acclimate.cluster.timing import Timing
 from acclimate.digests import data_digest
 from acclimate.errors import ConfigError, UnavailableError
@@ -27,7 +27,7 @@ from acclimate.ports import Progress, silent
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _COPY = "its data are a copy; to see them change, give an s3:// address, or dvc:// with a repository's URL"
-_PINNED = "its source model is pinned; to see a new one, give a folder on s3://, or make the schedule again"
+_PINNED = "its source model is pinned; to see a new one, give a folder on s3:// or models:/NAME@ALIAS"
 _MADE = re.compile(
     r"made by acclimate; pipeline=(?P<pipeline>[a-z]+); cron=(?P<cron>[^;]+); timezone=(?P<timezone>[^;]+);"
     r" clock=(?P<clock>[^;]+); content=(?P<content>[0-9a-f]{64})"
@@ -76,13 +76,12 @@ def create_schedule(
         raise ConfigError("E-SCHEDULE-008", f"{name[:120]!r} can't be a schedule's name", hint=hint)
     timing = Timing.of(cron, timezone)
     access, steps_image = KfpAccess.find(endpoint, namespace), image_of(image)
-    request = cluster_request(Path(path), overrides, allow_outside=allow_outside, progress=progress)
+    request = cluster_request(Path(path), overrides, pipeline=pipeline, allow_outside=allow_outside, progress=progress)
     with Kfp(access) as kfp:
         there = _ours(kfp, name)
         version = kfp.pipeline_version(f"acclimate-{pipeline}", compiled(pipeline, request, steps_image))
         experiment_id = kfp.experiment(experiment or request.adaptation.name)
-        # An empty run id stands for KFP's own: each run of a schedule has another.
-        parameters = {"request": request.to_json(), "run_id": ""}
+        parameters = parameters_of(request)
         when = f"cron={timing.cron}; timezone={timing.zone.key}; clock={timing.clock.key}"
         content = data_digest([version.name, experiment_id, parameters, RUNNER, when])
         same = [each for each in there if _facts(each)["content"] == content]
@@ -240,7 +239,8 @@ def _shown(schedule: KfpSchedule) -> dict[str, Any]:
     data = str(request.get("adaptation", {}).get("target", {}).get("data"))
     copied = _COPY if data.startswith(f"{workspace.rstrip('/')}/data/") else None
     source = str(request.get("adaptation", {}).get("source", {}).get("model"))
-    is_pinned = source.startswith(("models:/", f"{workspace.rstrip('/')}/sources/"))
+    is_version = source.startswith("models:/") and "@" not in source
+    is_pinned = is_version or source.startswith(f"{workspace.rstrip('/')}/sources/")
     return {
         "name": schedule.name,
         "id": schedule.id,

@@ -10,7 +10,7 @@ from typing import Any
 from acclimate.adapters.kfp_access import KfpAccess
 from acclimate.adapters.kfp_client import Kfp
 from acclimate.cluster.following import POLL_SECONDS, result_of, wait_for
-from acclimate.cluster.preparing import RUNNER, Pipeline, cluster_request, compiled, image_of
+from acclimate.cluster.preparing import RUNNER, Pipeline, cluster_request, compiled, image_of, parameters_of
 from acclimate.local_run import new_run_id
 from acclimate.ports import Progress, silent
 
@@ -22,8 +22,8 @@ class SubmitResult:
     """A run that was submitted, and how it ended where it was waited for.
 
     Args:
-        run_id: ours: the folder of its report in the workspace.
-        kfp_run_id: KFP's.
+        run_id: KFP's, which also names the folder of its report in the workspace.
+        name: as KFP lists it.
         experiment: where it is listed.
         pipeline_version: named by the digest of what was uploaded.
         link: its page in KFP's UI.
@@ -34,7 +34,7 @@ class SubmitResult:
     """
 
     run_id: str
-    kfp_run_id: str
+    name: str
     experiment: str
     pipeline_version: str
     link: str
@@ -89,28 +89,28 @@ def submit(
     """
     access = KfpAccess.find(endpoint, namespace)
     steps_image = image_of(image)
-    request = cluster_request(Path(path), overrides, allow_outside=allow_outside, progress=progress)
-    run_id, name = new_run_id(), request.adaptation.name
+    request = cluster_request(Path(path), overrides, pipeline=pipeline, allow_outside=allow_outside, progress=progress)
+    name = request.adaptation.name
     with Kfp(access) as kfp:
         version = kfp.pipeline_version(f"acclimate-{pipeline}", compiled(pipeline, request, steps_image))
         experiment_name = experiment or name
         run = kfp.start_run(
-            f"{name}-{run_id}",
+            f"{name}-{new_run_id()}",
             kfp.experiment(experiment_name),
             version,
-            {"request": request.to_json(), "run_id": run_id},
+            parameters_of(request),
             RUNNER,
         )
         submitted = SubmitResult(
-            run_id=run_id,
-            kfp_run_id=run.id,
+            run_id=run.id,
+            name=run.name,
             experiment=experiment_name,
             pipeline_version=version.name,
             link=kfp.run_link(run.id),
             workspace=request.workspace,
             state=run.state,
         )
-        progress("submitted", says=f"run {run_id}: {submitted.link}", run_id=run_id, link=submitted.link)
+        progress("submitted", says=f"run {run.id}: {submitted.link}", run_id=run.id, link=submitted.link)
         if not (wait or follow):
             return submitted
         try:
@@ -118,7 +118,7 @@ def submit(
             ended = wait_for(kfp, run.id, progress=told, timeout_minutes=timeout_minutes, poll_seconds=poll_seconds)
         except KeyboardInterrupt:
             return replace(submitted, state="RUNNING", exit_code=DETACHED)
-    summary, code = result_of(ended, request.workspace, run_id)
+    summary, code = result_of(ended, request.workspace)
     return replace(submitted, state=ended.state, summary=summary, exit_code=code)
 
 
