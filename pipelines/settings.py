@@ -20,7 +20,8 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 S3 = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 MLFLOW = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"}
 RAY = {"RAY_AUTH_TOKEN"}
-SERVICES = {"MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_REGION"}
+SERVICES = frozenset({"MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL", "AWS_REGION"})
+RAY_SERVICE = SERVICES | {"RAY_ADDRESS", "RAY_AUTH_MODE"}
 CONFIG_MAP = "acclimate-services"
 WORKSPACE = {"acclimate-s3": S3, "acclimate-mlflow": MLFLOW}
 
@@ -35,6 +36,7 @@ class Needs:
         scratch: size of the volume at ``/tmp``.
         seconds: after which its pod is stopped.
         secrets: environment variables by the Secret that holds them; every one is optional.
+        services: addresses it is told, from the ConfigMap; every one is optional.
     """
 
     cpu: tuple[str, str]
@@ -42,6 +44,7 @@ class Needs:
     scratch: str
     seconds: int
     secrets: dict[str, set[str]] = field(default_factory=lambda: WORKSPACE)
+    services: frozenset[str] = SERVICES
 
 
 NEEDS = {
@@ -50,7 +53,7 @@ NEEDS = {
     "gap": Needs(("2", "4"), ("4Gi", "8Gi"), "10Gi", 4 * HOUR),
     "baseline": Needs(("2", "4"), ("4Gi", "8Gi"), "20Gi", 8 * HOUR),
     "decide": Needs(("500m", "2"), ("2Gi", "4Gi"), "10Gi", HOUR),
-    "finetune": Needs(("4", "8"), ("8Gi", "16Gi"), "40Gi", DAY, {**WORKSPACE, "acclimate-ray": RAY}),
+    "finetune": Needs(("4", "8"), ("8Gi", "16Gi"), "40Gi", DAY, {**WORKSPACE, "acclimate-ray": RAY}, RAY_SERVICE),
     "keep-frozen": Needs(("100m", "500m"), ("128Mi", "512Mi"), "1Gi", 10 * MINUTE, {}),
     "evaluate": Needs(("2", "4"), ("4Gi", "8Gi"), "20Gi", 4 * HOUR),
     "register": Needs(("1", "2"), ("4Gi", "8Gi"), "20Gi", 2 * HOUR),
@@ -86,6 +89,6 @@ def placed(task: dsl.PipelineTask) -> dsl.PipelineTask:
 
 def _connect(task: dsl.PipelineTask, needs: Needs) -> None:
     kubernetes.use_field_path_as_env(task, RUN_ID, "metadata.labels['pipeline/runid']")
-    kubernetes.use_config_map_as_env(task, CONFIG_MAP, {name: name for name in sorted(SERVICES)}, optional=True)
+    kubernetes.use_config_map_as_env(task, CONFIG_MAP, {name: name for name in sorted(needs.services)}, optional=True)
     for secret, names in needs.secrets.items():
         kubernetes.use_secret_as_env(task, secret, {name: name for name in sorted(names)}, optional=True)

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -20,12 +21,13 @@ from acclimate.adapters.mlflow_errors import without_credentials
 from acclimate.errors import AcclimateError, ConfigError, InterruptedRun, bug_of
 from acclimate.execution import Context, Request
 from acclimate.ports import Store
-from acclimate.rayjob_training import ERROR, EVENTS, FOLDER, Task
+from acclimate.rayjob_training import ERROR, EVENTS, FOLDER, Task, end_when_nobody_follows
 from acclimate.stage_work.training import finetune_step, finetune_work
 from acclimate.steps import EventLog
 from acclimate.wiring import store_of
 
 _PUSH_SECONDS = 5.0
+_OUTAGE_SECONDS = 60.0
 
 
 class ReportedEvents:
@@ -89,7 +91,27 @@ def _run(task: Task, store: Store, progress: ReportedEvents) -> None:
             where=os.environ.get("HOSTNAME", ""),
             hint="let ray.overrides.image of the chart be empty, or build it from the same version",
         )
+    _watch_followers(store, task.key, progress)
     finetune_step(context, **folders)
+
+
+def _watch_followers(store: Store, key: str, progress: ReportedEvents) -> None:
+    """Stop this process as a cluster would when nobody wants its outcome any more."""
+
+    def end() -> None:
+        progress("abandoned", says="nobody follows this training any more; it stops and can be taken up later")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def watch() -> None:
+        while True:
+            try:
+                return end_when_nobody_follows(store, key, end)
+            except AcclimateError:
+                # a store that is away is away for the followers too
+                sys.stderr.write(without_credentials(traceback.format_exc()))
+                time.sleep(_OUTAGE_SECONDS)
+
+    threading.Thread(target=watch, name="followers", daemon=True).start()
 
 
 def _leave(folder: Path, error: AcclimateError) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,14 @@ from acclimate.adapters.rayjob import RayJobs
 from acclimate.adapters.rayjob_object import RayJobSpec
 from acclimate.errors import AcclimateError, ConfigError, UnavailableError, from_dict
 from acclimate.execution import Context, Work, find
+from acclimate.ports import Store
 
 FOLDER = "rayjobs"
 TASK = "task.json"
 EVENTS = "events.jsonl"
 ERROR = "error.json"
+# whoever follows a job shares the claim on it: it lives as long as one of them does
+FOLLOWERS, NOBODY = "its followers", "nobody"
 # told by this process for the stage as a whole
 _OWN_EVENTS = ("stage_started", "stage_done")
 
@@ -67,10 +71,35 @@ class Task:
             ) from error
 
 
+def end_when_nobody_follows(store: Store, key: str, end: Callable[[], None], *, pause_seconds: float = 30.0) -> None:
+    """Call ``end`` once when nobody has followed a job for as long as claims live; returns then.
+
+    A step that is cancelled has hardly a second: KFP's launcher dies of the signal, and the container with it. So a
+    job may outlive whoever wanted it, and must find out by itself.
+
+    Args:
+        store: of the workspace.
+        key: of the stage the job makes.
+        end: what to do then.
+        pause_seconds: between two looks.
+    """
+    name = followers_of(key)
+    while store.claim(name, NOBODY) != NOBODY:
+        time.sleep(pause_seconds)
+    # free for those who come later
+    store.release(name, NOBODY)
+    end()
+
+
+def followers_of(key: str) -> str:
+    """Name of the claim that those who follow the job of a stage hold."""
+    return f"rayjob-{key[:24]}"
+
+
 def is_for_a_rayjob(context: Context) -> bool:
     """Whether finetune goes to a RayJob: several workers, in a pod, and no Ray is named."""
     several = context.request.adaptation.compute.workers > 1
-    return several and "KUBERNETES_SERVICE_HOST" in os.environ and "RAY_ADDRESS" not in os.environ
+    return several and "KUBERNETES_SERVICE_HOST" in os.environ and not os.environ.get("RAY_ADDRESS")
 
 
 def finetune_on_cluster(
@@ -124,7 +153,8 @@ def _made(context: Context, work: Work, references: dict[str, str], jobs: RayJob
     opened = jobs or RayJobs(KubernetesApi(KubernetesAccess.of_this_pod()))
     try:
         spec = _spec(context, work, opened.api, f"{context.request.workspace.rstrip('/')}/{name}", image)
-        opened.run(spec, progress=context.progress, prepare=prepare, looked=reports.hand_on)
+        with context.store.beating(followers_of(work.key), FOLLOWERS):
+            opened.run(spec, progress=context.progress, prepare=prepare, looked=reports.hand_on)
     except AcclimateError as error:
         folder = _rescued(context, work, error)
         if folder is None:

@@ -109,7 +109,7 @@ def trainer_of(context: Context) -> Trainer:
     from acclimate.adapters.ray import RayTrainer
 
     # without a cluster the workers share this machine
-    cpus = compute.cpus_per_worker if "RAY_ADDRESS" in os.environ else 1
+    cpus = compute.cpus_per_worker if os.environ.get("RAY_ADDRESS") else 1
     shared = context.store if context.is_shared else None
     return RayTrainer(compute.workers, cpus=cpus, gpus=compute.gpus_per_worker, shared=shared)
 

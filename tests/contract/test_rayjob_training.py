@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,13 +19,24 @@ from acclimate.adapters.kubernetes_api import KubernetesAccess, KubernetesApi
 from acclimate.adapters.local_store import signed_files
 from acclimate.adapters.ray_files import Exchange
 from acclimate.adapters.rayjob import Patience, RayJobs
+from acclimate.adapters.s3_lease import LeaseTimes
 from acclimate.adapters.s3_store import S3Store
 from acclimate.config import Adaptation
 from acclimate.errors import AcclimateError, ConfigError, ModelError, UnavailableError
 from acclimate.execution import Context, Request, Work
 from acclimate.nn.job import LabelledTexts, TrainJob
 from acclimate.nn.source_card import folder_digest
-from acclimate.rayjob_training import ERROR, EVENTS, FOLDER, Task, finetune_on_cluster, is_for_a_rayjob
+from acclimate.rayjob_training import (
+    ERROR,
+    EVENTS,
+    FOLDER,
+    FOLLOWERS,
+    Task,
+    end_when_nobody_follows,
+    finetune_on_cluster,
+    followers_of,
+    is_for_a_rayjob,
+)
 from acclimate.records import Manifest
 from tests.kubernetes_stub import FAILED, NAMESPACE, RUNNING, SUCCEEDED, TOKEN, KubernetesStub, kubernetes_stub
 
@@ -174,6 +186,35 @@ def test_it_is_for_a_rayjob_in_a_pod_without_ray(context: Context, monkeypatch: 
     assert is_for_a_rayjob(context)
     monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
     assert not is_for_a_rayjob(context)
+
+
+def test_a_job_ends_itself_once_nobody_follows_it_and_can_be_followed_again(context: Context, tmp_path: Path) -> None:
+    times = LeaseTimes(beat=0.1, poll=0.05, claim=1.5)
+    step, head = (S3Store(context.request.workspace, tmp_path / name, times=times) for name in ("pod", "head"))
+    ended = threading.Event()
+    watch = threading.Thread(
+        target=end_when_nobody_follows, args=(head, WORK.key, ended.set), kwargs={"pause_seconds": 0.1}
+    )
+    with step.beating(followers_of(WORK.key), FOLLOWERS):
+        watch.start()
+        assert not ended.wait(4.0), "a job that is followed goes on"
+    assert ended.wait(5.0), "a step that is killed gives nothing back"
+    watch.join()
+    with step.beating(followers_of(WORK.key), FOLLOWERS):
+        assert head.claim(followers_of(WORK.key), "nobody") == FOLLOWERS
+
+
+def test_a_job_is_followed_as_long_as_it_runs(context: Context, cluster: Any, tmp_path: Path) -> None:
+    other = S3Store(context.request.workspace, tmp_path / "other")
+    seen: list[str] = []
+
+    def work(body: dict[str, Any]) -> None:
+        seen.append(other.claim(followers_of(WORK.key), "nobody"))
+        Job(context.request.workspace, tmp_path / "head")(body)
+
+    _, jobs = cluster(on_create=work, script=[RUNNING, SUCCEEDED])
+    finetune_on_cluster(context, WORK, REFERENCES, jobs=jobs, image="acclimate:1")
+    assert seen == [FOLLOWERS]
 
 
 def test_an_entrypoint_without_a_task_leaves_its_error(

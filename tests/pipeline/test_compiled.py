@@ -174,6 +174,18 @@ def test_secrets_are_named_and_never_held(documents, executors):
     assert '"env":' not in text
 
 
+def test_only_the_step_that_trains_is_told_of_a_ray_cluster(executors):
+    told = {
+        label: {key["envVar"] for one_map in one.get("configMapAsEnv", ()) for key in one_map["keyToEnv"]}
+        for label, one in executors.items()
+        if label != "exec-keep-frozen"
+    }
+    services = {"AWS_ENDPOINT_URL", "AWS_REGION", "MLFLOW_TRACKING_URI"}
+    ray = {"RAY_ADDRESS", "RAY_AUTH_MODE"}
+    for label, names in told.items():
+        assert names == (services | ray if label == "exec-finetune" else services)
+
+
 def test_the_run_s_id_comes_from_kfp_where_none_is_given(executors):
     for label, one in executors.items():
         if label != "exec-keep-frozen":

@@ -24,10 +24,13 @@ def connected(cpus: int, gpus: int = 0) -> Iterator[None]:
         UnavailableError: E-TRAIN-031.
     """
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if "RAY_ADDRESS" not in os.environ:
+    if not os.environ.get("RAY_ADDRESS"):
         _protect()
         options |= {"address": "local", "num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False}
         options |= {"num_gpus": gpus} if gpus else {}
+    elif os.environ.get("RAY_AUTH_TOKEN"):
+        # Ray passes over a token unless it is told to use one
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     if ray.is_initialized():
