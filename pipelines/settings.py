@@ -58,7 +58,6 @@ NEEDS = {
     "evaluate": Needs(("2", "4"), ("4Gi", "8Gi"), "20Gi", 4 * HOUR),
     "register": Needs(("1", "2"), ("4Gi", "8Gi"), "20Gi", 2 * HOUR),
     "finish": Needs(("500m", "2"), ("1Gi", "4Gi"), "40Gi", HOUR),
-    "drift": Needs(("1", "2"), ("2Gi", "6Gi"), "10Gi", 2 * HOUR),
     "predict": Needs(("2", "4"), ("4Gi", "8Gi"), "20Gi", 8 * HOUR),
 }
 

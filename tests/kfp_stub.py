@@ -72,6 +72,7 @@ class KfpStub:
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     recurring: dict[str, dict[str, Any]] = field(default_factory=dict)
+    inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     script: list[dict[str, Any]] = field(default_factory=list)
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
@@ -185,10 +186,14 @@ class KfpStub:
         self._known(query, {"name", "display_name", "pipelineid", "description", "tags"})
         self._get(self.pipelines, query["pipelineid"])
         self._unique(self.versions, query["name"])
-        if not list(yaml.safe_load_all(body)):
+        documents = list(yaml.safe_load_all(body))
+        if not documents:
             raise self._violation("an empty pipeline was uploaded")
         row = {"pipeline_id": query["pipelineid"], "name": query["name"], "display_name": query["display_name"]}
-        return self._add(self.versions, "pipeline_version_id", row)
+        made = self._add(self.versions, "pipeline_version_id", row)
+        if "root" in documents[0]:
+            self.inputs[made["pipeline_version_id"]] = documents[0]["root"]["inputDefinitions"]["parameters"]
+        return made
 
     def _run(self, row: dict[str, Any]) -> dict[str, Any]:
         self._refers(row)
@@ -209,6 +214,12 @@ class KfpStub:
         reference = row["pipeline_version_reference"]
         if self._get(self.versions, reference["pipeline_version_id"])["pipeline_id"] != reference["pipeline_id"]:
             raise self._violation("the version is of another pipeline")
+        inputs = self.inputs.get(reference["pipeline_version_id"])
+        if inputs is not None:
+            given = set(row["runtime_config"]["parameters"])
+            needed = {name for name, one in inputs.items() if not one.get("isOptional")}
+            if not needed <= given <= set(inputs):
+                raise self._violation(f"the pipeline takes {set(inputs)} and was given {given}")
 
     def _in_namespace(self, row: dict[str, Any]) -> dict[str, Any]:
         if bool(row.get("namespace")) != self.multi_user:

@@ -17,19 +17,26 @@ from acclimate.cli_edge import ConfigFile, Debug, Json, Outside, Overrides, guar
 from acclimate.terminal import progress_for
 from acclimate.version import __version__
 
+HERE, REGISTRY = "On this machine", "The registry"
 app = typer.Typer(
     name="acclimate",
     help="Adapt a pretrained model to your own data, and show why it was done that way.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # reflows paragraphs to the terminal's width
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-config_app = typer.Typer(help="The configuration: its schema, and a file as acclimate understands it.")
-app.add_typer(config_app, name="config", no_args_is_help=True)
+config_app = typer.Typer(help="Print the schema of adaptation.yaml, or a file as acclimate understands it.")
+app.add_typer(config_app, name="config", no_args_is_help=True, rich_help_panel=HERE)
 
 Workspace = Annotated[
-    Path | None, typer.Option("--workspace", help="workspace with the registry; by default the server, else .acclimate")
+    Path | None,
+    typer.Option(
+        "--workspace",
+        help="workspace whose registry is asked where MLFLOW_TRACKING_URI names no server; by default .acclimate",
+    ),
 ]
 
 
@@ -57,7 +64,7 @@ def _show_run(start: Callable[..., Any], path: Path, overrides: list[str] | None
     return int(result.exit_code)
 
 
-@app.command()
+@app.command(rich_help_panel=HERE)
 def init(
     path: Annotated[Path, typer.Argument(help="file to write")] = Path("adaptation.yaml"),
     debug: Debug = False,
@@ -73,7 +80,7 @@ def init(
     guarded(action, as_json=False, debug=debug)
 
 
-@app.command()
+@app.command(rich_help_panel=HERE)
 def validate(
     path: ConfigFile,
     overrides: Overrides = None,
@@ -93,7 +100,7 @@ def validate(
     guarded(action, as_json, debug)
 
 
-@app.command()
+@app.command(rich_help_panel=HERE)
 def plan(
     path: ConfigFile,
     overrides: Overrides = None,
@@ -107,7 +114,7 @@ def plan(
     guarded(lambda: _show_run(start, path, overrides, allow_outside, as_json), as_json, debug)
 
 
-@app.command()
+@app.command(rich_help_panel=HERE)
 def run(
     path: ConfigFile,
     overrides: Overrides = None,
@@ -121,9 +128,9 @@ def run(
     guarded(lambda: _show_run(start, path, overrides, allow_outside, as_json), as_json, debug)
 
 
-@app.command()
+@app.command(rich_help_panel=HERE)
 def stage(
-    name: Annotated[Stage, typer.Argument(help="the stage")],
+    name: Annotated[Stage, typer.Argument(help="stage to run")],
     path: ConfigFile,
     overrides: Overrides = None,
     allow_outside: Outside = False,
@@ -145,15 +152,17 @@ def stage(
     guarded(action, as_json, debug)
 
 
-@app.command()
+@app.command(rich_help_panel=HERE)
 def report(
-    run_id: Annotated[str | None, typer.Argument(help="a run's id; by default the newest")] = None,
-    workspace: Workspace = None,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="only print where it is")] = False,
+    run_id: Annotated[str | None, typer.Argument(help="id of the run; by default the newest")] = None,
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", help="workspace folder that holds the run; by default .acclimate")
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="only print where the report is")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Open the report of a run."""
+    """Open the report of a run in the browser."""
     from acclimate.lookup import report_path
 
     def action() -> int:
@@ -166,11 +175,15 @@ def report(
     guarded(action, as_json, debug)
 
 
-@app.command()
+@app.command(rich_help_panel=HERE)
 def predict(
-    model: Annotated[str, typer.Argument(help="folder, models:/NAME@champion, models:/NAME/7 or runs:/ID/PATH")],
-    data: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file, or - for one text a line")],
-    text: Annotated[str, typer.Option("--text", help="column that holds the text")] = "text",
+    model: Annotated[
+        str, typer.Argument(help="model's folder, models:/NAME@champion, models:/NAME/7 or runs:/ID/PATH")
+    ],
+    data: Annotated[
+        Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file, or - for standard input, one text a line")
+    ],
+    text: Annotated[str, typer.Option("--text", help="column of the file that holds the text")] = "text",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="CSV file to write; by default standard output")
     ] = None,
@@ -190,9 +203,9 @@ def predict(
     guarded(action, as_json, debug)
 
 
-@app.command()
+@app.command(rich_help_panel=REGISTRY)
 def models(
-    name: Annotated[str, typer.Argument(help="the registered model")],
+    name: Annotated[str, typer.Argument(help="name of the registered model, as in adaptation.yaml")],
     workspace: Workspace = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -209,9 +222,11 @@ def models(
     guarded(action, as_json, debug)
 
 
-@app.command()
+@app.command(rich_help_panel=REGISTRY)
 def lineage(
-    name: Annotated[str, typer.Argument(help="NAME, NAME@alias or NAME/7")],
+    name: Annotated[
+        str, typer.Argument(help="the model: NAME for its highest version, NAME@champion, or NAME/7 for a version")
+    ],
     workspace: Workspace = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -228,13 +243,21 @@ def lineage(
     guarded(action, as_json, debug)
 
 
-@app.command()
+@app.command(rich_help_panel=upkeep_cli.PANEL)
 def doctor(
-    path: Annotated[Path | None, typer.Argument(help="an adaptation.yaml whose services are checked too")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="an adaptation.yaml whose services, data and source model are checked too")
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Check this installation and every service it is configured for."""
+    """Check this installation and every service it is configured for, and say what to do.
+
+    Environment variables switch checks on: KFP_ENDPOINT for Kubeflow Pipelines (in a pod it is tried without),
+    MLFLOW_TRACKING_URI for MLflow, unless the file names the server, and RAY_ADDRESS for Ray. S3 is checked at
+    AWS_ENDPOINT_URL, else at AWS, where the file's workspace is s3://BUCKET/PREFIX. In a pod, for a file with several
+    workers and without RAY_ADDRESS, it is checked that RayJobs may be made. Exit code 75: a check failed.
+    """
     from acclimate.diagnosis import doctor as examine
     from acclimate.diagnosis import doctor_text
 

@@ -13,26 +13,64 @@ import typer
 from acclimate.cli_edge import ConfigFile, Debug, Json, Outside, Overrides, guarded, print_result
 from acclimate.terminal import progress_for
 
-schedule_app = typer.Typer(help="Recurring runs on the cluster, made once by their name.", no_args_is_help=True)
+PANEL = "On a cluster"
+PREDICTING = "With --pipeline predict"
+schedule_app = typer.Typer(
+    help="""Make, list, switch and delete recurring runs on the cluster.
 
-Endpoint = Annotated[str | None, typer.Option("--endpoint", help="KFP's address; by default KFP_ENDPOINT")]
-Namespace = Annotated[str | None, typer.Option("--namespace", help="yours, on a KFP for several users; KFP_NAMESPACE")]
-Image = Annotated[
-    str | None, typer.Option("--image", help="image of the steps, REPOSITORY@sha256:DIGEST; by default ACCLIMATE_IMAGE")
+    A schedule is known by its name. Who is let in, and where Kubeflow Pipelines is, these commands take from the same
+    environment variables as submit.
+    """,
+    no_args_is_help=True,
+)
+
+Endpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint", help="address of Kubeflow Pipelines; by default KFP_ENDPOINT, in a pod the service in the cluster"
+    ),
 ]
-Experiment = Annotated[str | None, typer.Option("--experiment", help="KFP's; by default the adaptation's name")]
-Name = Annotated[str, typer.Argument(help="the schedule's name")]
+Namespace = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace",
+        help="your namespace, where Kubeflow serves several users; by default KFP_NAMESPACE; one for a single user "
+        "needs none",
+    ),
+]
+Image = Annotated[
+    str | None,
+    typer.Option(
+        "--image", help="image that the steps run in, as REPOSITORY@sha256:DIGEST; by default ACCLIMATE_IMAGE"
+    ),
+]
+Experiment = Annotated[
+    str | None,
+    typer.Option(
+        "--experiment",
+        help="experiment under which Kubeflow lists the runs, made if it isn't there; by default the adaptation's name",
+    ),
+]
+ServiceAccount = Annotated[
+    str | None,
+    typer.Option(
+        "--service-account",
+        help="Kubernetes service account that the steps run as; by default KFP_SERVICE_ACCOUNT, else Kubeflow's own "
+        "(pipeline-runner, or default-editor where it serves several users)",
+    ),
+]
+Name = Annotated[str, typer.Argument(help="name of the schedule")]
 Action = Callable[[], int]
 
 
-class Started(StrEnum):
-    """Pipelines that an adaptation.yaml starts."""
+class Adapting(StrEnum):
+    """Pipelines that make a model."""
 
     ADAPT = "adapt"
     RETRAIN = "retrain"
 
 
-class Compiled(StrEnum):
+class Pipeline(StrEnum):
     """Pipelines that the package carries."""
 
     ADAPT = "adapt"
@@ -52,21 +90,64 @@ def _printed(call: Callable[[], Any], text: Callable[[Any], str], as_json: bool)
 def submit(
     path: ConfigFile,
     overrides: Overrides = None,
-    pipeline: Annotated[Started, typer.Option("--pipeline", help="retrain decides first whether to")] = Started.ADAPT,
+    pipeline: Annotated[
+        Pipeline,
+        typer.Option(
+            "--pipeline",
+            help="adapt; retrain, which decides first whether there is a reason to; or predict, which needs --model, "
+            "--data and --out",
+        ),
+    ] = Pipeline.ADAPT,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="model that predicts: models:/NAME@champion, models:/NAME/7 or runs:/ID/PATH",
+            rich_help_panel=PREDICTING,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            help="rows to predict, read as the target's are: a path, which is uploaded, s3://BUCKET/KEY or dvc://PATH",
+            rich_help_panel=PREDICTING,
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", help="CSV file to write, as s3://BUCKET/KEY", rich_help_panel=PREDICTING),
+    ] = None,
     endpoint: Endpoint = None,
     namespace: Namespace = None,
     image: Image = None,
     experiment: Experiment = None,
-    wait: Annotated[bool, typer.Option("--wait", help="return when it has ended, with the verdict's code")] = False,
-    follow: Annotated[bool, typer.Option("--follow", help="as --wait, and show each stage")] = False,
+    service_account: ServiceAccount = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="wait until the run has ended; the exit code is then that of its verdict")
+    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="wait, and show each stage as it runs")] = False,
     timeout_minutes: Annotated[
-        float | None, typer.Option("--timeout", min=0.1, help="minutes to wait; the run goes on after them")
+        float | None,
+        typer.Option("--timeout", min=0.1, help="wait for at most so many minutes; the run goes on after them"),
     ] = None,
     allow_outside: Outside = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Run an adaptation on Kubeflow Pipelines. Exit code with --wait: 10 when the gate refused."""
+    """Run an adaptation on Kubeflow Pipelines, or have its model predict a table there.
+
+    The workspace must be s3://BUCKET/PREFIX (in the file, or with -s workspace=...). What lies on this machine is
+    uploaded to it, once, by its content: the source model and the data of target, source.reference and retrain.fresh;
+    with --pipeline predict only the rows of --data.
+
+    Environment: KFP_ENDPOINT says where Kubeflow Pipelines is; KFP_TOKEN, KFP_TOKEN_FILE or KFP_COOKIES lets you in;
+    KFP_CA_FILE names a certificate authority to trust. ACCLIMATE_IMAGE is the image of the steps,
+    ACCLIMATE_TRAINING_IMAGE another one for the step that trains: with Ray's dashboard, or with CUDA.
+
+    Without --wait it returns as soon as the run is there. With --wait the exit code is 0, 10 when the gate refused, or
+    that of what made the run fail.
+    """
     from acclimate.cluster.submitting import submit as start
     from acclimate.cluster.submitting import submitted_text
 
@@ -84,10 +165,14 @@ def submit(
                 path,
                 overrides or [],
                 pipeline=pipeline.value,
+                model=model,
+                data=data,
+                out=out,
                 endpoint=endpoint,
                 namespace=namespace,
                 image=image,
                 experiment=experiment,
+                service_account=service_account,
                 wait=wait,
                 follow=follow,
                 timeout_minutes=timeout_minutes,
@@ -106,21 +191,34 @@ def submit(
 def create(
     name: Name,
     path: ConfigFile,
-    cron: Annotated[str, typer.Option("--cron", help="five or six fields, or @daily and the like")],
+    cron: Annotated[
+        str,
+        typer.Option("--cron", help="when it comes due: five cron fields, six with the seconds first, or @daily"),
+    ],
     timezone: Annotated[
-        str | None, typer.Option("--timezone", help="that the times are meant in, e.g. Asia/Tokyo; by default UTC")
+        str | None,
+        typer.Option("--timezone", help="time zone that --cron is meant in, for example Asia/Tokyo; by default UTC"),
     ] = None,
-    pipeline: Annotated[Started, typer.Option("--pipeline", help="retrain decides first whether to")] = Started.RETRAIN,
+    pipeline: Annotated[
+        Adapting,
+        typer.Option("--pipeline", help="retrain, which decides first whether there is a reason to; or adapt"),
+    ] = Adapting.RETRAIN,
     overrides: Overrides = None,
     endpoint: Endpoint = None,
     namespace: Namespace = None,
     image: Image = None,
     experiment: Experiment = None,
+    service_account: ServiceAccount = None,
     allow_outside: Outside = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Make a schedule, or bring the one of that name up to date. No two runs overlap, none is caught up."""
+    """Make a schedule, or bring the one of that name up to date.
+
+    Its runs never overlap, and one that was missed is not caught up. Workspace, uploads and environment variables are
+    as with submit. What is uploaded is a copy: for a schedule that sees new data, give an s3:// address, or dvc:// with
+    a repository's URL. KFP_CRON_TIMEZONE is the time zone that the cluster's scheduler reads, if that isn't UTC.
+    """
     from acclimate.cluster.scheduling import create_schedule, schedule_text
 
     def action() -> int:
@@ -137,6 +235,7 @@ def create(
                 namespace=namespace,
                 image=image,
                 experiment=experiment,
+                service_account=service_account,
                 allow_outside=allow_outside,
                 progress=progress,
             )
@@ -184,7 +283,7 @@ def enable(
 def disable(
     name: Name, endpoint: Endpoint = None, namespace: Namespace = None, as_json: Json = False, debug: Debug = False
 ) -> None:
-    """Keep a schedule from starting runs; those under way go on."""
+    """Keep a schedule from starting runs; those that are under way go on."""
     _switch(name, False, endpoint, namespace, as_json, debug)
 
 
@@ -201,7 +300,7 @@ def _switch(name: str, on: bool, endpoint: str | None, namespace: str | None, as
 def delete(
     name: Name, endpoint: Endpoint = None, namespace: Namespace = None, as_json: Json = False, debug: Debug = False
 ) -> None:
-    """Delete a schedule; runs under way go on."""
+    """Delete a schedule; runs that are under way go on."""
     from acclimate.cluster.scheduling import delete_schedule
 
     def call() -> dict[str, Any]:
@@ -213,8 +312,10 @@ def delete(
 def runs(
     endpoint: Endpoint = None,
     namespace: Namespace = None,
-    experiment: Annotated[str | None, typer.Option("--experiment", help="only runs of this one")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="at most so many")] = 20,
+    experiment: Annotated[
+        str | None, typer.Option("--experiment", help="list only the runs of this experiment of Kubeflow's")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="list at most so many runs")] = 20,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -229,13 +330,13 @@ def runs(
 
 
 def cancel(
-    run: Annotated[str, typer.Argument(help="a run's id, ours or KFP's")],
+    run: Annotated[str, typer.Argument(help="the run's id, or its name: acclimate runs lists both")],
     endpoint: Endpoint = None,
     namespace: Namespace = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Stop a run on the cluster."""
+    """Stop a run on the cluster; what it has finished is kept."""
     from acclimate.cluster.runs import cancel as stop
     from acclimate.cluster.runs import cancelled_text
 
@@ -245,30 +346,57 @@ def cancel(
 
 def compile_(
     out: Annotated[Path, typer.Option("--out", "-o", help="YAML file to write")],
-    pipeline: Annotated[Compiled, typer.Argument(help="the pipeline")] = Compiled.ADAPT,
+    pipeline: Annotated[Pipeline, typer.Argument(help="pipeline to write")] = Pipeline.ADAPT,
     image: Image = None,
+    training_image: Annotated[
+        str | None,
+        typer.Option(
+            "--training-image",
+            help="another image for the step that trains, with Ray's dashboard or with CUDA; by default "
+            "ACCLIMATE_TRAINING_IMAGE, else --image",
+        ),
+    ] = None,
+    gpus: Annotated[
+        int,
+        typer.Option(
+            "--gpus", min=0, help="GPUs of the step that trains; with several workers they are the RayJob's, and this 0"
+        ),
+    ] = 0,
     kubernetes: Annotated[
-        bool, typer.Option("--kubernetes", help="Pipeline and PipelineVersion objects for kubectl apply")
+        bool, typer.Option("--kubernetes", help="write Pipeline and PipelineVersion objects, for kubectl apply")
     ] = False,
-    namespace: Annotated[str | None, typer.Option("--namespace", help="of these objects")] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", help="namespace of the objects that --kubernetes writes; by default none is named"),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write a compiled pipeline, with the image put in."""
-    from acclimate.cluster.compiling import write_pipeline
+    """Write a compiled pipeline to a file, with the images and GPUs of its steps put in.
+
+    For who brings pipelines to a cluster without submit, for instance by GitOps. Without an image a placeholder stays
+    in it, which no cluster can run.
+    """
+    from acclimate.cluster.compiling import compiled_text, write_pipeline
 
     def call() -> dict[str, Any]:
-        return write_pipeline(pipeline.value, out, image=image, kubernetes=kubernetes, namespace=namespace)
+        return write_pipeline(
+            pipeline.value,
+            out,
+            image=image,
+            training_image=training_image,
+            gpus=gpus,
+            kubernetes=kubernetes,
+            namespace=namespace,
+        )
 
-    guarded(
-        _printed(call, lambda found: f"{found['path']}: {pipeline.value}, {found['image']}", as_json), as_json, debug
-    )
+    guarded(_printed(call, compiled_text, as_json), as_json, debug)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    app.command()(submit)
-    app.add_typer(schedule_app, name="schedule")
-    app.command()(runs)
-    app.command()(cancel)
-    app.command("compile")(compile_)
+    app.command(rich_help_panel=PANEL)(submit)
+    app.add_typer(schedule_app, name="schedule", rich_help_panel=PANEL)
+    app.command(rich_help_panel=PANEL)(runs)
+    app.command(rich_help_panel=PANEL)(cancel)
+    app.command("compile", rich_help_panel=PANEL)(compile_)

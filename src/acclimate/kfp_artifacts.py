@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from acclimate.records import BaselineReport, Evaluation, FinetuneReport, GapReport, Interval
-from acclimate.records_retrain import DriftReport
 
 MOST_CLASSES = 100
 
@@ -42,7 +41,7 @@ def show(
     """Fill a step's artifacts from the records of its stage.
 
     Args:
-        stage: gap, baseline, finetune, evaluate or drift.
+        stage: gap, baseline, finetune or evaluate.
         folder: the finished stage's folder.
         metrics: takes its main numbers; what is not known or not finite is left out, JSON could not carry it.
         confusion: takes the confusion matrix on the test split; above 100 classes a note instead.
@@ -102,14 +101,4 @@ def _evaluate(folder: Path) -> Iterator[Number]:
         yield f"gain_over_{comparison.other}", comparison.difference.point
 
 
-def _drift(folder: Path) -> Iterator[Number]:
-    report = DriftReport.read(folder)
-    yield "drifted", float(report.drifted)
-    yield "p_value", report.p_value
-    yield "statistic", report.statistic
-    yield "fresh_rows", report.fresh_rows
-    if report.units is not None:
-        yield from _interval("units", report.units)
-
-
-_NUMBERS = {"gap": _gap, "baseline": _baseline, "finetune": _finetune, "evaluate": _evaluate, "drift": _drift}
+_NUMBERS = {"gap": _gap, "baseline": _baseline, "finetune": _finetune, "evaluate": _evaluate}

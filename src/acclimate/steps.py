@@ -145,19 +145,6 @@ def run_check(request: str, run_id: str) -> Checked:
         return Checked(context.store.reference(folder), decision.action, settled)
 
 
-def run_drift(request: str, run_id: str, shown: Mapping[str, Any] | None = None) -> str:
-    """Compare fresh rows with the champion's, and return the report's reference."""
-    with _step("drift", request, run_id) as context:
-        from acclimate.retraining import drift_step
-
-        folder = drift_step(context)
-        if shown:
-            from acclimate.kfp_artifacts import show
-
-            show("drift", folder, **shown)
-        return context.store.reference(folder)
-
-
 def run_predict(request: str, run_id: str, model: str, data: str, out: str) -> str:
     """Predict a table, see :func:`acclimate.prediction.predict_step`."""
     with _step("predict", request, run_id) as context:

@@ -10,19 +10,28 @@ import typer
 from acclimate.cli_edge import ConfigFile, Debug, Json, Outside, Overrides, guarded, print_result
 from acclimate.terminal import progress_for
 
+PANEL = "Upkeep"
+
 
 def drift(
     path: ConfigFile,
     fresh: Annotated[
-        str | None, typer.Option("--fresh", help="fresh rows; by default retrain.fresh, else the target's new ones")
+        str | None,
+        typer.Option(
+            "--fresh",
+            help="fresh rows: a path, s3://BUCKET/KEY or dvc://PATH; by default retrain.fresh in the file, else the "
+            "target's rows that the champion has not seen",
+        ),
     ] = None,
-    fail_on_drift: Annotated[bool, typer.Option("--fail-on-drift", help="exit code 10 when they have drifted")] = False,
+    fail_on_drift: Annotated[
+        bool, typer.Option("--fail-on-drift", help="end with exit code 10 when the rows have drifted")
+    ] = False,
     overrides: Overrides = None,
     allow_outside: Outside = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Compare fresh rows with what the champion was made for."""
+    """Measure whether fresh rows still look like the data that the champion was made for; trains nothing."""
     from acclimate.drifting import DRIFTED, drift_of, drift_text
 
     def action() -> int:
@@ -44,7 +53,10 @@ def retrain(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Train again on this machine if there is a reason to. Exit code 10: the gate refused."""
+    """Train again on this machine if there is a reason to. Exit code 10: the gate refused.
+
+    The reasons are the triggers in the file's section retrain. A cluster does the same by acclimate schedule create.
+    """
     from acclimate.drifting import check_text
     from acclimate.drifting import retrain as start
     from acclimate.report.summary import summary_text
@@ -67,13 +79,19 @@ def retrain(
 
 
 def gc(
-    workspace: Annotated[str, typer.Argument(help="folder or s3://BUCKET/PREFIX")] = ".acclimate",
+    workspace: Annotated[str, typer.Argument(help="the workspace: a folder or s3://BUCKET/PREFIX")] = ".acclimate",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be deleted")] = False,
-    keep_days: Annotated[int, typer.Option("--keep-days", help="younger leftovers are kept")] = 7,
+    keep_days: Annotated[
+        int, typer.Option("--keep-days", help="keep what is younger than so many days; 0 only while nothing runs")
+    ] = 7,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Delete what no run needs any more from a workspace."""
+    """Delete from a workspace what no run needs any more.
+
+    These are half-done outputs, discarded stages, old checkpoints, bytes that nothing refers to, and uploads that were
+    never finished.
+    """
     from acclimate.collecting import gc as collect
 
     def action() -> int:
@@ -93,4 +111,4 @@ def _gc_text(found: dict[str, Any]) -> str:
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     for command in (drift, retrain, gc):
-        app.command()(command)
+        app.command(rich_help_panel=PANEL)(command)

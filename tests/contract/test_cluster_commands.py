@@ -30,14 +30,26 @@ from acclimate.cluster.scheduling import (
     show_schedule,
     switch_schedule,
 )
-from acclimate.cluster.submitting import submit
+from acclimate.cluster.submitting import submit, submitted_text
 from acclimate.cluster_cli import register
 from acclimate.errors import AccessError, AcclimateError, ConfigError, DataError, InterruptedRun, UnavailableError
+from acclimate.execution import Request
 from acclimate.local_run import load_request
 from tests.kfp_stub import KfpStub, kfp_server
 from tests.servers import SECRET_KEY
 
 IMAGE = "registry.example.com/acclimate@sha256:" + "a" * 64
+TRAINING_IMAGE = "registry.example.com/acclimate-training@sha256:" + "b" * 64
+KFP_VARIABLES = (
+    "ENDPOINT",
+    "NAMESPACE",
+    "TOKEN",
+    "TOKEN_FILE",
+    "COOKIES",
+    "CA_FILE",
+    "CRON_TIMEZONE",
+    "SERVICE_ACCOUNT",
+)
 CONFIG = """\
 name: mail
 source: s3://models/mini
@@ -50,9 +62,10 @@ tracking: {uri: http://mlflow.example.com}
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing of the machine's own Kubeflow; local copies of workspaces in the test's folder."""
-    for name in ("ENDPOINT", "NAMESPACE", "TOKEN", "TOKEN_FILE", "COOKIES", "CA_FILE", "CRON_TIMEZONE"):
+    for name in KFP_VARIABLES:
         monkeypatch.delenv(f"KFP_{name}", raising=False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.delenv("ACCLIMATE_TRAINING_IMAGE", raising=False)
     monkeypatch.setenv("ACCLIMATE_IMAGE", IMAGE)
     monkeypatch.setenv("ACCLIMATE_HOME", str(tmp_path / "home"))
 
@@ -102,6 +115,12 @@ class Watching:
             self.act(str(fields["run_id"]))
 
 
+def images_of(pipeline: str) -> dict[str, str]:
+    """The image of each executor of a compiled pipeline."""
+    executors = next(yaml.safe_load_all(pipeline))["deploymentSpec"]["executors"]
+    return {name: each["container"]["image"] for name, each in executors.items()}
+
+
 def tasks(**states: str) -> dict[str, Any]:
     rows = [{"display_name": name.replace("_", "-"), "state": state} for name, state in states.items()]
     return {"run_details": {"task_details": rows}}
@@ -115,7 +134,7 @@ def test_submit_starts_one_run_that_means_the_same_on_every_machine(config: Path
     row = stub.runs[result.run_id]
     request = json.loads(row["runtime_config"]["parameters"]["request"])
     assert row["runtime_config"]["parameters"]["run_id"] == "", "a copy of the run must be a run of its own"
-    assert row["service_account"] == "acclimate-runner"
+    assert "service_account" not in row
     assert (request["root"], request["workspace"]) == ("/", "s3://the-bucket/w")
     assert request["adaptation"]["goal"]["at_least"] == 0.8
     assert result.link == f"{stub.endpoint}/#/runs/details/{result.run_id}"
@@ -162,13 +181,39 @@ def test_an_image_without_digest_is_refused(
 def test_the_step_that_trains_may_have_an_image_of_its_own(
     config: Path, stub: KfpStub, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = "registry.example.com/acclimate-training@sha256:" + "b" * 64
-    monkeypatch.setenv("ACCLIMATE_TRAINING_IMAGE", training)
-    request = load_request(config, [])
-    executors = yaml.safe_load(compiled("adapt", request, IMAGE).split(b"\n---")[0])["deploymentSpec"]["executors"]
-    images = {name: each["container"]["image"] for name, each in executors.items()}
-    assert {name for name, image in images.items() if image == training} == {"exec-finetune"}
-    assert set(images.values()) == {IMAGE, training}
+    monkeypatch.setenv("ACCLIMATE_TRAINING_IMAGE", TRAINING_IMAGE)
+    images = images_of(compiled("adapt", load_request(config, []), IMAGE).decode())
+    assert {name for name, image in images.items() if image == TRAINING_IMAGE} == {"exec-finetune"}
+    assert set(images.values()) == {IMAGE, TRAINING_IMAGE}
+
+
+@pytest.mark.parametrize("named", ["argument", "variable"])
+def test_a_service_account_is_named_only_where_somebody_has_one(
+    config: Path, stub: KfpStub, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """Any other than KFP's default needs what its launcher and Argo need; a schedule with another is another one."""
+    create_schedule("nightly", config, cron="@daily")
+    assert "service_account" not in next(iter(stub.recurring.values()))
+    given = {"service_account": "trainer"} if named == "argument" else {}
+    if named == "variable":
+        monkeypatch.setenv("KFP_SERVICE_ACCOUNT", "trainer")
+    assert stub.runs[submit(config, **given).run_id]["service_account"] == "trainer"
+    assert create_schedule("nightly", config, cron="@daily", **given)["change"] == "replaced"
+    assert create_schedule("nightly", config, cron="@daily", **given)["change"] == "unchanged"
+    assert [row["service_account"] for row in stub.recurring.values()] == ["trainer"]
+    monkeypatch.delenv("KFP_SERVICE_ACCOUNT", raising=False)
+    assert create_schedule("nightly", config, cron="@daily")["change"] == "replaced"
+
+
+def test_what_is_no_service_account_is_refused_before_anything_is_sent(config: Path, stub: KfpStub) -> None:
+    for attempt in (
+        lambda: submit(config, service_account="Trainer of mine"),
+        lambda: create_schedule("nightly", config, cron="@daily", service_account="a/b"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            attempt()
+        assert (caught.value.code, bool(caught.value.hint)) == ("E-KFP-025", True)
+    assert stub.seen == []
 
 
 def test_fresh_rows_for_retraining_are_uploaded_too(config: Path, stub: KfpStub, workspace: str) -> None:
@@ -320,6 +365,109 @@ def test_an_outage_while_waiting_is_sat_out(config: Path, stub: KfpStub) -> None
     assert ("waiting", None) in watching.events
 
 
+# --- submit --pipeline predict ----------------------------------------------------------------------------------------
+
+PREDICTION = {"model": "models:/mail@champion", "data": "s3://mails/new.csv", "out": "s3://mails/predicted.csv"}
+
+
+def test_a_prediction_is_sent_with_what_it_needs_and_nothing_else(
+    tmp_path: Path, stub: KfpStub, bucket: str, tiny_source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the source model nor the target's data go to the cluster; rows on this machine do, once."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "mail.csv").write_text("text,label\nhello,a\nworld,b\n")
+    (folder / "new.csv").write_text("text\nto be predicted\n")
+    config = folder / "adaptation.yaml"
+    config.write_text(
+        CONFIG.replace("the-bucket", bucket).replace("s3://models/mini", str(tiny_source)).replace("s3://mails/", "")
+        + "retrain: {fresh: {data: mail.csv}}\n"
+    )
+    monkeypatch.chdir(folder)
+    given = {**PREDICTION, "data": "new.csv"}
+    sent = [submit(config, pipeline="predict", **given), submit(config, pipeline="predict", **given)]
+    first, second = (stub.runs[each.run_id]["runtime_config"]["parameters"] for each in sent)
+    assert first == second
+    assert (first["model"], first["out"], first["run_id"]) == (PREDICTION["model"], PREDICTION["out"], "")
+    assert first["data"].startswith(f"s3://{bucket}/w/data/")
+    request = Request.from_json(first["request"])
+    assert (request.workspace, request.adaptation.target.text) == (f"s3://{bucket}/w", "text")
+    assert request.adaptation.target.data == first["data"]
+    assert str(tmp_path) not in first["request"]
+    assert str(tiny_source) not in first["request"]
+    keys = [found["Key"] for found in boto3.client("s3").list_objects_v2(Bucket=bucket)["Contents"]]
+    assert {key.split("/")[1] for key in keys} == {"data"}
+    assert sorted(key.rpartition("/")[2] for key in keys) == ["_acclimate.json", "new.csv"]
+    assert [each["display_name"] for each in stub.pipelines.values()] == ["acclimate-predict"]
+
+
+@pytest.mark.parametrize("rows", [7, None])
+def test_a_prediction_that_is_waited_for_tells_rows_and_place(
+    config: Path, stub: KfpStub, workspace: str, command: Callable[..., Any], rows: int | None
+) -> None:
+    def done(run_id: str) -> None:
+        if rows is not None:
+            told = [{"event": "predicting", "rows": 3}, {"event": "predicting", "rows": rows}]  # it was repeated
+            store(workspace, f"runs/{run_id}/steps/predict", "events.jsonl", "\n".join(map(json.dumps, told)))
+        stub.script = [
+            {"state": "RUNNING", **tasks(predict="RUNNING")},
+            {"state": "SUCCEEDED", **tasks(predict="SUCCEEDED")},
+        ]
+
+    watching = Watching(done)
+    result = submit(config, pipeline="predict", **PREDICTION, follow=True, progress=watching, poll_seconds=0.01)
+    assert (result.exit_code, result.state) == (0, "SUCCEEDED")
+    assert result.summary == {"rows": rows, "path": PREDICTION["out"]}
+    assert watching.events[1:] == [("stage_started", "predict"), ("stage_done", "predict")]
+    assert submitted_text(result).splitlines()[-1] == f"{'' if rows is None else '7 rows '}-> {PREDICTION['out']}"
+
+
+def test_a_prediction_that_failed_raises_what_its_step_left(config: Path, stub: KfpStub, workspace: str) -> None:
+    left = DataError("E-DATA-011", "there is no column text", where="new.csv", hint="name it")
+
+    def failed(run_id: str) -> None:
+        store(workspace, f"runs/{run_id}/steps/predict", "error.json", json.dumps(left.to_dict()))
+        stub.script = [{"state": "FAILED", **tasks(predict="FAILED")}]
+
+    with pytest.raises(DataError) as caught:
+        submit(config, pipeline="predict", **PREDICTION, wait=True, progress=Watching(failed), poll_seconds=0.01)
+    assert caught.value.to_dict() == left.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "changed", "code"),
+    [
+        ("adapt", {"data": None, "out": None}, "E-KFP-027"),
+        ("retrain", {"model": None}, "E-KFP-027"),
+        ("predict", {"model": None}, "E-KFP-026"),
+        ("predict", {"data": None, "out": None}, "E-KFP-026"),
+        ("predict", {"out": "predicted.csv"}, "E-PREDICT-001"),
+        ("predict", {"out": "s3://mails"}, "E-PREDICT-001"),
+        ("predict", {"out": "s3://mails/folder/"}, "E-PREDICT-001"),
+        ("predict", {"out": "s3://mails/../x.csv"}, "E-S3-020"),
+        ("predict", {"data": "nothing.csv"}, "E-DATA-001"),
+        ("predict", {"data": "http://mails/new.csv"}, "E-CONFIG-031"),
+        ("predict", {"model": "mail"}, "E-KFP-028"),
+        ("predict", {"model": "/models/mail"}, "E-KFP-028"),
+        ("predict", {"model": "s3://another/stages/finetune/0123"}, "E-KFP-028"),
+    ],
+)
+def test_what_makes_no_prediction_is_refused_before_anything_is_sent(
+    config: Path, stub: KfpStub, monkeypatch: pytest.MonkeyPatch, pipeline: Any, changed: dict[str, Any], code: str
+) -> None:
+    monkeypatch.chdir(config.parent)
+    with pytest.raises(AcclimateError) as caught:
+        submit(config, pipeline=pipeline, **{**PREDICTION, **changed})
+    assert (caught.value.code, bool(caught.value.hint)) == (code, True)
+    assert stub.seen == []
+
+
+def test_a_model_of_a_run_predicts_without_a_registry(config: Path, stub: KfpStub) -> None:
+    stage = "s3://the-bucket/w/stages/finetune/0123456789abcdef01234567"
+    result = submit(config, pipeline="predict", **{**PREDICTION, "model": stage})
+    assert stub.runs[result.run_id]["runtime_config"]["parameters"]["model"] == stage
+
+
 # --- schedule --------------------------------------------------------------------------------------------------------
 
 
@@ -354,13 +502,17 @@ def test_a_schedule_that_was_switched_off_stays_off(config: Path, stub: KfpStub)
     assert switch_schedule("nightly", on=True)["enabled"]
 
 
+@pytest.mark.parametrize("kind", ["401", "403", "409", "html"])
 @pytest.mark.parametrize("step", range(4))
-def test_a_replacement_cut_short_anywhere_is_finished_by_the_next(config: Path, stub: KfpStub, step: int) -> None:
+def test_a_replacement_cut_short_anywhere_is_finished_by_the_next(
+    config: Path, stub: KfpStub, step: int, kind: str
+) -> None:
     create_schedule("nightly", config, cron="0 3 * * *")
     where = [("POST", "recurringruns"), ("POST", ":disable"), ("POST", ":enable"), ("DELETE", "recurringruns")][step]
-    stub.fail("403", *where)
-    with pytest.raises(AccessError):
+    stub.fail(kind, *where)
+    with pytest.raises((AccessError, ConfigError)) as caught:
         create_schedule("nightly", config, cron="0 4 * * *")
+    assert caught.value.code in {"E-KFP-003", "E-KFP-004", "E-KFP-005", "E-KFP-007"}
     done = create_schedule("nightly", config, cron="0 4 * * *")
     assert [(key, row["status"]) for key, row in stub.recurring.items()] == [(done["id"], "ENABLED")]
     assert done["cron"] == "0 0 4 * * *"
@@ -498,6 +650,14 @@ def test_a_run_is_cancelled_once_by_its_id_or_its_name(config: Path, stub: KfpSt
     assert "RayJob" in str(cancel(submit(config).run_id)["afterwards"])
 
 
+@pytest.mark.parametrize("kind", ["503", "lost", "late", "malformed"])
+def test_a_stop_whose_reply_is_lost_on_the_way_is_a_stop(config: Path, stub: KfpStub, kind: str) -> None:
+    run = submit(config)
+    stub.fail(kind, "POST", ":terminate")
+    found = cancel(run.run_id)
+    assert (found["cancelled"], found["state"]) == (True, "CANCELED")
+
+
 @pytest.mark.parametrize("run", ["nothing", str(uuid.UUID(int=7))])
 def test_a_run_that_is_not_there_can_not_be_cancelled(config: Path, stub: KfpStub, run: str) -> None:
     submit(config)
@@ -526,6 +686,11 @@ def test_json_is_one_line_on_standard_output(config: Path, stub: KfpStub, comman
     assert json.loads(command("schedule", "disable", "nightly", "--json").stdout)["enabled"] is False
     assert json.loads(command("schedule", "list", "--json").stdout)[0]["name"] == "nightly"
     assert len(json.loads(command("runs", "--json").stdout)) == 1
+    accounts = command("submit", config, "--service-account", "trainer", "--json")
+    assert stub.runs[json.loads(accounts.stdout)["run_id"]]["service_account"] == "trainer"
+    given = [word for name, value in PREDICTION.items() for word in (f"--{name}", value)]
+    predicting = json.loads(command("submit", config, "--pipeline", "predict", *given, "--json").stdout)
+    assert stub.runs[predicting["run_id"]]["runtime_config"]["parameters"]["out"] == PREDICTION["out"]
     wrong = command("cancel", "nothing", "--json")
     assert wrong.exit_code == 2
     assert json.loads(wrong.stdout)["error"]["code"] == "E-KFP-006"
@@ -547,6 +712,54 @@ def test_compile_writes_a_pipeline_with_its_image(command: Callable[..., Any], t
     assert IMAGE in out.read_text()
     assert command("compile", name, "-o", out, "--kubernetes", "--namespace", "ml").exit_code == 0
     assert "kind: PipelineVersion" in out.read_text()
+
+
+def test_compile_puts_training_image_and_gpus_into_the_step_that_trains(
+    command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As submit does: who brings pipelines by GitOps can have RayJobs and GPUs too."""
+    out = tmp_path / "pipeline.yaml"
+    done = command("compile", "retrain", "-o", out, "--training-image", TRAINING_IMAGE, "--gpus", "2", "--json")
+    found = json.loads(done.stdout)
+    assert (found["training_image"], found["gpus"]) == (TRAINING_IMAGE, 2)
+    executors = next(yaml.safe_load_all(out.read_text()))["deploymentSpec"]["executors"]
+    given = {name: each["container"]["resources"].get("accelerator") for name, each in executors.items()}
+    assert {name: each["count"] for name, each in given.items() if each} == {"exec-finetune": "2"}
+    images = images_of(out.read_text())
+    assert {name for name, image in images.items() if image == TRAINING_IMAGE} == {"exec-finetune"}
+    monkeypatch.setenv("ACCLIMATE_TRAINING_IMAGE", TRAINING_IMAGE)
+    for name, trained in (("adapt", {"exec-finetune"}), ("predict", set())):
+        assert command("compile", name, "-o", out).exit_code == 0
+        images = images_of(out.read_text())
+        assert {each for each, image in images.items() if image == TRAINING_IMAGE} == trained
+    assert "2 GPUs" in command("compile", "-o", out, "--gpus", "2").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "image", "code"),
+    [
+        (["predict", "--gpus", "1"], IMAGE, "E-KFP-029"),
+        (["predict", "--training-image", TRAINING_IMAGE], IMAGE, "E-KFP-029"),
+        (["adapt", "--gpus", "1"], "", "E-KFP-022"),
+        (["adapt", "--training-image", TRAINING_IMAGE], "", "E-KFP-022"),
+        (["adapt", "--training-image", "acclimate:latest"], IMAGE, "E-KFP-102"),
+        (["adapt", "--kubernetes"], "", "E-KFP-022"),
+        (["adapt", "--namespace", "ml"], IMAGE, "E-KFP-030"),
+    ],
+)
+def test_compile_refuses_what_would_be_left_out(
+    command: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    image: str,
+    code: str,
+) -> None:
+    monkeypatch.setenv("ACCLIMATE_IMAGE", image)
+    failed = command("compile", *words, "-o", tmp_path / "pipeline.yaml", "--json")
+    assert failed.exit_code == 2, failed.output
+    assert json.loads(failed.stdout)["error"]["code"] == code
+    assert not (tmp_path / "pipeline.yaml").exists()
 
 
 def test_compile_says_when_it_can_not_write(command: Callable[..., Any], tmp_path: Path) -> None:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
-from acclimate.diagnosis import doctor, doctor_text
+from acclimate.adapters.kubernetes_api import KubernetesAccess, KubernetesApi
+from acclimate.diagnosis import doctor, doctor_text, require_rayjobs
+from acclimate.errors import AcclimateError
+from tests.faulty_proxy import Answer, faulty_proxy
 from tests.kfp_stub import kfp_server
 from tests.pipeline.project import Project
 
+NOBODY = "http://127.0.0.1:1"
 CONFIG = """\
 name: toy-mail
 source: {{model: source, licence: Apache-2.0}}
@@ -21,8 +30,11 @@ tracking: {{uri: "{registry}"}}
 
 @pytest.fixture(autouse=True)
 def no_service(monkeypatch, tmp_path):
-    for name in ("KFP_ENDPOINT", "RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
+    kfp = [f"KFP_{name}" for name in ("ENDPOINT", "NAMESPACE", "TOKEN", "TOKEN_FILE", "COOKIES", "CA_FILE")]
+    ray = ["RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"]
+    for name in (*kfp, *ray, "MLFLOW_TRACKING_URI", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # Ray looks for a token there
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("ACCLIMATE_HOME", str(tmp_path / "home"))
 
@@ -31,19 +43,55 @@ def no_service(monkeypatch, tmp_path):
 def write(tmp_path, tiny_source):
     project = Project(tmp_path / "project", tiny_source)
 
-    def with_(workspace=".acclimate", data="mail.csv"):
+    def with_(workspace=".acclimate", data="mail.csv", registry=None, more=""):
         project.write_rows(400)
         path = project.folder / "adaptation.yaml"
         # an S3 workspace needs a server's address; nothing listens on this one
-        registry = "http://127.0.0.1:1" if "://" in workspace else f"sqlite:///{project.folder}/registry.db"
-        path.write_text(CONFIG.format(workspace=workspace, data=data, registry=registry))
+        usual = NOBODY if "://" in workspace else f"sqlite:///{project.folder}/registry.db"
+        path.write_text(CONFIG.format(workspace=workspace, data=data, registry=registry or usual) + more)
         return path
 
     return with_
 
 
 def checks(path):
-    return {check["name"]: check for check in doctor(path)["checks"]}
+    """The checks by name; one that failed always says what to do."""
+    found = {check["name"]: check for check in doctor(path)["checks"]}
+    assert [check for check in found.values() if not check["ok"] and not check["hint"]] == []
+    return found
+
+
+def code_of(check):
+    assert not check["ok"]
+    return check["says"].split()[0]
+
+
+@contextmanager
+def answering(answer):
+    """A server on loopback: ``answer(method, path, body)`` gives status and body of each answer."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def serve(self):
+            sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, body = answer(self.command, urlsplit(self.path).path, json.loads(sent) if sent else None)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(body if isinstance(body, bytes) else json.dumps(body).encode())
+
+        do_GET = do_POST = serve  # noqa: N815
+
+        def log_message(self, *_):
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_local_project_is_healthy(write):
@@ -68,6 +116,62 @@ def test_an_absent_s3_server_is_named_with_what_to_do(write, bucket, monkeypatch
     assert check["hint"]
 
 
+@pytest.mark.parametrize("ignored", ["If-None-Match", "If-Match"])
+def test_a_store_that_ignores_conditions_is_told_apart(write, bucket, s3_endpoint, monkeypatch, ignored):
+    """It does every write, so two runs that both create a manifest would both believe to be the first."""
+    import boto3
+
+    def written(handler, body):
+        if handler.command != "PUT" or ignored not in handler.headers:
+            handler.send(handler.forward(body))
+            return
+        place = urlsplit(handler.path).path.removeprefix(f"/{bucket}/")
+        done = behind.put_object(Bucket=bucket, Key=place, Body=body)
+        handler.send(Answer(200, {"ETag": done["ETag"]}, b""))
+
+    behind = boto3.client("s3", endpoint_url=s3_endpoint)
+    with faulty_proxy(s3_endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        proxy.spoil(written)
+        check = checks(write(workspace=f"s3://{bucket}/work"))["s3"]
+    behind.close()
+    assert code_of(check) == "E-DOCTOR-001"
+    assert "conditional writes" in check["hint"]
+
+
+def test_a_registry_that_is_down_is_named(write):
+    check = checks(write(registry=NOBODY))["registry"]
+    assert code_of(check) == "E-REGISTRY-001"
+    assert NOBODY in check["says"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (401, b"You are not authenticated", "E-REGISTRY-002"),
+        (401, {"error_code": "UNAUTHENTICATED", "message": "no"}, "E-REGISTRY-002"),
+        (200, b"<!doctype html><title>Log in</title>", "E-REGISTRY-005"),
+        (503, b"no healthy upstream", "E-REGISTRY-001"),
+    ],
+)
+def test_a_registry_that_does_not_let_us_in_is_named(write, status, body, code):
+    with answering(lambda *_: (status, body)) as address:
+        check = checks(write(registry=address))["registry"]
+    assert code_of(check) == code
+    assert address in check["says"]
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        ("dvc://mail.csv", "E-DVC-002"),
+        ("dvc://mail.csv@main?repo=http://127.0.0.1:1/nothing.git", "E-DVC-007"),
+    ],
+)
+def test_a_dvc_repository_that_is_not_there_is_named(write, data, code):
+    assert code_of(checks(write(data=data, registry=NOBODY))["target data"]) == code
+
+
 def test_kubeflow_is_asked_where_it_is_configured(monkeypatch):
     with kfp_server() as stub:
         monkeypatch.setenv("KFP_ENDPOINT", stub.endpoint)
@@ -78,11 +182,130 @@ def test_kubeflow_is_asked_where_it_is_configured(monkeypatch):
         assert "KFP_TOKEN" in check["hint"]
 
 
+def test_in_a_pod_kubeflow_is_asked_where_submit_would_find_it(monkeypatch):
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KFP_NAMESPACE", "team-a")
+    look_up, asked = socket.getaddrinfo, []
+
+    def cluster_dns(host, port, *more, **named):
+        """Knows one name more than this machine, as a cluster's DNS does."""
+        asked.append((host, port))
+        here = urlsplit(stub.endpoint)
+        known = (here.hostname, here.port) if (host, port) == ("ml-pipeline.kubeflow.svc", 8888) else (host, port)
+        return look_up(*known, *more, **named)
+
+    with kfp_server(multi_user=True) as stub:
+        monkeypatch.setattr(socket, "getaddrinfo", cluster_dns)
+        check = checks(None)["kfp"]
+        assert check["ok"], (check, asked)
+        assert stub.asked("GET", "/runs") == 1
+
+
 @pytest.mark.parametrize(("address", "code"), [("127.0.0.1:1", "E-DOCTOR-002"), ("host:port", "E-DOCTOR-003")])
 def test_ray_that_is_not_there(monkeypatch, address, code):
     monkeypatch.setenv("RAY_ADDRESS", address)
     check = checks(None)["ray"]
     assert (check["ok"], check["says"].split()[0]) == (False, code)
+
+
+@pytest.mark.parametrize(
+    ("variables", "ok", "hint"),
+    [
+        ({}, True, ""),
+        ({"RAY_AUTH_TOKEN": "t", "RAY_AUTH_MODE": "token"}, True, ""),
+        ({"RAY_AUTH_TOKEN": "t"}, True, "RAY_AUTH_MODE is not set"),
+        ({"RAY_AUTH_TOKEN": "t", "RAY_AUTH_MODE": "disabled"}, True, "RAY_AUTH_MODE is 'disabled'"),
+        ({"RAY_AUTH_MODE": "token"}, False, "set RAY_AUTH_TOKEN"),
+    ],
+)
+def test_a_token_that_ray_would_pass_over_or_lacks_is_told(monkeypatch, variables, ok, hint):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{listening.getsockname()[1]}")
+        check = checks(None)["ray"]
+    assert check["ok"] == ok
+    assert hint in check["hint"] if hint else check["hint"] == ""
+    assert ok or code_of(check) == "E-DOCTOR-005"
+
+
+# --- RayJobs ---------------------------------------------------------------------------------------------------------
+
+KINDS = {"kind": "APIResourceList", "resources": [{"name": "rayclusters"}, {"name": "rayjobs"}]}
+NEEDED = {("ray.io", "rayjobs", "create"), ("ray.io", "rayjobs", "get"), ("ray.io", "rayjobs", "delete")}
+
+
+def asked_of_kubernetes(kinds, denied=()):
+    """Kubernetes' API: which kinds of ``ray.io`` it has, and what our account may not."""
+
+    def answer(method, path, body):
+        if (method, path) == ("GET", "/apis/ray.io/v1"):
+            return (200, kinds) if kinds else (404, b"404 page not found")
+        assert (method, path) == ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+        assert (body["apiVersion"], body["kind"]) == ("authorization.k8s.io/v1", "SelfSubjectAccessReview")
+        wanted = body["spec"]["resourceAttributes"]
+        assert set(wanted) == {"namespace", "group", "resource", "verb"}
+        assert wanted["namespace"] == "team"
+        asked = (wanted["group"], wanted["resource"], wanted["verb"])
+        answer.asked.add(asked)
+        return 201, {**body, "status": {"allowed": asked not in denied}}
+
+    answer.asked = set()
+    return answer
+
+
+def required(server):
+    return require_rayjobs(KubernetesApi(KubernetesAccess(server, "team"), budget_seconds=0.3))
+
+
+def test_rayjobs_that_can_be_made_are_found_without_making_one():
+    kubernetes = asked_of_kubernetes(KINDS)
+    with answering(kubernetes) as server:
+        assert required(server) == "RayJobs can be made in team"
+    assert kubernetes.asked >= NEEDED
+
+
+@pytest.mark.parametrize(
+    ("kubernetes", "code", "says"),
+    [
+        (asked_of_kubernetes(None), "E-RAY-002", "operator"),
+        (asked_of_kubernetes({"resources": [{"name": "rayclusters"}]}), "E-RAY-002", "operator"),
+        (asked_of_kubernetes(KINDS, denied=[("ray.io", "rayjobs", "create")]), "E-DOCTOR-004", "create rayjobs"),
+        (asked_of_kubernetes(KINDS, denied=NEEDED), "E-DOCTOR-004", "get rayjobs, delete rayjobs"),
+        (lambda *_: (401, {"message": "Unauthorized"}), "E-RAY-004", "token"),
+        (lambda *_: (503, b"no"), "E-RAY-007", "reached"),
+    ],
+)
+def test_what_keeps_rayjobs_from_being_made_is_named(kubernetes, code, says):
+    with answering(kubernetes) as server, pytest.raises(AcclimateError) as caught:
+        required(server)
+    assert caught.value.code == code
+    assert says in str(caught.value)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("workers", "variables", "is_checked"),
+    [
+        (2, {"KUBERNETES_SERVICE_HOST": "127.0.0.1"}, True),
+        (2, {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "RAY_ADDRESS": ""}, True),
+        (2, {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "RAY_ADDRESS": "auto"}, False),
+        (1, {"KUBERNETES_SERVICE_HOST": "127.0.0.1"}, False),
+        (2, {}, False),
+    ],
+)
+def test_rayjobs_are_looked_at_where_training_would_make_one(write, monkeypatch, workers, variables, is_checked):
+    """This process has no service account, which is what it then finds."""
+    for name, value in {**variables, "KFP_ENDPOINT": NOBODY}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("acclimate.diagnosis.BUDGET_SECONDS", 0.1)
+    found = checks(write(registry=NOBODY, more=f"compute: {{workers: {workers}}}\n"))
+    assert ("rayjobs" in found) == is_checked
+    if is_checked:
+        assert code_of(found["rayjobs"]) == "E-RAY-001"
+
+
+# --- data ------------------------------------------------------------------------------------------------------------
 
 
 def test_data_that_cannot_be_found_make_it_unhealthy(write, bucket):
@@ -91,3 +314,11 @@ def test_data_that_cannot_be_found_make_it_unhealthy(write, bucket):
     assert not found["healthy"]
     assert not check["ok"]
     assert json.dumps(found)
+
+
+def test_fresh_rows_are_looked_for_too(write, bucket):
+    """A schedule that can't read them would fail in its first step, night after night."""
+    absent = checks(write(registry=NOBODY, more=f"retrain: {{fresh: {{data: 's3://{bucket}/nothing.csv'}}}}\n"))
+    assert code_of(absent["fresh data"]) == "E-DATA-001"
+    assert f"s3://{bucket}/nothing.csv" in absent["fresh data"]["says"]
+    assert checks(write(registry=NOBODY, more="retrain: {fresh: {data: mail.csv}}\n"))["fresh data"]["ok"]

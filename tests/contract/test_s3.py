@@ -6,11 +6,13 @@ import hashlib
 import os
 import pickle
 from itertools import pairwise
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from acclimate.adapters.s3 import S3, S3Uri
 from acclimate.errors import AccessError, ConfigError, DataError, UnavailableError
+from tests.faulty_proxy import Answer, Fault, endless_list, faulty_proxy
 
 MB = 1 << 20
 
@@ -97,6 +99,52 @@ def test_a_listing_has_all_pages_in_order_and_nothing_of_the_neighbours(s3, fold
     assert len(keys) == 1003
     assert all(one < two for one, two in pairwise(keys))
     assert len(list(s3.list(S3Uri(bucket, "")))) == 1004
+
+
+def test_unfinished_uploads_are_listed_over_all_pages(s3, folder, bucket):
+    """A page has a thousand at most."""
+    for i in range(1003):
+        s3.client.create_multipart_upload(Bucket=bucket, Key=f"{folder.key}/{i:04}")
+    s3.client.create_multipart_upload(Bucket=bucket, Key="some/folder-2/x")
+    found = list(s3.abandoned_uploads(folder, 0))
+    assert sorted(uri.key for uri, _ in found) == [f"{folder.key}/{i:04}" for i in range(1003)]
+    assert len({upload for _, upload in found}) == 1003
+    assert list(s3.abandoned_uploads(folder, 3600)) == []
+
+
+def test_uploads_are_followed_as_amazon_pages_them(s3, s3_endpoint, folder, monkeypatch):
+    """Amazon goes on after a key together with an upload id, the test server after an upload id alone."""
+    with faulty_proxy(s3_endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        s3.close()
+        proxy.spoil(amazons_pages([("a", "1"), ("a", "2"), ("a", "3"), ("b", "1"), ("c", "9")]))
+        found = [(uri.below(folder), upload) for uri, upload in s3.abandoned_uploads(folder, 0)]
+        assert found == [("a", "1"), ("a", "2"), ("a", "3"), ("b", "1"), ("c", "9")]
+        proxy.spoil(endless_list)
+        assert code_of(lambda: list(s3.abandoned_uploads(folder, 0)), AccessError) == "E-S3-011"
+        s3.close()
+
+
+def amazons_pages(uploads: list[tuple[str, str]], size: int = 2) -> Fault:
+    """Answers a listing of uploads as the API reference has it; an upload id without its key is passed over."""
+
+    def fault(handler, _body):
+        asked = {key: values[0] for key, values in parse_qs(urlsplit(handler.path).query).items()}
+        after = (asked.get("key-marker", ""), asked.get("upload-id-marker", "") if "key-marker" in asked else "")
+        rest = [each for each in uploads if (f"{asked['prefix']}{each[0]}", each[1]) > after]
+        page, more = rest[:size], len(rest) > size
+        rows = "".join(
+            f"<Upload><Key>{asked['prefix']}{key}</Key><UploadId>{upload}</UploadId>"
+            "<Initiated>2026-01-01T00:00:00.000Z</Initiated></Upload>"
+            for key, upload in page
+        )
+        last = f"<NextKeyMarker>{asked['prefix']}{page[-1][0]}</NextKeyMarker>"
+        last += f"<NextUploadIdMarker>{page[-1][1]}</NextUploadIdMarker>"
+        body = f"<IsTruncated>{str(more).lower()}</IsTruncated>{last if more else ''}{rows}"
+        text = f"<ListMultipartUploadsResult>{body}</ListMultipartUploadsResult>"
+        handler.send(Answer(200, {"Content-Type": "application/xml"}, text.encode()))
+
+    return fault
 
 
 def test_conditions_hold_or_nothing_is_written(s3, folder):

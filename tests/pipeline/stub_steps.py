@@ -61,11 +61,6 @@ def run_predict(request: str, run_id: str, model: str, data: str, out: str) -> s
     return out
 
 
-def run_drift(request: str, run_id: str, shown: dict[str, Any] | None = None) -> str:
-    _called("drift", request, run_id)
-    return "/drift"
-
-
 def finish(request: str, run_id: str, page: str) -> None:
     _called("finish", request, run_id)
     Path(page).parent.mkdir(parents=True, exist_ok=True)

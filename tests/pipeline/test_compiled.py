@@ -60,6 +60,12 @@ def test_every_component_has_its_source_its_yaml_and_its_page():
         }
 
 
+def test_every_component_is_in_a_pipeline():
+    """One that is in none is never run, by no test either."""
+    used = {name for pipeline in PIPELINES for name, _ in leaves(next(yaml.safe_load_all(compiled(pipeline))))}
+    assert used == {name.replace("_", "-") for name in component_names()}
+
+
 def test_a_component_is_one_import_and_one_call():
     for name in component_names():
         tree = ast.parse((ROOT / "components" / name / "component.py").read_text(encoding="utf-8"))

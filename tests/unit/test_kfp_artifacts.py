@@ -4,7 +4,6 @@ import pytest
 from kfp import dsl
 
 from acclimate.kfp_artifacts import MOST_CLASSES, show
-from acclimate.records_retrain import DriftReport
 from tests.run_records import baseline_report, digest, evaluation, finetune_report, gap_report
 
 MODEL = digest("model")
@@ -59,13 +58,3 @@ def test_a_matrix_too_large_for_a_page_is_named_instead(tmp_path):
     confusion = dsl.ClassificationMetrics(name="confusion")
     show("evaluate", tmp_path, confusion=confusion)
     assert confusion.metadata == {"note": "101 classes: the matrix is in the report"}
-
-
-def test_drift_is_shown_where_it_could_not_be_measured_too(tmp_path):
-    known = {"champion": "models:/mail/1", "verdict": "NO_REFERENCE", "drifted": False, "alpha": 0.01}
-    empty = dict.fromkeys(DriftReport.model_fields, None) | {"schema_version": 1, "furthest": [], "notes": []}
-    counts = {"fresh_rows": 0, "held_out_rows": 0, "copies": 0}
-    DriftReport.model_validate(empty | known | counts).write(tmp_path)
-    metrics = dsl.Metrics(name="metrics")
-    show("drift", tmp_path, metrics=metrics)
-    assert metrics.metadata == {"drifted": 0.0, "fresh_rows": 0.0}

@@ -11,7 +11,7 @@ from acclimate.config_file.addresses import is_metadata_address
 from acclimate.errors import AccessError, ConfigError
 
 POD_TOKEN = Path("/var/run/secrets/kubeflow/pipelines/token")
-DEFAULT_NAMESPACE = "kubeflow"
+IN_THE_CLUSTER = "http://ml-pipeline.kubeflow.svc:8888"
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class KfpAccess:
 
     Args:
         endpoint: ``http(s)://HOST[:PORT][/PREFIX]``, no credentials in it.
-        namespace: the user's, sent where Kubeflow serves several users; None is none.
+        namespace: the user's, sent where Kubeflow serves several users; None is none. It says nothing of where the
+            service itself lives.
         token_file: holds a token that is renewed in place.
         ca_file: certificate authorities to trust instead of the system's.
     """
@@ -35,7 +36,8 @@ class KfpAccess:
         """Read what the arguments leave open from the environment.
 
         It knows ``KFP_ENDPOINT``, ``KFP_NAMESPACE``, ``KFP_TOKEN``, ``KFP_TOKEN_FILE``, ``KFP_COOKIES`` and
-        ``KFP_CA_FILE``. In a pod without an endpoint the service ``ml-pipeline`` of the namespace is taken.
+        ``KFP_CA_FILE``. In a pod without an endpoint it is the service ``ml-pipeline`` in ``kubeflow``, which serves
+        every namespace; one that lives elsewhere needs the endpoint.
 
         Raises:
             ConfigError: E-KFP-012, no endpoint, or not one.
@@ -43,7 +45,7 @@ class KfpAccess:
         namespace = namespace or os.environ.get("KFP_NAMESPACE") or None
         address = endpoint or os.environ.get("KFP_ENDPOINT") or ""
         if not address and os.environ.get("KUBERNETES_SERVICE_HOST"):
-            address = f"http://ml-pipeline.{namespace or DEFAULT_NAMESPACE}.svc:8888"
+            address = IN_THE_CLUSTER
         token_file = os.environ.get("KFP_TOKEN_FILE")
         ca_file = os.environ.get("KFP_CA_FILE")
         return cls(

@@ -142,7 +142,7 @@ class Kfp:
         experiment_id: str,
         version: PipelineVersion,
         parameters: dict[str, str],
-        service_account: str,
+        service_account: str | None = None,
     ) -> KfpRun:
         """Start a run, once.
 
@@ -151,14 +151,14 @@ class Kfp:
             experiment_id: where it goes.
             version: what runs.
             parameters: what the pipeline is given.
-            service_account: what its pods run as.
+            service_account: what its pods run as; None is KFP's own default.
         """
         body = {
             "display_name": name,
             "experiment_id": experiment_id,
             "pipeline_version_reference": version.reference,
             "runtime_config": {"parameters": parameters},
-            "service_account": service_account,
+            **_as(service_account),
         }
 
         def find() -> Answer | None:
@@ -223,7 +223,7 @@ class Kfp:
         experiment_id: str,
         version: PipelineVersion,
         parameters: dict[str, str],
-        service_account: str,
+        service_account: str | None = None,
         *,
         cron: str,
         description: str,
@@ -235,7 +235,7 @@ class Kfp:
             experiment_id: where its runs go.
             version: what runs.
             parameters: what the pipeline is given.
-            service_account: what its pods run as.
+            service_account: what its pods run as; None is KFP's own default.
             cron: six fields.
             description: stands for its content: one of the same name and description is taken to be this one.
         """
@@ -245,7 +245,7 @@ class Kfp:
             "experiment_id": experiment_id,
             "pipeline_version_reference": version.reference,
             "runtime_config": {"parameters": parameters},
-            "service_account": service_account,
+            **_as(service_account),
             "trigger": {"cron_schedule": {"cron": cron}},
             "mode": "DISABLE",
             "max_concurrency": "1",
@@ -286,6 +286,11 @@ class Kfp:
             given, token = given + len(rows), page.get("next_page_token")
             if not token or (limit and given >= limit):
                 return
+
+
+def _as(service_account: str | None) -> dict[str, str]:
+    """The key that names a service account; KFP takes its own default where it is absent."""
+    return {"service_account": service_account} if service_account else {}
 
 
 def _filter(operation: str, text: str) -> str:

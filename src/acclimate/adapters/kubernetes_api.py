@@ -61,8 +61,7 @@ class KubernetesAccess:
                 "E-RAY-001",
                 "this process can't ask the Kubernetes API: it is in no pod, or its service account gives no token",
                 where=str(account),
-                hint="run the step as service account acclimate-runner with automountServiceAccountToken: true, "
-                "or set RAY_ADDRESS",
+                hint="run the step as a service account whose token is mounted, as KFP's own is, or set RAY_ADDRESS",
             )
         address = f"[{host}]" if ":" in host else host
         return cls(f"https://{address}:{port}", namespace, account / "token", account / "ca.crt")
@@ -188,7 +187,7 @@ def _understood(status: int, data: bytes, where: str) -> Answer:
             "E-RAY-004",
             "the Kubernetes API does not accept this pod's token",
             where=where,
-            hint="check the service account of the step; it should be acclimate-runner",
+            hint="check the service account of the step: its token may have expired, or be of another cluster",
         )
     about = str((answer.get("details") or {}).get("kind", ""))
     raise RefusedError(status, str(answer.get("reason", "")), message, where, about)

@@ -35,7 +35,7 @@ def refused(error: RefusedError) -> AcclimateError:
             f"the step's service account may not {verb} RayJobs here: {error.message}",
             where=error.where,
             hint=f"grant apiGroups [ray.io], resources [rayjobs], verbs [create, get, delete]; missing: {verb}; "
-            "the chart binds it to acclimate-runner; a policy that refuses the object says so above",
+            "list the account in the chart's runner.serviceAccounts; a policy that refuses the object says so above",
         )
     return ConfigError(
         "E-RAY-006",

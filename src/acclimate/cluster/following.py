@@ -19,7 +19,8 @@ from acclimate.steps import ERROR, EVENTS, step_folder
 
 POLL_SECONDS = 5.0
 OUTAGE_SECONDS = 600.0
-STAGES = ("check", *STEPS)
+PREDICT = "predict"
+STAGES = ("check", *STEPS, PREDICT)
 _COPY = re.compile(r"-\d+$")
 
 
@@ -92,16 +93,18 @@ class _Stages:
                 self._progress("stage_failed", stage=stage, says=f"{stage} failed")
 
 
-def result_of(run: KfpRun, workspace: str) -> tuple[dict[str, Any], int]:
+def result_of(run: KfpRun, workspace: str, *, predicted: str | None = None) -> tuple[dict[str, Any], int]:
     """What a run that has ended came to.
 
     Args:
         run: as KFP tells it.
         workspace: where its report is.
+        predicted: address of what a run of ``predict`` writes, which has neither verdict nor report; None for others.
 
     Returns:
         Its summary and the exit code: 0, or 10 where the gate refused. Without a verdict there was nothing to do, or
-        ``follows`` names the run that has the same work in hand.
+        ``follows`` names the run that has the same work in hand. Of a prediction: ``rows`` (None where its step's
+        events are gone by now) and ``path``.
 
     Raises:
         AcclimateError: the coded cause of a stage's failure; E-KFP-015 where the pod died without leaving one.
@@ -112,6 +115,9 @@ def result_of(run: KfpRun, workspace: str) -> tuple[dict[str, Any], int]:
         raise InterruptedRun("E-KFP-018", f"the run {run.id} was cancelled", hint="submit it again to go on")
     if run.state != "SUCCEEDED":
         raise failure_of(run, workspace)
+    if predicted is not None:
+        told = [event["rows"] for event in _events(workspace, run.id, PREDICT) if event.get("event") == "predicting"]
+        return {"rows": told[-1] if told else None, "path": predicted}, 0
     summary, follows = read_summary(workspace, run.id), _followed_by(workspace, run.id)
     if summary is None and follows is None:
         raise UnavailableError(
@@ -159,9 +165,14 @@ def read_summary(workspace: str, run_id: str) -> dict[str, Any] | None:
 
 def _followed_by(workspace: str, run_id: str) -> str | None:
     """The run that this one gave way to after ``ingest``, if it did."""
-    events = _shared(workspace, step_folder(run_id, "ingest"), EVENTS) or ""
-    told = [_object(line, EVENTS) for line in events.splitlines()]
+    told = _events(workspace, run_id, "ingest")
     return next((str(event["run"]) for event in told if event.get("event") == "follows"), None)
+
+
+def _events(workspace: str, run_id: str, stage: str) -> list[dict[str, Any]]:
+    """What a step has told, in order."""
+    text = _shared(workspace, step_folder(run_id, stage), EVENTS) or ""
+    return [_object(line, EVENTS) for line in text.splitlines()]
 
 
 def _kept(workspace: str, run_id: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,13 @@ from acclimate.execution import Request
 from acclimate.local_run import load_request
 from acclimate.ports import Progress, silent
 
-Pipeline = Literal["adapt", "retrain"]
-RUNNER = "acclimate-runner"
+Adapting = Literal["adapt", "retrain"]
+Pipeline = Literal["adapt", "retrain", "predict"]
+_ACCOUNT = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 def cluster_request(
-    path: Path, overrides: Sequence[str], *, pipeline: Pipeline, allow_outside: bool, progress: Progress = silent
+    path: Path, overrides: Sequence[str], *, pipeline: Adapting, allow_outside: bool, progress: Progress = silent
 ) -> Request:
     """Read an adaptation.yaml and bring what lies on this machine to the workspace.
 
@@ -41,6 +43,30 @@ def cluster_request(
         ConfigError: E-KFP-017, the workspace is a local folder; or whatever is wrong with the file.
     """
     request = load_request(path, overrides, allow_outside=allow_outside, pin=pipeline != "retrain")
+    require_shared(request, path)
+    config = request.adaptation
+    target = config.target.model_copy(
+        update={"data": published_data(config.target.data, "target.data", request, progress)}
+    )
+    changed = {"target": target, "source": _published_source(request, progress)}
+    if config.retrain.fresh is not None:
+        data = published_data(config.retrain.fresh.data, "retrain.fresh.data", request, progress)
+        fresh = config.retrain.fresh.model_copy(update={"data": data})
+        changed["retrain"] = config.retrain.model_copy(update={"fresh": fresh})
+    adaptation = config.model_copy(update=changed)
+    return replace(request, adaptation=adaptation, root=Path("/"))
+
+
+def require_shared(request: Request, path: Path) -> None:
+    """Refuse a workspace that only this machine sees.
+
+    Args:
+        request: what is to run on the cluster.
+        path: the adaptation.yaml it was read from.
+
+    Raises:
+        ConfigError: E-KFP-017.
+    """
     if scheme_of(request.workspace) != "s3":
         raise ConfigError(
             "E-KFP-017",
@@ -48,17 +74,6 @@ def cluster_request(
             where=f"{path}: workspace",
             hint="set workspace: s3://BUCKET/PREFIX, or -s workspace=s3://BUCKET/PREFIX",
         )
-    config = request.adaptation
-    target = config.target.model_copy(
-        update={"data": _published_data(config.target.data, "target.data", request, progress)}
-    )
-    changed = {"target": target, "source": _published_source(request, progress)}
-    if config.retrain.fresh is not None:
-        data = _published_data(config.retrain.fresh.data, "retrain.fresh.data", request, progress)
-        fresh = config.retrain.fresh.model_copy(update={"data": data})
-        changed["retrain"] = config.retrain.model_copy(update={"fresh": fresh})
-    adaptation = config.model_copy(update=changed)
-    return replace(request, adaptation=adaptation, root=Path("/"))
 
 
 def _published_source(request: Request, progress: Progress) -> SourceSpec:
@@ -73,12 +88,23 @@ def _published_source(request: Request, progress: Progress) -> SourceSpec:
         )
         changed["model"] = publish_source(folder, card, request.workspace)
     if source.reference is not None:
-        data = _published_data(source.reference.data, "source.reference.data", request, progress)
+        data = published_data(source.reference.data, "source.reference.data", request, progress)
         changed["reference"] = source.reference.model_copy(update={"data": data})
     return source.model_copy(update=changed)
 
 
-def _published_data(data: str, name: str, request: Request, progress: Progress) -> str:
+def published_data(data: str, name: str, request: Request, progress: Progress) -> str:
+    """The address at which the cluster finds a table; one that lies on this machine is uploaded.
+
+    Args:
+        data: absolute path or address.
+        name: the key or option it comes from, shown in errors.
+        request: names the workspace that it goes to.
+        progress: told of an upload.
+
+    Raises:
+        AcclimateError: E-DATA-NNN, E-S3-NNN or E-DVC-NNN, it can't be read or stored.
+    """
     if not _is_here(data):
         return data
     from acclimate.adapters.data_uris import located
@@ -111,6 +137,31 @@ def image_of(given: str | None) -> str:
     return image
 
 
+def service_account_of(given: str | None) -> str | None:
+    """The service account that a run's pods get: given, or ``KFP_SERVICE_ACCOUNT``; None leaves it to KFP.
+
+    KFP's default is the account that its own launcher and Argo have their rights in: ``pipeline-runner``, or
+    ``default-editor`` of the user's namespace where it serves several users.
+
+    Raises:
+        ConfigError: E-KFP-025, it is no service account's name.
+    """
+    account = given or os.environ.get("KFP_SERVICE_ACCOUNT") or None
+    if account is not None and not _ACCOUNT.fullmatch(account):
+        raise ConfigError(
+            "E-KFP-025",
+            f"{account[:80]!r} can't be a service account's name",
+            where="--service-account or KFP_SERVICE_ACCOUNT",
+            hint="kubectl get serviceaccounts lists them; without one KFP takes its own default",
+        )
+    return account
+
+
+def training_image_of(pipeline: Pipeline) -> str | None:
+    """``ACCLIMATE_TRAINING_IMAGE``: the image of the step that trains; None where the pipeline has no such step."""
+    return None if pipeline == "predict" else os.environ.get("ACCLIMATE_TRAINING_IMAGE") or None
+
+
 def parameters_of(request: Request) -> dict[str, str]:
     """A pipeline's parameters; an empty run id stands for KFP's own, so that a copy of a run is a run of its own."""
     return {"request": request.to_json(), "run_id": ""}
@@ -129,5 +180,4 @@ def compiled(pipeline: Pipeline, request: Request, image: str) -> bytes:
 
     compute = request.adaptation.compute
     gpus = compute.gpus_per_worker if compute.workers == 1 else 0
-    training_image = os.environ.get("ACCLIMATE_TRAINING_IMAGE") or None
-    return prepared(pipeline, image=image, gpus=gpus, training_image=training_image).encode()
+    return prepared(pipeline, image=image, gpus=gpus, training_image=training_image_of(pipeline)).encode()

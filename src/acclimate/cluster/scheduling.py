@@ -19,7 +19,14 @@ from acclimate.adapters.kfp_access import KfpAccess
 from acclimate.adapters.kfp_client import Kfp
 from acclimate.adapters.kfp_errors import NotThere
 from acclimate.adapters.kfp_records import KfpSchedule
-from acclimate.cluster.preparing import RUNNER, Pipeline, cluster_request, compiled, image_of, parameters_of
+from acclimate.cluster.preparing import (
+    Adapting,
+    cluster_request,
+    compiled,
+    image_of,
+    parameters_of,
+    service_account_of,
+)
 from acclimate.cluster.timing import Timing
 from acclimate.digests import data_digest
 from acclimate.errors import ConfigError, UnavailableError
@@ -41,11 +48,12 @@ def create_schedule(
     *,
     cron: str,
     timezone: str | None = None,
-    pipeline: Pipeline = "retrain",
+    pipeline: Adapting = "retrain",
     endpoint: str | None = None,
     namespace: str | None = None,
     image: str | None = None,
     experiment: str | None = None,
+    service_account: str | None = None,
     allow_outside: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -62,6 +70,7 @@ def create_schedule(
         namespace: the user's.
         image: of the steps, by digest; by default ``ACCLIMATE_IMAGE``.
         experiment: where its runs go; by default the adaptation's name.
+        service_account: what the pods of its runs run as; by default ``KFP_SERVICE_ACCOUNT``, else KFP's own default.
         allow_outside: data may lie outside the project root.
         progress: told of uploads.
 
@@ -69,13 +78,15 @@ def create_schedule(
         The schedule as :func:`show_schedule` gives it, and ``change``: ``created``, ``replaced`` or ``unchanged``.
 
     Raises:
-        ConfigError: E-SCHEDULE-001 to -009, what is wrong with name, cron or zone; the file's own problems.
+        ConfigError: E-SCHEDULE-001 to -009, what is wrong with name, cron or zone; E-KFP-025, no service account's
+            name; the file's own problems.
     """
     if not _NAME.fullmatch(name):
         hint = "letters, digits, '.', '_' and '-', at most 100"
         raise ConfigError("E-SCHEDULE-008", f"{name[:120]!r} can't be a schedule's name", hint=hint)
     timing = Timing.of(cron, timezone)
     access, steps_image = KfpAccess.find(endpoint, namespace), image_of(image)
+    account = service_account_of(service_account)
     request = cluster_request(Path(path), overrides, pipeline=pipeline, allow_outside=allow_outside, progress=progress)
     with Kfp(access) as kfp:
         there = _ours(kfp, name)
@@ -83,7 +94,7 @@ def create_schedule(
         experiment_id = kfp.experiment(experiment or request.adaptation.name)
         parameters = parameters_of(request)
         when = f"cron={timing.cron}; timezone={timing.zone.key}; clock={timing.clock.key}"
-        content = data_digest([version.name, experiment_id, parameters, RUNNER, when])
+        content = data_digest([version.name, experiment_id, parameters, account, when])
         same = [each for each in there if _facts(each)["content"] == content]
         if same and len(there) == 1:
             return {**_shown(same[0]), "change": "unchanged"}
@@ -93,7 +104,7 @@ def create_schedule(
                 experiment_id,
                 version,
                 parameters,
-                RUNNER,
+                account,
                 cron=str(timing.told.cron),
                 description=f"made by acclimate; pipeline={pipeline}; {when}; content={content}",
             )

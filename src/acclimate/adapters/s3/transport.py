@@ -22,6 +22,7 @@ from acclimate.errors import DataError, UnavailableError
 
 PART_BYTES = 8 << 20
 MAX_PARTS = 9000
+UPLOADS_A_PAGE = 1000
 UPLOAD_BYTES_PER_SECOND = 64 << 10
 
 
@@ -120,10 +121,21 @@ class S3:
 
     def abandoned_uploads(self, folder: S3Uri, age_seconds: float) -> Iterator[tuple[S3Uri, str]]:
         """Multipart uploads below a folder that were begun so long ago and never finished: object and upload id."""
-        found = self.request(folder, "list_multipart_uploads", Prefix=f"{folder.key}/" if folder.key else "")
-        for each in found.get("Uploads", []):
-            if _age(found, each, "Initiated")[1] >= age_seconds:
-                yield S3Uri(folder.bucket, each["Key"]), each["UploadId"]
+        asked: dict[str, Any] = {"Prefix": f"{folder.key}/" if folder.key else "", "MaxUploads": UPLOADS_A_PAGE}
+        marks: dict[str, Any] = {}
+        while True:
+            page = self.request(folder, "list_multipart_uploads", **asked, **marks)
+            for each in page.get("Uploads", []):
+                if _age(page, each, "Initiated")[1] >= age_seconds:
+                    yield S3Uri(folder.bucket, each["Key"]), each["UploadId"]
+            if not page.get("IsTruncated"):
+                return
+            # AWS goes on after a key and an upload id, SeaweedFS after an upload id alone
+            told = {"KeyMarker": page.get("NextKeyMarker"), "UploadIdMarker": page.get("NextUploadIdMarker")}
+            following = {name: value for name, value in told.items() if value}
+            if following in ({}, marks):
+                raise not_s3(folder, "its list of uploads has no next page and says that it has")
+            marks = following
 
     def get_bytes(self, uri: S3Uri, *, max_bytes: int = 64_000_000, etag: str | None = None) -> tuple[bytes, str]:
         """An object's bytes and its ETag.
