@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -165,8 +166,13 @@ def schemas() -> list[dict[str, Any]]:
 
 
 @contextmanager
-def kubernetes_stub(stub: KubernetesStub) -> Iterator[KubernetesStub]:
-    """Serve a cluster on loopback."""
+def kubernetes_stub(stub: KubernetesStub, certificate: Path | None = None) -> Iterator[KubernetesStub]:
+    """Serve a cluster on loopback.
+
+    Args:
+        stub: its state.
+        certificate: PEM file with the server's certificate and key, for what insists on TLS.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -221,9 +227,15 @@ def kubernetes_stub(stub: KubernetesStub) -> Iterator[KubernetesStub]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    # a client that gave up is no news
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    stub.server = f"http://127.0.0.1:{server.server_port}"
+    stub.server = f"{'http' if certificate is None else 'https'}://127.0.0.1:{server.server_port}"
     try:
         yield stub
     finally:

@@ -119,6 +119,7 @@ def _leave(folder: Path, error: AcclimateError) -> None:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise InterruptedRun("E-RUN-143", "stopped by SIGTERM", hint="run again: it goes on after the last whole epoch")
 
 

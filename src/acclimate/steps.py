@@ -18,7 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -220,10 +220,19 @@ def _run(stage: str, context: Context, references: dict[str, str]) -> Path:
         return STEPS[stage](context, **folders)
 
 
-def _claimed(context: Context, data: Path | None) -> AbstractContextManager[None]:
+@contextmanager
+def _claimed(context: Context, data: Path | None) -> Iterator[None]:
+    """Hold the run's claim while a step works; who is told to stop gives it back, and the next run need not wait."""
     if data is None or not is_pod():
-        return nullcontext()
-    return context.store.beating(claim_of(context, data), context.run_id)
+        yield
+        return
+    name = claim_of(context, data)
+    try:
+        with context.store.beating(name, context.run_id):
+            yield
+    except InterruptedRun:
+        context.store.release(name, context.run_id)
+        raise
 
 
 @contextmanager
@@ -287,6 +296,8 @@ def _store_error(record: Path, told: dict[str, Any]) -> None:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    # told once is enough: a second signal must not break off the tidying-up
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise InterruptedRun(
         "E-RUN-143", "stopped by SIGTERM", hint="run the same command again: finished stages and epochs are kept"
     )

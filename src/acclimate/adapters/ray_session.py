@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from secrets import token_hex
 from typing import Any
 
-from acclimate.errors import UnavailableError
+from acclimate.errors import InterruptedRun, UnavailableError
 
 
 @contextmanager
@@ -37,7 +39,8 @@ def connected(cpus: int, gpus: int = 0) -> Iterator[None]:
         yield
         return
     try:
-        ray.init(**options)
+        with _handler_of_sigterm_kept():
+            ray.init(**options)
     except (OSError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
         raise UnavailableError(
             "E-TRAIN-031",
@@ -47,8 +50,26 @@ def connected(cpus: int, gpus: int = 0) -> Iterator[None]:
         ) from error
     try:
         yield
+    except SystemError as error:
+        # what our handler raises passes through Ray's compiled code
+        if isinstance(error.__cause__, InterruptedRun):
+            raise error.__cause__ from None
+        raise
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _handler_of_sigterm_kept() -> Iterator[None]:
+    """Ray takes the signal for itself, and then a process that is told to stop aborts without a word."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager

@@ -30,6 +30,8 @@ class Patience:
         outage: how long the API may be away while a job runs; the job does not need us.
         image: how long an image may fail to be pulled, since registries have hiccups.
         deletion: until a deleted job is gone.
+        farewell: the API may be away when we were told to stop: a pod is killed 30 seconds after that, whatever it
+            does, and one last question may take 15.
     """
 
     poll: float = 2.0
@@ -37,6 +39,7 @@ class Patience:
     outage: float = 600.0
     image: float = 180.0
     deletion: float = 120.0
+    farewell: float = 8.0
 
 
 class RayJobs:
@@ -85,10 +88,10 @@ class RayJobs:
         except RefusedError as error:
             raise errors.refused(error) from error
         except KeyboardInterrupt as error:
-            self._tidy(spec.name, progress)
+            self._leave(spec.name, progress)
             raise InterruptedRun("E-RUN-143", "interrupted", where=spec.name, hint="run again to go on") from error
         except InterruptedRun:
-            self._tidy(spec.name, progress)
+            self._leave(spec.name, progress)
             raise
         self._tidy(spec.name, progress)
 
@@ -108,6 +111,11 @@ class RayJobs:
             self.api.delete(f"{self._all}/{name}", _BACKGROUND)
         except RefusedError as error:
             raise errors.refused(error) from error
+
+    def _leave(self, name: str, progress: Progress) -> None:
+        """Delete a job as long as there is time for it."""
+        self.api.budget_seconds = min(self.api.budget_seconds, self.patience.farewell)
+        self._tidy(name, progress)
 
     def _tidy(self, name: str, progress: Progress) -> None:
         """Delete a job; that it can't be done must not hide what became of the job."""

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -163,3 +165,35 @@ def test_while_ray_runs_nothing_reaches_standard_output(capfd: pytest.CaptureFix
     out, err = capfd.readouterr()
     assert out == "the result\n"
     assert {"ours", "a library's", "a child's"} <= set(err.splitlines())
+
+
+TOLD_TO_STOP = """
+import os, pickle, signal, sys, threading
+from acclimate import steps
+from acclimate.adapters.ray import RayTrainer
+from acclimate.errors import InterruptedRun
+signal.signal(signal.SIGTERM, steps._interrupt)
+
+def stop_after_the_first_epoch(event, /, **fields):
+    if event == "epoch" and fields["epoch"] == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+try:
+    with open(sys.argv[1], "rb") as file:
+        RayTrainer(2).train(pickle.load(file), progress=stop_after_the_first_epoch)
+except InterruptedRun as error:
+    print(error.code)
+    sys.exit(error.exit_code)
+"""
+
+
+def test_a_process_that_is_told_to_stop_while_ray_trains_says_so(
+    make_job: Callable[..., TrainJob], tmp_path: Path
+) -> None:
+    """Ray takes SIGTERM for itself, and its compiled code wraps what our handler raises."""
+    job = tmp_path / "job.pickle"
+    job.write_bytes(pickle.dumps(make_job("stopped", epochs=50, patience=50)))
+    done = subprocess.run(
+        [sys.executable, "-c", TOLD_TO_STOP, str(job)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout.strip()) == (143, "E-RUN-143"), done.stderr[-2000:]
