@@ -28,6 +28,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from acclimate.adapters.s3_lease import LeaseTimes
 from acclimate.adapters.s3_store import S3Store
 from acclimate.records import FinetuneReport
 from tests.kfp_stub import KfpStub, kfp_server
@@ -346,19 +347,20 @@ def test_a_second_signal_does_not_break_off_the_tidying_up(submitted, serve, sta
 
 
 def test_a_step_that_was_told_to_stop_gives_the_runs_claim_back(submitted, serve, start):
-    store = S3Store(submitted.workspace, submitted.folder / "looks")
+    store = S3Store(submitted.workspace, submitted.folder / "looks", times=LeaseTimes(poll=0.1, claim=0.5))
     (record,) = (found for found in store.s3.list(store.root / "claims") if found.uri.name.startswith("run-"))
 
     def claim() -> tuple[str, bool]:
         found = json.loads(store.s3.get_bytes(record.uri)[0])["record"]
         return found["owner"], found["held"]
 
-    # the run whose ingest has claimed the adaptation
-    step = start(serve(KubernetesStub(script=[RUNNING])), submitted.run_id)
+    # as if this run's ingest had claimed the adaptation
+    assert store.claim(record.uri.name.removesuffix(".json"), "gives-back") == "gives-back"
+    step = start(serve(KubernetesStub(script=[RUNNING])), "gives-back")
     step.wait_for("rayjob", state="RUNNING")
-    assert claim() == (submitted.run_id, True)
+    assert claim() == ("gives-back", True)
     assert step.terminated()[0] == 143, step.err
-    assert claim() == (submitted.run_id, False)
+    assert claim() == ("gives-back", False)
 
 
 def test_the_command_stops_the_run_its_step_and_the_rayjob(submitted, serve, start):
