@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 ACCESS_KEY = "test"
@@ -22,6 +23,39 @@ _STARTS = 3
 
 class NotStartedError(Exception):
     """A server ended before it answered, or never answered."""
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """The accounts of an MLflow server, set up by the way the chart takes.
+
+    Args:
+        admin: name of the one account there is at first.
+        password: the admin's.
+        default: what a user may do with what nobody has granted.
+    """
+
+    admin: str
+    password: str
+    default: str = "NO_PERMISSIONS"
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        """What the server needs, its settings written into ``folder``."""
+        settings = folder / "basic_auth.ini"
+        settings.write_text(
+            "[mlflow]\n"
+            f"default_permission = {self.default}\n"
+            f"database_uri = sqlite:///{folder / 'accounts.db'}\n"
+            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+            # without it a password is hashed anew at every request: a third of a second each
+            "auth_cache_ttl_seconds = 60\n"
+        )
+        return {
+            "MLFLOW_AUTH_CONFIG_PATH": str(settings),
+            "MLFLOW_AUTH_ADMIN_USERNAME": self.admin,
+            "MLFLOW_AUTH_ADMIN_PASSWORD": self.password,
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": "of-a-test",
+        }
 
 
 def s3_environment(endpoint: str) -> dict[str, str]:
@@ -94,12 +128,13 @@ _WITHOUT = (
 
 
 @contextmanager
-def mlflow_server(folder: Path, artifacts: str) -> Iterator[str]:
+def mlflow_server(folder: Path, artifacts: str, accounts: Accounts | None = None) -> Iterator[str]:
     """An MLflow server on SQLite in ``folder`` that serves artifacts kept at ``artifacts``.
 
     Args:
-        folder: gets the database and the log.
+        folder: gets the databases and the log.
         artifacts: a folder or ``s3://BUCKET/PREFIX``; for S3 the environment must name the server.
+        accounts: makes it ask everybody for name and password.
 
     Yields:
         Its address, ``http://127.0.0.1:PORT``.
@@ -107,6 +142,9 @@ def mlflow_server(folder: Path, artifacts: str) -> Iterator[str]:
     folder.mkdir(parents=True, exist_ok=True)
     options = ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}", "--artifacts-destination", artifacts]
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    if accounts is not None:
+        options.append("--app-name=basic-auth")
+        environment |= accounts.environment(folder)
 
     @contextmanager
     def start() -> Iterator[str]:

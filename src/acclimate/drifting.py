@@ -17,7 +17,6 @@ from acclimate.ports import Progress, silent
 from acclimate.records_retrain import DriftReport, RetrainDecision
 from acclimate.retraining import check_step, drift_step
 from acclimate.steps import open_context
-from acclimate.wiring import store_of
 
 DRIFTED = 10
 SHOWN_CHARACTERS = 100
@@ -158,12 +157,7 @@ def retrain(
         As :func:`acclimate.local_run.run`; the summary holds the decision under ``retrain``, and nothing else where
         there is nothing to do.
     """
-    done = run(path, overrides, pipeline="retrain", allow_outside=allow_outside, progress=progress)
-    workspace = load_request(path, overrides, allow_outside=allow_outside).workspace
-    decision = RetrainDecision.read(store_of(workspace).open(done.folders["check"]))
-    summary = done.summary if decision.action == "retrain" else {}
-    done.summary = {**summary, "retrain": decision.model_dump(mode="json")}
-    return done
+    return run(path, overrides, pipeline="retrain", allow_outside=allow_outside, progress=progress)
 
 
 def _one_line(text: str) -> str:

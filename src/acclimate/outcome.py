@@ -45,13 +45,11 @@ class RunResult:
         summary: the machine-readable result, as ``--json`` prints it.
         exit_code: 0, or 10 when the gate refused.
         report: the HTML report.
-        folders: reference of each finished stage's folder.
     """
 
     summary: dict[str, Any]
     exit_code: int
     report: Path | None
-    folders: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -86,7 +84,7 @@ def outcome(context: Context, followed: Followed, command: str, error: Acclimate
         The result; without report or summary where not even ingest was finished.
     """
     if "ingest" not in followed.folders:
-        return RunResult({}, error.exit_code if error else 0, None, followed.folders)
+        return RunResult({}, error.exit_code if error else 0, None)
     from acclimate.report.render import render
     from acclimate.report.summary import summary
     from acclimate.report.view import ReportView
@@ -95,12 +93,12 @@ def outcome(context: Context, followed: Followed, command: str, error: Acclimate
     folders = {stage: context.store.open(reference) for stage, reference in followed.folders.items()}
     view = ReportView(**_view(context, folders, followed, command, error))
     report = render(view, context.run_folder)
-    result = {**summary(view), "report_path": str(report)}
+    result = _with_decision(view.retrain, {**summary(view), "report_path": str(report)})
     (context.run_folder / SUMMARY).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if context.is_shared:
         _keep(context)
     refused = view.verdict is not None and view.verdict.verdict in REFUSALS
-    return RunResult(result, GATE_REFUSED if refused else 0, report, followed.folders)
+    return RunResult(result, GATE_REFUSED if refused else 0, report)
 
 
 def settled(context: Context, followed: Followed) -> Context:
@@ -109,6 +107,14 @@ def settled(context: Context, followed: Followed) -> Context:
         return replace(context, request=pinned(context.request, context.home))
     decision = RetrainDecision.read(context.store.open(followed.folders["check"]))
     return replace(context, request=context.request.starting_from(decision.source))
+
+
+def _with_decision(decision: RetrainDecision | None, found: dict[str, Any]) -> dict[str, Any]:
+    """Of a retraining also the decision, and that alone where there was nothing to do."""
+    if decision is None:
+        return found
+    rest = {} if decision.action == "nothing" and found["error"] is None else found
+    return {**rest, "retrain": decision.model_dump(mode="json")}
 
 
 def _keep(context: Context) -> None:
@@ -135,6 +141,7 @@ def _view(
         "run_id": context.run_id,
         "run_key": run_key(context, data),
         "data": DataCard.read(data),
+        "retrain": read("check", RetrainDecision),
         "source_uri": config.source.model,
         "source": source_of(context)[1],
         "gap": read("gap", GapReport),

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from acclimate.adapters.mlflow_errors import shown, translated
+from acclimate.adapters.mlflow_errors import require_readable, shown, translated
 from acclimate.errors import AccessError
 
 _SQLITE = "sqlite:///"
@@ -66,8 +66,10 @@ def connect(uri: str | None, workspace: Path) -> Connection:
     Raises:
         UnavailableError: E-REGISTRY-001, it can't be reached or created.
         AccessError: E-REGISTRY-004, the folder of the database can't be written.
+        ConfigError: E-REGISTRY-017, a server's address can't be read.
     """
     chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or local_uri(workspace)
+    require_readable(chosen)
     database = Path(chosen.removeprefix(_SQLITE)) if chosen.startswith(_SQLITE) else None
     client_class = _quiet_client_class()
     with translated(shown(chosen)):

@@ -16,7 +16,7 @@ from acclimate.errors import AccessError, AcclimateError, ConfigError, ModelErro
 Result = TypeVar("Result")
 
 _MESSAGE_LIMIT = 300
-_REFUSED = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"})
+_REFUSED = frozenset({"UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"})
 _ABSENT_FOR_NOW = frozenset(
     {"TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED", "INTERNAL_ERROR"}
 )
@@ -26,7 +26,7 @@ _COLLISION = re.compile(
 COLLISION = "E-REGISTRY-015"
 _COLLISION_WAITS_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)
 # dvc://PATH@REVISION has no user in it
-_CREDENTIALS = re.compile(r"(?<=://)(?<!dvc://)[^/@\s'\"]+@")
+_CREDENTIALS = re.compile(r"(?<=://)(?<!dvc://)[^/\s]+@")
 
 
 def without_credentials(text: str) -> str:
@@ -36,10 +36,40 @@ def without_credentials(text: str) -> str:
 
 def shown(uri: str) -> str:
     """A URI fit to be shown: no user, no password, no query."""
-    parts = urlsplit(uri)
-    if not parts.netloc:
+    if not urlsplit(uri).netloc:
         return without_credentials(uri)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    # a password may hold what ends a host: databases take it as it is
+    scheme, _, rest = uri.partition("://")
+    parts = urlsplit(f"{scheme}://{rest.rpartition('@')[2]}")
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
+
+
+def require_readable(uri: str) -> None:
+    """Refuse a server's address in which a part of the password would be taken for the host or the path.
+
+    Args:
+        uri: the tracking URI; it is not shown.
+
+    Raises:
+        ConfigError: E-REGISTRY-017.
+    """
+    if uri.startswith(("http://", "https://")) and not _is_readable(uri):
+        raise ConfigError(
+            "E-REGISTRY-017",
+            "the address of the model registry can't be read",
+            where="tracking.uri or MLFLOW_TRACKING_URI",
+            hint="write special characters of a password in percent-encoding, such as %2F for /; "
+            "or set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead",
+        )
+
+
+def _is_readable(uri: str) -> bool:
+    try:
+        parts = urlsplit(uri)
+        parts.port  # noqa: B018  # reading it checks it
+    except ValueError:
+        return False
+    return "@" not in parts.path + parts.query + parts.fragment and not any(map(str.isspace, uri))
 
 
 @contextmanager
@@ -117,13 +147,14 @@ def _unavailable(text: str, where: str) -> UnavailableError:
     )
 
 
-def _refused(text: str, where: str) -> AccessError:
-    return AccessError(
-        "E-REGISTRY-002",
-        f"the model registry refused access: {_brief(text)}",
-        where=where,
-        hint="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
+def _refused(text: str, where: str, *, known: bool) -> AccessError:
+    """Access was refused: to nobody it knows, or to a known account that lacks the permission."""
+    hint = (
+        "this account lacks the permission: ask for READ on the model and its experiment to use it, MANAGE to register"
+        if known
+        else "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
     )
+    return AccessError("E-REGISTRY-002", f"the model registry refused access: {_brief(text)}", where=where, hint=hint)
 
 
 def _web_page(where: str) -> AccessError:
@@ -147,7 +178,7 @@ def _no_mlflow(where: str) -> ConfigError:
 def _from_status(error: object, where: str) -> AcclimateError:
     status = getattr(getattr(error, "response", None), "status_code", 0)
     if status in (401, 403):
-        return _refused(str(error), where)
+        return _refused(str(error), where, known=status == 403)
     if status == 404:
         return ModelError("E-REGISTRY-003", f"the registry lacks a file: {_brief(str(error))}", where=where)
     return _unavailable(str(error), where)
@@ -173,7 +204,8 @@ def _from_mlflow(error: Exception, where: str) -> AcclimateError:
     if isinstance(error.__context__, requests.RequestException):
         return _unavailable(text, where)
     answers: dict[str, Callable[[], AcclimateError]] = {
-        **dict.fromkeys(_REFUSED, lambda: _refused(text, where)),
+        **dict.fromkeys(_REFUSED, lambda: _refused(text, where, known=False)),
+        "PERMISSION_DENIED": lambda: _refused(text, where, known=True),
         **dict.fromkeys(_ABSENT_FOR_NOW, lambda: _unavailable(text, where)),
         "ENDPOINT_NOT_FOUND": lambda: _no_mlflow(where),
         "RESOURCE_DOES_NOT_EXIST": lambda: ModelError("E-REGISTRY-003", _brief(text), where=where),

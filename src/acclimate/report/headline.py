@@ -17,7 +17,7 @@ class Headline:
     """The outcome in one word and one sentence, and the next step.
 
     Args:
-        word: PROMOTE, SHADOW, HOLD, REJECT, STOPPED or PLANNED.
+        word: PROMOTE, SHADOW, HOLD, REJECT, STOPPED, IDLE or PLANNED.
         tone: good, fair, bad or calm.
         meaning: what the word means here.
         next_step: what to do now, in words.
@@ -41,6 +41,8 @@ def headline(view: ReportView) -> Headline:
         usable = uri and word in {"PROMOTE", "SHADOW"}
         command = f"acclimate predict {uri} DATA.csv{_workspace(view)}" if usable else ""
         return Headline(word, TONES[word], VERDICTS[word], view.verdict.next_step, command)
+    if view.retrain is not None and view.retrain.action == "nothing":
+        return Headline("IDLE", "calm", view.retrain.reason, "", "")
     return _planned(view)
 
 

@@ -21,6 +21,7 @@ from acclimate.records import (
     SourceCard,
     Verdict,
 )
+from acclimate.records_retrain import RetrainDecision
 
 STAGES = ("ingest", "gap", "baseline", "decide", "finetune", "evaluate", "register")
 
@@ -35,6 +36,7 @@ class ReportView:
         run_key: key of the adaptation.
         data: what ingest found; the earliest a report can be made.
         source_uri: the source model as the user named it.
+        retrain: whether it was to be trained again; None where nobody asked.
         seconds: wall-clock seconds by stage.
         timing: ``timing.json`` of each stage, by stage; ``timing["finetune"][strategy]`` are an arm's seconds.
         error: :meth:`acclimate.errors.AcclimateError.to_dict` of what stopped the run.
@@ -49,6 +51,7 @@ class ReportView:
     data: DataCard
     source_uri: str = ""
     source: SourceCard | None = None
+    retrain: RetrainDecision | None = None
     gap: GapReport | None = None
     baseline: BaselineReport | None = None
     calibration: Calibration | None = None
