@@ -177,6 +177,7 @@ def submitted_text(result: SubmitResult) -> str:
         lines.append(summary_text(result.summary))
     else:
         follows = result.summary.get("follows")
-        reason = f"the run {follows} has the same work in hand" if follows else "there was nothing to do"
+        decided = str(result.summary.get("retrain", {}).get("reason", "there was nothing to do"))
+        reason = f"the run {follows} has the same work in hand" if follows else decided
         lines.append(f"ended green and registered nothing: {reason}")
     return "\n".join(lines)
