@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -68,6 +68,18 @@ def pods(found: Manifest) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
 def values_of(name: str) -> dict[str, Any]:
     """One of the sets in values/."""
     return dict(YAML(typ="safe").load(VALUES / f"{name}.yaml"))
+
+
+def values_given(settings: Iterable[str]) -> dict[str, Any]:
+    """The values of ``--set PATH=VALUE``, as far as our commands use it."""
+    values: dict[str, Any] = {}
+    for path, _, value in (setting.partition("=") for setting in settings):
+        *parents, last = path.split(".")
+        place = values
+        for name in parents:
+            place = place.setdefault(name, {})
+        place[last] = value == "true" if value in {"true", "false"} else value
+    return values
 
 
 def render(values: dict[str, Any]) -> Release:

@@ -38,6 +38,14 @@ def test_mlflow_knows_its_migration() -> None:
     assert "upgrade" in groups["db"].commands
 
 
+def test_acclimate_knows_its_options() -> None:
+    typer = pytest.importorskip("typer.main")
+    commands = typer.get_command(pytest.importorskip("acclimate.cli").app).commands
+    known = {option for parameter in commands["drift"].params for option in parameter.opts}
+    assert arguments("acclimate") <= known
+    assert "--fail-on-drift" in arguments("acclimate")
+
+
 def test_seaweedfs_knows_its_options() -> None:
     weed = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if weed is None:

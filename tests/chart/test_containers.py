@@ -1,4 +1,4 @@
-"""The server's image is built and the chart's own pod runs in it: what no rendering can show."""
+"""The images are built, the chart's own pod runs in one and a step's imports in another: what no rendering can show."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from acclimate.version import __version__
+from tests.chart.imports import imported, normal
 from tests.chart.rendering import CHART, Release, render
 
 BASE = os.environ.get("ACCLIMATE_TEST_BASE_IMAGE", "")
 HOW = "apt-get install podman runc, then ACCLIMATE_TEST_BASE_IMAGE=an image with Python 3.11 and venv (infra/README.md)"
-IMAGE = "localhost/acclimate-server:test"
 PORT = 5000
+# as a pod that is `restricted`
+HELD = ["--rm", "--read-only", "--user=10001:10001", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(2400),
     pytest.mark.skipif(shutil.which("podman") is None or not BASE, reason=f"no containers here: {HOW}"),
 ]
 
@@ -38,13 +41,25 @@ def podman(*words: str, **options: Any) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def image() -> str:
-    """The server's image; ACCLIMATE_TEST_BUILD_OPTIONS are further options of podman's, for a network with a proxy."""
+def built(target: str) -> str:
+    """An image; ACCLIMATE_TEST_BUILD_OPTIONS are further options of podman's, for a network with a proxy."""
     root, options = CHART.parents[1], os.environ.get("ACCLIMATE_TEST_BUILD_OPTIONS", "").split()
     build = ["build", *options, "--file", "infra/Dockerfile", "--ignorefile", "infra/Dockerfile.dockerignore"]
-    podman(*build, "--build-arg", f"BASE_IMAGE={BASE}", "--target", "server", "--tag", IMAGE, ".", cwd=root)
-    return IMAGE
+    name = f"localhost/acclimate-{target}:test"
+    podman(*build, "--build-arg", f"BASE_IMAGE={BASE}", "--target", target, "--tag", name, ".", cwd=root)
+    return name
+
+
+@pytest.fixture(scope="module")
+def image() -> str:
+    """The server's image."""
+    return built("server")
+
+
+@pytest.fixture(scope="module")
+def step() -> str:
+    """The image of every step."""
+    return built("step")
 
 
 @pytest.fixture(scope="module")
@@ -115,14 +130,8 @@ def ask(rendered: Release, address: str) -> str:
     pod = rendered.of_kind("Pod")["acclimate-test-mlflow"]["spec"]["containers"][0]
     env = [told(variable, rendered) for variable in pod["env"]]
     words = [f"--env={variable['name']}={variable['value']}" for variable in env if variable]
-    words += [
-        f"--env=MLFLOW_TRACKING_URI={address}",
-        "--network=host",
-        "--read-only",
-        "--user=10001:10001",
-        "--cap-drop=ALL",
-    ]
-    return podman("run", "--rm", *words, pod["image"], *pod["command"], *pod["args"])
+    words += [f"--env=MLFLOW_TRACKING_URI={address}", "--network=host"]
+    return podman("run", *HELD, *words, pod["image"], *pod["command"], *pod["args"])
 
 
 def test_the_server_starts_with_a_read_only_root_and_knows_its_account(rendered: Release, server: str) -> None:
@@ -151,12 +160,41 @@ def test_the_migration_of_the_chart_makes_both_stores(image: str) -> None:
     uris = {"MLFLOW_BACKEND_STORE_URI": "sqlite:////tmp/runs.db", "AUTH_STORE_URI": "sqlite:////tmp/accounts.db"}
     for container in (spec["initContainers"][0], spec["containers"][0]):
         command = [uris.get(word.strip("$()"), word) for word in container["command"]]
-        podman("run", "--rm", "--read-only", "--user=10001:10001", "--env=HOME=/tmp", image, *command)
+        podman("run", *HELD, "--env=HOME=/tmp", image, *command)
+
+
+def versions(image: str) -> dict[str, str]:
+    """What is installed in an image."""
+    listed = json.loads(podman("run", "--rm", image, "pip", "list", "--format=json", "--disable-pip-version-check"))
+    return {normal(package["name"]): package["version"] for package in listed}
+
+
+def pinned(path: Path) -> dict[str, str]:
+    """The versions that a requirements file names."""
+    lines = [line.partition("#")[0].strip() for line in path.read_text().splitlines()]
+    return {normal(name): version for name, _, version in (line.partition("==") for line in lines if line)}
 
 
 def test_the_image_holds_the_pinned_versions(image: str) -> None:
-    listed = json.loads(podman("run", "--rm", image, "pip", "list", "--format=json", "--disable-pip-version-check"))
-    have = {package["name"].lower().replace("_", "-"): package["version"] for package in listed}
-    lines = Path(CHART.parents[1] / "infra" / "server-requirements.txt").read_text().splitlines()
-    for name, _, version in (line.partition("==") for line in lines if line and not line.startswith("#")):
-        assert have[name.lower().replace("_", "-")] == version
+    have, wanted = versions(image), pinned(CHART.parents[1] / "infra" / "server-requirements.txt")
+    assert {name: have.get(name) for name in wanted} == wanted
+
+
+def test_the_step_s_image_holds_the_pinned_versions(step: str) -> None:
+    have, wanted = versions(step), pinned(CHART.parents[1] / "constraints" / "cpu.txt")
+    # pip is the base image's own; a build for one kind of processor says so after a plus
+    names = (have.keys() & wanted.keys()) - {"pip", "setuptools"}
+    assert len(names) > 100
+    assert {name for name in names if have[name].partition("+")[0] != wanted[name].partition("+")[0]} == set()
+    assert have["acclimate"] == __version__
+    assert "ray" not in have
+
+
+def test_the_step_s_image_starts_acclimate_with_a_read_only_root(step: str) -> None:
+    assert __version__ in podman("run", *HELD, "--network=none", step, "acclimate", "--version")
+
+
+def test_the_step_s_image_imports_whatever_a_step_imports(step: str) -> None:
+    names = [*sorted(imported() - {"ray"}), "acclimate.steps", "dvc.api", "dvc_s3", "kfp.dsl.executor_main"]
+    code = "import importlib, os, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(os.getuid())"
+    assert podman("run", *HELD, "--network=none", step, "python", "-c", code, *names).split()[-1] == "10001"

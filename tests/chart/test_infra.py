@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from acclimate.version import __version__
+from tests.chart.imports import brought, imported, named, normal
 from tests.chart.rendering import CHART, release
 
 ROOT = CHART.parents[1]
@@ -82,6 +84,30 @@ def test_the_extras_exist() -> None:
     assert {*used[1].split(","), "ray"} <= set(extras)
 
 
+def test_the_step_image_holds_whatever_a_step_imports() -> None:
+    """Ray alone is another image's: `training`."""
+    have, owners = brought(named("") | named("step")), metadata.packages_distributions()
+    missing = {name for name in imported() if not {normal(owner) for owner in owners.get(name, [name])} & have}
+    assert missing == {"ray"}
+
+
+def test_the_step_image_reads_data_by_every_route_that_the_docs_name() -> None:
+    readme = (INFRA / "README.md").read_text()
+    promised = {
+        "torch": "torch",
+        "transformers": "transformers",
+        "peft": "peft",
+        "MLflow": "mlflow",
+        "boto3": "boto3",
+        "DVC": "dvc",
+        "S3 remotes": "dvc-s3",
+        "KFP's executor": "kfp",
+    }
+    line = next(line for line in readme.splitlines() if line.startswith("`step` holds"))
+    assert all(word in line for word in promised)
+    assert set(promised.values()) <= named("step")
+
+
 @pytest.mark.parametrize(
     ("name", "needed"),
     [
@@ -142,11 +168,11 @@ def test_the_plugin_asks_the_chart_s_server_with_the_chart_s_account() -> None:
     assert json.loads(launcher["data"]["plugins.mlflow"])["settings"]["credentialSecretRef"] == keys
 
 
-def test_the_overlay_grants_what_the_chart_grants() -> None:
-    role, binding = overlay("rayjob-role.yaml")
-    rules = release("trial").of_kind("Role")["acclimate-runner"]["rules"]
-    assert role["rules"] == [rule for rule in rules if rule["apiGroups"] == ["ray.io"]]
-    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+def test_the_overlay_gives_no_rights() -> None:
+    """The chart does, where it makes what the rights are for; RayJobs need its account `acclimate-ray` anyway."""
+    assert "acclimate-ray" in release("trial").of_kind("ServiceAccount")
+    kinds = {found["kind"] for path in (INFRA / "kfp").rglob("*.yaml") for found in YAML(typ="safe").load_all(path)}
+    assert kinds == {"Kustomization", "Deployment", "ConfigMap"}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
@@ -165,25 +191,11 @@ def test_shellcheck_finds_nothing(script: Path) -> None:
     assert done.stdout == ""
 
 
-def test_up_sets_values_that_the_chart_knows() -> None:
-    from tests.chart.rendering import render
-
-    values: dict[str, Any] = {}
-    for path, value in re.findall(r"--set (\S+?)=(\S+)", (INFRA / "kind" / "up.sh").read_text()):
-        *parents, last = path.split(".")
-        place = values
-        for name in parents:
-            place = place.setdefault(name, {})
-        place[last] = value.strip('"').replace("$VERSION", "dev") if value not in {"true", "false"} else value == "true"
-    images = {container["image"] for pod in render(values).pods for container in pod.containers}
-    assert "acclimate-server:dev" in images
-
-
 @pytest.mark.parametrize(
     "pipeline", sorted((ROOT / "src" / "acclimate" / "pipelines").glob("*.yaml")), ids=lambda path: path.stem
 )
 def test_pipelines_use_the_names_of_the_chart(pipeline: Path) -> None:
-    text, made = pipeline.read_text(), release("trial")
+    text, made = pipeline.read_text(), release("multi_user")
     assert set(re.findall(r"configMapName: (\S+)", text)) <= {"acclimate-services"}
     assert set(re.findall(r"configMapKey: (\S+)", text)) <= set(made.of_kind("ConfigMap")["acclimate-services"]["data"])
     readme = (CHART / "README.md").read_text()

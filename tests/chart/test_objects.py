@@ -122,6 +122,25 @@ def test_passwords_differ_from_one_installation_to_the_next() -> None:
     )
 
 
+@pytest.mark.parametrize("name", [name for name in VALUE_SETS if release(name).of_kind("ResourceQuota")])
+def test_a_quota_comes_with_what_it_asks_of_containers_that_ask_for_nothing(name: str) -> None:
+    """Such as Argo's `init` and `wait` in each step's pod, which a quota refuses without."""
+    made = release(name)
+    (limits,) = made.of_kind("LimitRange")["acclimate"]["spec"]["limits"]
+    assert limits["type"] == "Container"
+    given = {f"requests.{key}" for key in {**limits.get("default", {}), **limits["defaultRequest"]}}
+    given |= {f"limits.{key}" for key in limits.get("default", {})}
+    counted = made.of_kind("ResourceQuota")["acclimate"]["spec"]["hard"]
+    assert {key for key in counted if key.endswith((".cpu", ".memory"))} <= given
+
+
+def test_a_ray_cluster_of_yours_reaches_the_steps() -> None:
+    told = release("multi_user").of_kind("ConfigMap")["acclimate-services"]["data"]
+    assert (told["RAY_ADDRESS"], told["RAY_AUTH_MODE"]) == ("ray://head.shared-ray.svc:10001", "token")
+    # an empty one would be taken for an address
+    assert not [key for key in release("trial").of_kind("ConfigMap")["acclimate-services"]["data"] if "RAY" in key]
+
+
 def test_text_in_a_configuration_is_not_a_template() -> None:
     text = release("drift_inline").of_kind("ConfigMap")["acclimate-drift"]["data"]["adaptation.yaml"]
     assert text.strip() == values_of("drift_inline")["drift"]["config"].strip()

@@ -14,7 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from acclimate.version import __version__
-from tests.chart.rendering import CHART, VALUE_SETS, helm, render, values_of
+from tests.chart.rendering import CHART, VALUE_SETS, helm, values_of
 
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 DIGEST = "sha256:" + "a" * 64
@@ -45,6 +45,14 @@ REFUSED: dict[str, dict[str, Any]] = {
     "every origin allowed": {"mlflow": {"corsAllowedOrigins": ["*"]}},
     "network policy for everybody": {"networkPolicy": {"mlflowClients": [{}]}},
     "resources without limits": {"mlflow": {"resources": {"limits": None}}},
+    "an account of the chart's own for runs": {"runner": {"annotations": {"role": "x"}}},
+    "a role for nobody by name": {"runner": {"serviceAccounts": [{"namespace": "ml"}]}},
+    "a whole namespace denied": {"networkPolicy": {"scope": "namespace"}},
+    "password in the address of Ray": {"ray": {"address": "ray://me:secret@head:10001"}},
+    "unknown way into Ray": {"ray": {"authMode": "basic"}},
+    "a quota on limits that containers lack": {"quota": {"enabled": True, "hard": {"limits.cpu": "8"}}},
+    "a quota on requests that containers lack": {"quota": {"enabled": True, "defaults": {"requests": {"cpu": None}}}},
+    "no quantity by default": {"quota": {"defaults": {"requests": {"memory": "much"}}}},
     "upper case bucket": {"seaweedfs": {"bucket": "Models"}},
     "argument injected by an origin": {"mlflow": {"corsAllowedOrigins": ["https://a --host=x"]}},
 }
@@ -67,7 +75,9 @@ def test_there_are_enough_value_sets_and_every_switch_is_turned() -> None:
     assert len(VALUE_SETS) >= 12
     turned = {path for name in VALUE_SETS for path in leaves(values_of(name))}
     switches = [
-        path for path in leaves(YAML(typ="safe").load(CHART / "values.yaml")) if path.endswith(("enabled", "scope"))
+        path
+        for path in leaves(YAML(typ="safe").load(CHART / "values.yaml"))
+        if path.endswith(("enabled", "failOnDrift", "mlflowPlugin"))
     ]
     assert set(switches) <= turned
 
@@ -136,18 +146,3 @@ def test_the_package_holds_what_an_installation_needs(tmp_path: Path) -> None:
     }
     with helm.Chart.load_archive(Path(archive).read_bytes()) as chart:
         assert chart.render({}, name="demo", namespace="ml")
-
-
-def test_the_notes_name_three_commands_and_the_prerequisites() -> None:
-    notes = render({}).notes
-    assert [line[:2] for line in notes.splitlines() if line[:1].isdigit()] == ["1.", "2.", "3."]
-    for word in (
-        "helm test demo",
-        "kubectl port-forward",
-        "acclimate submit",
-        "Pipelines 2.17",
-        "KubeRay operator 1.7",
-        "trial",
-    ):
-        assert word in notes
-    assert "trial installation" not in render(values_of("production")).notes
