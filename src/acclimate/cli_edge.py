@@ -17,11 +17,22 @@ from acclimate.terminal import error_text
 
 ConfigFile = Annotated[Path, typer.Argument(help="the adaptation.yaml to read; acclimate init writes one")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("-s", "--set", metavar="KEY=VALUE", help="change a setting of the file for this call, e.g. -s finetune.lora.rank=8")
+    list[str] | None,
+    typer.Option(
+        "-s",
+        "--set",
+        metavar="KEY=VALUE",
+        help="change a setting of the file for this call, e.g. -s finetune.lora.rank=8",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="one line of JSON on standard output, nothing else there")]
 Debug = Annotated[bool, typer.Option("--debug", help="show tracebacks")]
-Outside = Annotated[bool, typer.Option("--allow-outside", help="read data outside the project root (the nearest folder upwards with .git or dvc.yaml)")]
+Outside = Annotated[
+    bool,
+    typer.Option(
+        "--allow-outside", help="read data outside the project root (the nearest folder upwards with .git or dvc.yaml)"
+    ),
+]
 
 
 def print_result(result: Any, as_json: bool, text: Callable[[], str]) -> None:
@@ -40,7 +51,7 @@ def guarded(action: Callable[[], int], as_json: bool, debug: bool) -> NoReturn:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; run the same command again to go on\n")
         code = 130
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the outermost edge of the process
         _show_traceback(debug)
         bug = bug_of(error)
         show_error(bug, as_json)
