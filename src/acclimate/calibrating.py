@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from acclimate.core.decision_policy import POLICY_V1
+from acclimate.core.evidence import FROZEN, SCRATCH
 from acclimate.digests import data_digest
 from acclimate.execution import WORK_SECONDS, Context, add_timing
 from acclimate.keys import data_digests
@@ -28,7 +30,7 @@ def calibration_of(context: Context, data: Path) -> Calibration:
         "data": data_digests(data)["target"],
         "max_length": config.baseline.max_length,
         "batch_size": config.finetune.batch_size,
-        "lora_rank": config.finetune.lora.rank,
+        "strategies": _measured(context),
     }
     name = f"calibration/{data_digest(made_of)[:24]}"
     place = context.home / name
@@ -42,6 +44,13 @@ def calibration_of(context: Context, data: Path) -> Calibration:
     elif context.is_shared:
         context.store.push(name)  # one that a killed run had measured but not yet stored; else nothing to do
     return Calibration.read(place)
+
+
+def _measured(context: Context) -> dict[str, dict[str, float | int]]:
+    """The strategies that could be trained, with their settings: the user's own or the policy's, and scratch."""
+    config = context.request.adaptation.finetune
+    asked = {*(POLICY_V1.arms if config.arms is None else config.arms), SCRATCH} - {FROZEN}
+    return {name: config.settings_of(name) for name in sorted(asked)}
 
 
 def _is_there(place: Path) -> bool:
@@ -70,9 +79,8 @@ def _calibrate(context: Context, data: Path, folder: Path, card: SourceCard, pla
         texts,
         precision=config.compute.precision,
         max_length=config.baseline.max_length,
-        strategies=("lora", "full", "scratch"),
+        strategies=_measured(context),
         batch_size=config.finetune.batch_size,
-        lora_rank=config.finetune.lora.rank,
     )
     partial = context.scratch / "calibration"
     partial.mkdir(parents=True, exist_ok=True)

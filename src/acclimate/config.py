@@ -10,13 +10,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from acclimate.config_base import DataSpec, Section
+from acclimate.config_finetune import FinetuneSpec
 from acclimate.config_retrain import RetrainSpec
 
-Strategy = Literal["frozen", "lora", "full", "scratch"]
 Metric = Literal["macro_f1", "accuracy", "balanced_accuracy"]
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-Rate = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 
 
 class SourceSpec(Section):
@@ -73,49 +72,6 @@ class BaselineSpec(Section):
     )
     bootstraps: int = Field(1000, ge=200, le=100_000, description="bootstrap samples of each interval")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of folds and bootstraps")
-
-
-class LoraSpec(Section):
-    """Low-rank adapters on all linear layers (Hu 2021)."""
-
-    rank: int = Field(16, ge=1, le=1024, description="rank of the update")
-    alpha: float | None = Field(None, gt=0, le=10_000, allow_inf_nan=False, description="scale; by default 2 x rank")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
-    learning_rate: Rate = Field(1e-3, description="peak learning rate")
-
-
-class FullSpec(Section):
-    """All weights, started from the probe (LP-FT, Kumar 2022)."""
-
-    learning_rate: Rate = Field(1e-4, description="peak learning rate")
-
-
-class ScratchSpec(Section):
-    """The same architecture with random weights: a control, never handed on."""
-
-    learning_rate: Rate = Field(5e-4, description="peak learning rate")
-
-
-def _epochs() -> dict[Strategy, int]:
-    return {"lora": 20, "full": 20, "scratch": 20}
-
-
-class FinetuneSpec(Section):
-    """How arms are trained."""
-
-    arms: list[Strategy] | None = Field(None, description="strategies to try instead of the rules' own list")
-    max_epochs: dict[Strategy, Annotated[int, Field(ge=1, le=1000)]] = Field(
-        default_factory=_epochs, description="longest training of each strategy, epochs"
-    )
-    batch_size: int = Field(32, ge=1, le=4096, description="rows a step, over all workers")
-    warmup: Share = Field(0.1, description="share of the steps over which the rate rises")
-    weight_decay: float = Field(0.01, ge=0, le=1, allow_inf_nan=False, description="AdamW's decay")
-    clip_norm: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False, description="largest gradient norm")
-    patience: int = Field(3, ge=1, le=100, description="epochs without a better validation score before it stops")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of initialisation, order and dropout")
-    lora: LoraSpec = LoraSpec()
-    full: FullSpec = FullSpec()
-    scratch: ScratchSpec = ScratchSpec()
 
 
 class EvaluateSpec(Section):

@@ -131,6 +131,7 @@ def gate_inputs(
             evaluation.calibration.nll,
             evaluation.calibration.brier,
         ),
+        retention_low=evaluation.retention.low_one_sided if evaluation.retention else None,
         size_bytes=evaluation.size_bytes,
         licences={"source model": source.licence, "target data": data.target.licence or OWN},
         look=look,

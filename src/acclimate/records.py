@@ -276,6 +276,7 @@ class Decision(StoredRecord):
     reason: str = Field(description="one sentence for people")
     arms: list[str] = Field(description="strategies to train and choose from")
     controls: list[str] = Field(description="arms trained only to be compared with")
+    penalties: dict[str, float] = Field(default={}, description="weight of each penalty that arms are trained with")
     rules: list[RuleRecord]
     costs: list[ArmCost]
     detectable_effect: float | None = Field(description="smallest gain validation can show, 80 % power")
@@ -292,6 +293,15 @@ class EpochPoint(Record):
     train_loss: float
     validation_loss: float
     validation_score: float
+    open_groups: int | None = Field(None, description="layer groups that were trained, where they open one by one")
+
+
+class BlendPoint(Record):
+    """A model between the source (0) and the trained one (1)."""
+
+    alpha: float
+    score: float = Field(description="on the target's validation rows")
+    source_score: float | None = Field(description="of a probe on its features, on the source's held-out rows")
 
 
 class Arm(Record):
@@ -312,6 +322,15 @@ class Arm(Record):
     against_best: Interval | None = Field(description="this arm - best arm on validation, paired; null for controls")
     chosen: bool
     model_digest: str | None = Field(description="digest of arms/<strategy>/model; null where none was kept")
+    epochs_averaged: list[int] = Field(default=[], description="whose weights the model is the mean of, best first")
+    alpha: float | None = Field(None, description="share of the trained weights, the rest the source's; null: no sweep")
+    blends: list[BlendPoint] = Field(default=[], description="models between source and trained weights, by alpha")
+    source_change: Interval | None = Field(
+        None, description="source score after - before training, paired; null where it was not measured"
+    )
+    on_front: bool = Field(
+        default=False, description="no other fully trained arm keeps at least as much and gains at least as much"
+    )
 
 
 class FinetuneReport(StoredRecord):
@@ -324,6 +343,7 @@ class FinetuneReport(StoredRecord):
     rule: RuleRecord
     precision: Literal["fp32", "bf16"]
     workers: int
+    source_score: float | None = Field(None, description="the source model's own, on the source's held-out rows")
 
 
 # --- evaluate ---------------------------------------------------------------------------------
@@ -394,6 +414,16 @@ class HardRow(Record):
     confidence: float
 
 
+class Retention(Record):
+    """What the candidate's features still know of the source's own task, by a probe fitted on them."""
+
+    rows: int = Field(description="held-out rows of the source")
+    score: float = Field(description="with the candidate's features")
+    source_score: float = Field(description="with the source model's features")
+    change: Interval = Field(description="score - source_score, paired")
+    low_one_sided: float
+
+
 class Evaluation(StoredRecord):
     """The candidate on the test split."""
 
@@ -415,6 +445,7 @@ class Evaluation(StoredRecord):
     test_digest: str
     overlap_rows: int = Field(description="test rows that a compared model was trained on; must be 0")
     near_duplicates: int = Field(description="near-duplicates across splits, from ingest")
+    retention: Retention | None = Field(None, description="null without a labelled reference of the source domain")
 
 
 # --- register ---------------------------------------------------------------------------------

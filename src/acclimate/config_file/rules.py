@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from acclimate.config import FinetuneSpec
 from acclimate.config_file.addresses import data_address, folder_address, model_address, tracking_address
 from acclimate.config_file.places import Places, dotted
 from acclimate.config_file.schema import TRAINED
 from acclimate.config_file.secrets import is_secret
 from acclimate.config_file.yaml_nodes import NodePath
+from acclimate.config_finetune import FinetuneSpec
 from acclimate.errors import Problem
 
 Found = tuple[NodePath, Problem]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from acclimate.config import Adaptation
+from acclimate.config_finetune import Strategy
 
-TRAINED = ("lora", "full", "scratch")
+TRAINED = tuple(name for name in get_args(Strategy) if name != "frozen")
 
 _PATTERNS = {
     r"^[a-z0-9][a-z0-9._-]{0,99}$": "up to 100 lower-case letters, digits, dots, hyphens or underscores, "

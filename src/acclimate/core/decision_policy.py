@@ -17,6 +17,7 @@ class DecisionPolicy:
         power: power behind R4's detectable effect.
         validation_share: share of newly labelled rows that validation gets.
         few_labels_per_class: labels are few below this many training rows of the rarest class.
+        few_labels_l2_sp: weight of L2-SP where labels are few.
         large_training_rows: n is large from this many training rows on.
         near_duplicate_share: R0 stops above this many near-duplicates across splits, as a share of test rows.
     """
@@ -28,6 +29,7 @@ class DecisionPolicy:
     power: float = 0.8
     validation_share: float = 0.2
     few_labels_per_class: int = 100
+    few_labels_l2_sp: float = 0.01
     large_training_rows: int = 5000
     near_duplicate_share: float = 0.01
 

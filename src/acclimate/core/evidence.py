@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Number = float | int | str | bool | None
@@ -72,6 +72,7 @@ class Evidence:
         estimates: expected cost by strategy, for every strategy that could be trained.
         budget_seconds: training time for all arms together.
         requested_arms: the user's own list instead of R5's; None without one.
+        requested_penalties: weight by penalty; None where the rules choose it.
         blocks: what stops the run.
         source_licence_checked: False where the source's licence is left to the gate.
     """
@@ -97,6 +98,7 @@ class Evidence:
     estimates: Mapping[str, ArmEstimate]
     budget_seconds: float
     requested_arms: tuple[str, ...] | None = None
+    requested_penalties: Mapping[str, float | None] = field(default_factory=dict)
     blocks: tuple[Block, ...] = ()
     source_licence_checked: bool = False
 

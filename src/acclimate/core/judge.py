@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from acclimate.core.metrics import IntArray
+from acclimate.core.metrics import IntArray, score
 from acclimate.core.paired import Bounds, PairedDifference, bootstrap_score, paired_difference
 
 
@@ -40,6 +40,10 @@ class Judge:
             seed=self.seed,
             groups=self.groups,
         )
+
+    def point(self, predicted: IntArray) -> float:
+        """Score of predictions alone."""
+        return score(self.metric, self.truth, predicted, self.n_classes)
 
     def difference(self, a: IntArray, b: IntArray) -> PairedDifference:
         """Score of a - score of b; see :func:`~acclimate.core.paired.paired_difference`."""

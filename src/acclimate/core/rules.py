@@ -7,6 +7,7 @@ the others stop it (R0), record what always happens (R2) or add a control (R7).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +16,13 @@ from acclimate.core.arm_choice import ArmChoice, ArmResult, choose_arm
 from acclimate.core.decision_policy import POLICY_V1, DecisionPolicy
 from acclimate.core.evidence import FROZEN, ArmEstimate, Block, Evidence, RuleFinding
 from acclimate.core.freeze_rules import detectable_gain, freeze_good_enough, freeze_too_few, labels_missing
-from acclimate.core.train_rules import add_scratch, arms_asked_for, controls_asked_for, train_arms
+from acclimate.core.train_rules import (
+    add_scratch,
+    arms_asked_for,
+    controls_asked_for,
+    penalties_asked_for,
+    train_arms,
+)
 from acclimate.errors import AcclimateError, DataError, ModelError, Problem
 
 __all__ = [
@@ -51,6 +58,7 @@ class Settlement:
         reason: that rule's outcome, one sentence for people.
         arms: strategies to train and choose from; ``frozen`` takes part without being trained.
         controls: strategies trained only to be compared with, never handed on.
+        penalties: weight of each penalty that arms are trained with.
         findings: all rules, in order.
         costs: expected cost of every strategy looked at, whether or not it is run.
         detectable_effect: smallest gain that validation shows with 80 % power.
@@ -63,6 +71,7 @@ class Settlement:
     reason: str
     arms: tuple[str, ...]
     controls: tuple[str, ...]
+    penalties: Mapping[str, float]
     findings: tuple[RuleFinding, ...]
     costs: tuple[ExpectedCost, ...]
     detectable_effect: float
@@ -106,6 +115,7 @@ def settle(evidence: Evidence, policy: DecisionPolicy = POLICY_V1) -> Settlement
         reason=settling.says,
         arms=plan.arms if training else (),
         controls=plan.controls if training else (),
+        penalties=penalties_asked_for(evidence, policy) if training else {},
         findings=(blocks, always_compare(evidence, policy), good_enough, too_few, train, scratch),
         costs=expected_costs(arms, controls, evidence.estimates, plan),
         detectable_effect=detectable_gain(evidence, policy),

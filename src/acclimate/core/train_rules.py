@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from acclimate.core.arm_budget import BudgetPlan
 from acclimate.core.decision_policy import DecisionPolicy
 from acclimate.core.evidence import FROZEN, SCRATCH, Evidence, RuleFinding
@@ -18,13 +20,20 @@ def controls_asked_for(evidence: Evidence, policy: DecisionPolicy) -> tuple[str,
     return (SCRATCH,) if _source_in_doubt(evidence, policy) or _scratch_requested(evidence) else ()
 
 
+def penalties_asked_for(evidence: Evidence, policy: DecisionPolicy) -> dict[str, float]:
+    """Weight of each penalty that is on: the user's own; L2-SP where labels are few and the user says nothing."""
+    chosen = {"l2_sp": policy.few_labels_l2_sp if _labels_are_few(evidence, policy) else 0.0}
+    asked = {name: value for name, value in evidence.requested_penalties.items() if value is not None}
+    return {name: value for name, value in {**chosen, **asked}.items() if value > 0}
+
+
 def train_arms(
     evidence: Evidence, policy: DecisionPolicy, arms: tuple[str, ...], plan: BudgetPlan, *, reached: bool
 ) -> RuleFinding:
     """R5: otherwise train the arms that fit the budget."""
     rejected = [f"{arm}: {plan.rejected[arm]}" for arm in arms if arm in plan.rejected]
     rejected += [f"{arm}: not in finetune.arms" for arm in policy.arms if arm not in arms]
-    rarest = min(evidence.rows_per_class.values(), default=0)
+    penalties = penalties_asked_for(evidence, policy)
     return RuleFinding(
         rule="R5",
         fired=reached,
@@ -33,12 +42,14 @@ def train_arms(
             "budget_seconds": evidence.budget_seconds,
             "expected_seconds": plan.seconds,
             "train_rows": evidence.train_rows,
-            "rarest_class_rows": rarest,
-            "labels_are_few": rarest < policy.few_labels_per_class,
+            "rarest_class_rows": _rarest(evidence),
+            "labels_are_few": _labels_are_few(evidence, policy),
+            **penalties,
         },
         threshold="neither R3 nor R4 fired; cheapest arms first while they fit the budget together",
-        source=f"Kumar 2022 (LP-FT), Hu 2021 (LoRA), Jamieson & Talwalkar 2016 (successive halving); {policy.name}",
-        says=_training_plan(arms, plan) if reached else "not reached: an earlier rule settled it",
+        source="Kumar 2022 (LP-FT), Hu 2021 (LoRA), Li 2018 (L2-SP where labels are few), Jamieson & Talwalkar 2016 "
+        f"(successive halving); {policy.name}",
+        says=_training_plan(arms, plan, penalties) if reached else "not reached: an earlier rule settled it",
         rejected=tuple(rejected) if reached else (),
     )
 
@@ -72,12 +83,21 @@ def add_scratch(evidence: Evidence, policy: DecisionPolicy, plan: BudgetPlan, *,
     )
 
 
-def _training_plan(arms: tuple[str, ...], plan: BudgetPlan) -> str:
+def _training_plan(arms: tuple[str, ...], plan: BudgetPlan, penalties: Mapping[str, float]) -> str:
     if plan.arms:
-        return f"train {' and '.join(plan.arms)} and choose on validation: nothing settles it without training"
+        held = f" with {', '.join(f'{name} {weight:g}' for name, weight in penalties.items())}" if penalties else ""
+        return f"train {' and '.join(plan.arms)}{held} and choose on validation: nothing settles it without training"
     if arms:
         return "no arm fits the budget, so the frozen baseline is handed on: raise budget.train_minutes"
     return "finetune.arms names nothing to train, so the frozen baseline is handed on"
+
+
+def _rarest(evidence: Evidence) -> int:
+    return min(evidence.rows_per_class.values(), default=0)
+
+
+def _labels_are_few(evidence: Evidence, policy: DecisionPolicy) -> bool:
+    return _rarest(evidence) < policy.few_labels_per_class
 
 
 def _source_in_doubt(evidence: Evidence, policy: DecisionPolicy) -> bool:

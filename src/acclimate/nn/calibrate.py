@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
@@ -12,10 +12,12 @@ import numpy as np
 import torch
 
 from acclimate.nn.batching import shuffled_batches
+from acclimate.nn.compute import Compute
 from acclimate.nn.encoder import Encoder, folder_digest
 from acclimate.nn.guard import clip
 from acclimate.nn.job import LabelledTexts, TrainJob
 from acclimate.nn.step import Tokens, Workers, gradients, optimizer_for
+from acclimate.nn.strategies import Settings
 from acclimate.nn.training_model import build, trainable
 from acclimate.records import Calibration
 
@@ -77,9 +79,8 @@ def calibrate(
     *,
     precision: str,
     max_length: int | None,
-    strategies: Sequence[str],
+    strategies: Mapping[str, Settings],
     batch_size: int,
-    lora_rank: int = 16,
 ) -> Calibration:
     """Measure throughput on real texts: features, and a few real steps of each strategy.
 
@@ -88,9 +89,8 @@ def calibrate(
         texts: texts of the target, at least one; a few hundred are enough.
         precision: ``auto``, ``fp32`` or ``bf16``.
         max_length: tokens of a text that are read; None takes the model's own.
-        strategies: names in :data:`acclimate.nn.strategies.STRATEGIES`.
+        strategies: settings by name in :data:`acclimate.nn.strategies.STRATEGIES`.
         batch_size: rows a training step.
-        lora_rank: rank of the low-rank adapters.
 
     Returns:
         Rows per second, ``features`` and each strategy; validation and checkpoints of an epoch come on top.
@@ -101,8 +101,8 @@ def calibrate(
     chosen, gemm = choose_precision(precision)
     encoder = Encoder.load(source_folder, precision=chosen, max_length=max_length)
     speeds = {"features": _features_speed(encoder, texts[:FEATURE_ROWS])}
-    for strategy in strategies:
-        speeds[strategy] = _training_speed(_job(strategy, encoder, source_folder, texts, batch_size, lora_rank))
+    for strategy, settings in strategies.items():
+        speeds[strategy] = _training_speed(_job(strategy, settings, encoder, source_folder, texts, batch_size))
     return Calibration(
         machine=_machine(),
         source_digest=folder_digest(source_folder),
@@ -113,12 +113,12 @@ def calibrate(
 
 
 def _job(
-    strategy: str, encoder: Encoder, source_folder: Path, texts: Sequence[str], batch_size: int, lora_rank: int
+    strategy: str, settings: Settings, encoder: Encoder, source_folder: Path, texts: Sequence[str], batch_size: int
 ) -> TrainJob:
     """A job of two made-up classes: what is learned doesn't change what a step costs."""
     return TrainJob(
         strategy=strategy,
-        settings={"learning_rate": 1e-5, "rank": lora_rank},
+        settings={**settings, "learning_rate": 1e-5},
         source=source_folder,
         source_digest=encoder.digest,
         probe_weight=np.zeros((2, encoder.dim), dtype=np.float32),
@@ -133,6 +133,7 @@ def _job(
         weight_decay=0.01,
         clip_norm=1.0,
         patience=1,
+        keep=1,
         seed=0,
         max_length=encoder.max_length,
         precision="bf16" if encoder.precision == "bf16" else "fp32",
@@ -158,14 +159,16 @@ def _training_speed(job: TrainJob) -> float:
     tokens = Tokens.of(encoder, job.train.texts, job.train.labels)
     batches = shuffled_batches(tokens.lengths, batch_size=job.batch_size, rng=np.random.default_rng(job.seed))
     padded = [len(batch) * max(tokens.lengths[row] for row in batch) for batch in batches]
-    model.train()
+    compute = Compute(model, parameters, job.precision)
+    compute.model.train()
     rates, began = [], perf_counter()
     for step in range(1 + TRAINING_STEPS):
         start, i = perf_counter(), step % len(batches)
-        optimizer.zero_grad(set_to_none=False)
-        gradients(job, model, tokens, batches[i], Workers())
+        compute.begin()
+        gradients(compute, tokens, batches[i], Workers())
         clip(parameters, job.clip_norm, where="calibration")
         optimizer.step()
+        compute.refresh()
         rates.append(padded[i] / (perf_counter() - start))
         if step > 0 and perf_counter() - began > ENOUGH_SECONDS:
             break

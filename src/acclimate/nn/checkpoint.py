@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -39,11 +39,11 @@ class Checkpoint(Record):
         finished: nothing is left to train.
         best_epoch: epoch with the best validation score, from 1.
         history: one point for each epoch done.
-        best: parameters and validation logits at the best epoch.
+        kept: parameters and validation logits of the best epochs, best first.
         state: parameters and optimizer now; absent once finished.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     job: str
     finished: bool
     best_epoch: int
@@ -51,7 +51,7 @@ class Checkpoint(Record):
     seconds: float
     trained_parameters: int
     total_parameters: int
-    best: StoredTensors
+    kept: list[StoredTensors] = Field(min_length=1)
     state: StoredTensors | None
 
     @property
@@ -89,7 +89,7 @@ def commit(folder: Path, checkpoint: Checkpoint) -> None:
     _flush(partial)
     partial.replace(folder / INDEX)
     _flush(folder)
-    named = {INDEX, checkpoint.best.file, checkpoint.state.file if checkpoint.state else INDEX}
+    named = {INDEX, *(stored.file for stored in _stored(checkpoint))}
     for path in folder.iterdir():
         if path.name not in named:
             path.unlink()
@@ -115,10 +115,13 @@ def read_checkpoint(folder: Path, job: str) -> Checkpoint | None:
         raise _refused("E-TRAIN-010", f"it can't be read: {str(error).splitlines()[0]}", path) from error
     if found.job != job:
         raise _refused("E-TRAIN-011", "it is of another job, or of another version of the code", path)
-    for stored in (found.best, found.state):
-        if stored is not None:
-            _check(folder, stored)
+    for stored in _stored(found):
+        _check(folder, stored)
     return found
+
+
+def _stored(checkpoint: Checkpoint) -> list[StoredTensors]:
+    return [*checkpoint.kept, *([checkpoint.state] if checkpoint.state else [])]
 
 
 def load_tensors(folder: Path, stored: StoredTensors) -> Tensors:

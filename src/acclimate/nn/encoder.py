@@ -14,6 +14,8 @@ import transformers
 
 from acclimate.nn.batching import token_batches
 from acclimate.nn.feature_cache import features_name, load_features, store_features
+from acclimate.nn.inserts import Insert
+from acclimate.nn.inserts.stored import read_insert
 from acclimate.nn.loading import declared_pooling, load_module, loading, quiet, random_module, reading_length
 from acclimate.nn.preflight import preflight
 from acclimate.nn.source_card import folder_digest, source_card
@@ -62,10 +64,19 @@ class Encoder:
         max_length: tokens of a text that are read.
         precision: ``fp32``, or ``bf16`` for inference on a bfloat16 copy of the weights.
         pooling: ``mean`` or ``cls``.
+        insert: layers that are attached to ``module`` beside its own; None without.
     """
 
     def __init__(
-        self, module: Any, tokenizer: Any, *, digest: str, max_length: int, precision: str, pooling: str = "mean"
+        self,
+        module: Any,
+        tokenizer: Any,
+        *,
+        digest: str,
+        max_length: int,
+        precision: str,
+        pooling: str = "mean",
+        insert: Insert | None = None,
     ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}, not {precision!r}")
@@ -75,6 +86,7 @@ class Encoder:
         self.max_length = max_length
         self.precision = precision
         self.pooling = pooling
+        self.insert = insert
         self._inference: Any = None
         # masked wherever it stands, so any id will do
         self._padding = int(tokenizer.pad_token_id or 0)
@@ -106,6 +118,10 @@ class Encoder:
         # mean and cls pooling leave it unused; without it every parameter gets a gradient
         if getattr(module, "pooler", None) is not None:
             module.pooler = None
+        insert = read_insert(folder)
+        if insert is not None:
+            with loading(folder):
+                module = insert.attached_to(module)
         digest = folder_digest(folder)
         if random_seed is not None:
             digest = hashlib.sha256(f"{digest} random:{random_seed}".encode()).hexdigest()
@@ -116,9 +132,10 @@ class Encoder:
             max_length=reading_length(folder, module.config, max_length),
             precision=precision,
             pooling=declared_pooling(folder),
+            insert=insert,
         )
 
-    def with_module(self, module: Any, *, digest: str = "") -> Encoder:
+    def with_module(self, module: Any, *, digest: str = "", insert: Insert | None = None) -> Encoder:
         """The same tokenizer and settings around other weights, e.g. fine-tuned ones."""
         return Encoder(
             module,
@@ -127,6 +144,7 @@ class Encoder:
             max_length=self.max_length,
             precision=self.precision,
             pooling=self.pooling,
+            insert=insert,
         )
 
     @property

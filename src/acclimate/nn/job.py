@@ -51,9 +51,10 @@ class TrainJob:
         weight_decay: AdamW's decay; biases and normalisation are spared.
         clip_norm: largest gradient norm.
         patience: epochs without a better validation score before it stops.
+        keep: how many of the best epochs' weights are kept.
         seed: seed of initialisation, order and dropout.
         max_length: tokens of a text the model reads.
-        precision: bf16 means autocast over fp32 weights.
+        precision: what the encoder computes in; trained weights are float32 either way.
         folder: where this job's checkpoints and result are kept.
     """
 
@@ -73,6 +74,7 @@ class TrainJob:
     weight_decay: float
     clip_norm: float
     patience: int
+    keep: int
     seed: int
     max_length: int
     precision: Literal["fp32", "bf16"]
@@ -100,7 +102,7 @@ class TrainResult:
     """A finished training run.
 
     Args:
-        weights: safetensors file of the trained parameters at the best epoch, ``parameter/<name>``.
+        weights: safetensors files of the trained parameters at the best epochs, best first, ``parameter/<name>``.
         validation_logits: logits at the best epoch, float32 ``[validation rows, C]``.
         history: one point an epoch.
         best_epoch: epoch whose weights were kept, counted from 1.
@@ -109,7 +111,7 @@ class TrainResult:
         seconds: time spent in epochs, interrupted runs included.
     """
 
-    weights: Path
+    weights: tuple[Path, ...]
     validation_logits: FloatArray
     history: tuple[EpochPoint, ...]
     best_epoch: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,8 @@ from safetensors.numpy import load_file, save_file
 
 from acclimate.errors import ModelError
 from acclimate.nn.encoder import Encoder, folder_digest, pool, quiet
+from acclimate.nn.inserts import detach
+from acclimate.nn.inserts.stored import write_insert
 from acclimate.nn.preflight import preflight
 from acclimate.nn.tensor_file import first_not_finite, read_header
 from acclimate.ports import Progress, silent
@@ -46,20 +49,27 @@ class TextClassifier(torch.nn.Module):
             self.head.weight.copy_(torch.as_tensor(np.asarray(weight), dtype=torch.float32))
             self.head.bias.copy_(torch.as_tensor(np.asarray(bias), dtype=torch.float32))
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Logits of a batch.
+    def features(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Pooled features of a batch.
 
         Args:
             input_ids: int64 [B, T].
             attention_mask: int64 [B, T], 1 for tokens.
 
         Returns:
-            float32 [B, C]; pooling and head are computed in float32 even under autocast.
+            float32 [B, d]; pooling is computed in float32 whatever the encoder computes in.
         """
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # [B, T, d]
-        with torch.autocast(hidden.device.type, enabled=False):
-            logits: torch.Tensor = self.head(pool(hidden, attention_mask, self.pooling))  # [B, C]
+        return pool(hidden, attention_mask, self.pooling)
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits float32 [B, C] of features [B, d]."""
+        logits: torch.Tensor = self.head(features)
         return logits
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Logits of a batch, float32 [B, C]; see :meth:`features`."""
+        return self.classify(self.features(input_ids, attention_mask))
 
 
 class _Description(BaseModel):
@@ -166,7 +176,7 @@ class AdaptedModel:
         return [self.labels[i] for i in self.logits(texts).argmax(axis=1)]
 
     def save(self, folder: Path) -> str:
-        """Write the model: a plain transformers folder, plus ``head.safetensors`` and ``acclimate.json``.
+        """Write the model: a plain transformers folder, plus ``head.safetensors``, ``acclimate.json`` and inserts.
 
         Args:
             folder: made if absent; should be empty.
@@ -176,11 +186,13 @@ class AdaptedModel:
         """
         folder.mkdir(parents=True, exist_ok=True)
         with quiet():
-            self.encoder.module.save_pretrained(folder)
+            self._plain_module().save_pretrained(folder)
             # the last call's truncation is kept in it, and would be written: the same model, other bytes
             self.encoder.tokenizer.backend_tokenizer.no_truncation()
             self.encoder.tokenizer.backend_tokenizer.no_padding()
             self.encoder.tokenizer.save_pretrained(folder)
+        if self.encoder.insert is not None:
+            write_insert(self.encoder.insert, folder)
         save_file({"bias": self.bias, "weight": self.weight}, folder / "head.safetensors")
         description = _Description.model_validate(
             {
@@ -196,6 +208,11 @@ class AdaptedModel:
         (folder / "acclimate.json").write_text(description.model_dump_json(indent=1) + "\n", encoding="utf-8")
         self.digest = folder_digest(folder)
         return self.digest
+
+    def _plain_module(self) -> Any:
+        """The encoder's module without inserts."""
+        insert = self.encoder.insert
+        return self.encoder.module if insert is None else detach(insert.kind, copy.deepcopy(self.encoder.module))
 
     @classmethod
     def load(cls, folder: Path, precision: str | None = None) -> AdaptedModel:

@@ -7,16 +7,19 @@ from math import prod
 from pathlib import Path
 
 from acclimate.digests import file_digest
+from acclimate.errors import ModelError
 from acclimate.nn.preflight import read_json, weight_files
 from acclimate.nn.tensor_file import TensorEntry, read_header
 from acclimate.records import SourceCard
 
+INSERT_FILE = "insert.safetensors"
 CONTENT_FILES = (
     "1_Pooling/config.json",
     "acclimate.json",
     "added_tokens.json",
     "config.json",
     "head.safetensors",
+    INSERT_FILE,
     "merges.txt",
     "model.safetensors.index.json",
     "sentence_bert_config.json",
@@ -67,8 +70,16 @@ def source_card(folder: Path, *, name: str, revision: str | None, licence: str |
         licence: SPDX name, or None when unknown.
 
     Raises:
-        ModelError: E-MODEL-003, 004, 005 or 010, the folder can't be read as a model.
+        ModelError: E-MODEL-003, 004, 005 or 010, the folder can't be read as a model; E-MODEL-023, an adapted model
+            with added layers.
     """
+    if (folder / INSERT_FILE).exists():
+        raise ModelError(
+            "E-MODEL-023",
+            "an adapted model with added layers (adapter, prefix) can't be adapted further",
+            where=str(folder),
+            hint="adapt its own source model again, or hand on an arm that merges, such as lora or full",
+        )
     tensors: dict[str, TensorEntry] = {}
     for path in weight_files(folder):
         tensors |= read_header(path)

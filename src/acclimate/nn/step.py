@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from acclimate.nn.compute import Compute
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import TrainJob
-from acclimate.nn.model import TextClassifier
+from acclimate.nn.penalties import Batch, FeaturePenalty, Penalties
 
 # activations of all layers are kept until the backward pass, so memory follows the padded tokens of a part
 PART_TOKENS = 2048
+WITHOUT = Penalties()
 
 
 def _alone(values: torch.Tensor) -> None:
@@ -58,55 +60,100 @@ class Tokens:
         return ids, mask, self.labels[list(rows)]
 
 
-def optimizer_for(job: TrainJob, parameters: dict[str, torch.nn.Parameter]) -> torch.optim.AdamW:
-    """AdamW with bias correction; no decay on biases and normalisation, which are the vectors."""
-    groups = [
-        {"params": [p for p in parameters.values() if p.ndim > 1], "weight_decay": job.weight_decay},
-        {"params": [p for p in parameters.values() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=float(job.settings["learning_rate"]), fused=True)
+def optimizer_for(
+    job: TrainJob, parameters: Mapping[str, torch.nn.Parameter], rates: Mapping[str, float] | None = None
+) -> torch.optim.AdamW:
+    """AdamW with bias correction; no decay on biases and normalisation, which are the vectors, nor beside L2-SP.
+
+    Args:
+        job: gives rate and decay.
+        parameters: what is trained, by name.
+        rates: share of the learning rate by name; 1 where it says nothing. Each group of the optimizer keeps its own
+            under ``share``.
+    """
+    shares = rates or {}
+    groups: dict[tuple[bool, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        groups.setdefault((parameter.ndim > 1, shares.get(name, 1.0)), []).append(parameter)
+    rate = float(job.settings["learning_rate"])
+    decay = 0.0 if job.settings.get("l2_sp") else job.weight_decay
+    return torch.optim.AdamW(
+        [
+            {"params": params, "weight_decay": decay * decays, "lr": rate * share, "share": share}
+            for (decays, share), params in groups.items()
+        ],
+        lr=rate,
+        fused=True,
+    )
 
 
-def logits_of(job: TrainJob, model: TextClassifier, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Logits [B, C] in float32; matrix products in bfloat16 where the job says so."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=job.precision == "bf16"):
-        logits: torch.Tensor = model(ids, mask)
-    return logits
+def gradients(
+    compute: Compute,
+    tokens: Tokens,
+    rows: Sequence[int],
+    workers: Workers,
+    penalties: Penalties = WITHOUT,
+) -> float:
+    """Add the gradient of a batch's mean loss to that of the trained weights.
 
-
-def gradients(job: TrainJob, model: TextClassifier, tokens: Tokens, rows: Sequence[int], workers: Workers) -> float:
-    """Add the gradient of a batch's mean loss; the same for any number of workers, dropout and rounding apart.
+    It is the same for any number of workers, dropout and rounding apart.
 
     Each worker takes its share of the rows. Shares may differ in size, so losses are summed and divided by the rows
     of the whole batch, and gradients added up.
 
     Returns:
-        Summed cross-entropy of this worker's rows, nats.
+        Summed cross-entropy of this worker's rows, nats; penalties are not in it.
     """
     own = rows[workers.rank :: workers.world]
     total = 0.0
     # a worker without rows still needs a gradient of the same shapes
-    for part in _parts(own, tokens) or [rows[:1]]:
+    for part in _parts(own, tokens, whole=bool(penalties.of_features)) or [rows[:1]]:
         ids, mask, labels = tokens.batch(part)
-        losses = torch.nn.functional.cross_entropy(logits_of(job, model, ids, mask), labels, reduction="none")
-        summed = losses.sum() if own else losses.sum() * 0.0
-        torch.autograd.backward(summed / len(rows))
-        total += float(summed.detach())
+        features = compute.model.features(ids, mask)
+        logits = compute.model.classify(features)
+        losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+        summed = losses.sum()
+        batch = Batch(list(part), ids, mask, features, logits)
+        objective = (summed + sum(penalty(batch) for penalty in penalties.of_rows)) / len(rows)
+        if not own:
+            objective = objective * 0.0
+        for feature_penalty in penalties.of_features:
+            objective = objective + _spread(feature_penalty, features if own else features[:0], len(rows), workers)
+        torch.autograd.backward(objective)
+        compute.collect()
+        total += float(summed.detach()) if own else 0.0
     if workers.world > 1:
-        _add_up_gradients(model, workers)
+        _add_up_gradients(compute.trained, workers)
+    for weight_penalty in penalties.of_weights:
+        weight_penalty.add_gradient()
     return total
 
 
-def _parts(rows: Sequence[int], tokens: Tokens) -> list[Sequence[int]]:
-    """Rows in parts of a bounded number of padded tokens: long texts then cost time, not memory."""
-    if not rows:
-        return []
+def _spread(penalty: FeaturePenalty, own: torch.Tensor, rows: int, workers: Workers) -> torch.Tensor:
+    """A scalar whose gradient is that of a penalty on the features of all workers' rows, with respect to one's own."""
+    if workers.world == 1:
+        return penalty(own)
+    everything = own.new_zeros((rows, own.shape[1]))
+    everything[workers.rank :: workers.world] = own.detach()
+    workers.add_up(everything)
+    everything.requires_grad_(True)
+    (slope,) = torch.autograd.grad(penalty(everything), everything)
+    return (own * slope[workers.rank :: workers.world]).sum()
+
+
+def _parts(rows: Sequence[int], tokens: Tokens, *, whole: bool) -> list[Sequence[int]]:
+    """Rows in parts of a bounded number of padded tokens: long texts then cost time, not memory.
+
+    A penalty on the features of a whole batch needs them all at once.
+    """
+    if whole or not rows:
+        return [rows] * bool(rows)
     size = max(1, PART_TOKENS // max(len(tokens.ids[row]) for row in rows))
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _add_up_gradients(model: TextClassifier, workers: Workers) -> None:
-    parts = [p.grad for p in model.parameters() if p.grad is not None]
+def _add_up_gradients(parameters: Iterable[torch.nn.Parameter], workers: Workers) -> None:
+    parts = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([part.reshape(-1) for part in parts])
     workers.add_up(flat)
     start = 0

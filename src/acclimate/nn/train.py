@@ -9,15 +9,20 @@ import numpy as np
 import torch
 
 from acclimate.core.metrics import score
+from acclimate.core.unfreezing import next_opening
 from acclimate.digests import code_digest, data_digest
 from acclimate.errors import IntegrityError
 from acclimate.nn import checkpoint as store
 from acclimate.nn.batching import shuffled_batches, token_batches
+from acclimate.nn.compute import Compute
 from acclimate.nn.guard import Movement, clip, require_bounded
 from acclimate.nn.job import FloatArray, TrainJob, TrainResult
+from acclimate.nn.layer_groups import layer_groups
 from acclimate.nn.model import TextClassifier
+from acclimate.nn.penalties import Penalties, Start, penalties_of
 from acclimate.nn.schedule import rate_factor
-from acclimate.nn.step import Tokens, Workers, gradients, logits_of, optimizer_for
+from acclimate.nn.step import Tokens, Workers, gradients, optimizer_for
+from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.training_model import build, put, trainable
 from acclimate.ports import Progress, silent
 from acclimate.records import EpochPoint
@@ -34,13 +39,18 @@ class _Run:
     key: str
     workers: Workers
     model: TextClassifier
+    compute: Compute
     parameters: dict[str, torch.nn.Parameter]
     optimizer: torch.optim.AdamW
     train: Tokens
     validation: Tokens
+    penalties: Penalties
     history: list[EpochPoint] = field(default_factory=list)
     best_epoch: int = 0
-    best: store.StoredTensors | None = None
+    # worker 0 keeps the best epochs' weights on disk, best first
+    kept: list[tuple[int, store.StoredTensors]] = field(default_factory=list)
+    # kept by every worker, and only where training may go back to them
+    best_values: store.Tensors | None = None
     seconds: float = 0.0
 
     @property
@@ -64,8 +74,8 @@ def finished(job: TrainJob) -> TrainResult | None:
     if found is None or not found.finished:
         return None
     return TrainResult(
-        weights=job.folder / found.best.file,
-        validation_logits=store.load_tensors(job.folder, found.best)["logits"].numpy(),
+        weights=tuple(job.folder / stored.file for stored in found.kept),
+        validation_logits=store.load_tensors(job.folder, found.kept[0])["logits"].numpy(),
         history=tuple(found.history),
         best_epoch=found.best_epoch,
         trained_parameters=found.trained_parameters,
@@ -154,13 +164,16 @@ def _require_agreement(workers: Workers, job: TrainJob, epoch: int) -> None:
 def _started(job: TrainJob, key: str, workers: Workers) -> _Run:
     encoder, model = build(job)
     parameters = trainable(model)
+    compute = Compute(model, parameters, job.precision)
     return _Run(
         job=job,
         key=key,
         workers=workers,
         model=model,
+        compute=compute,
         parameters=parameters,
-        optimizer=optimizer_for(job, parameters),
+        optimizer=optimizer_for(job, parameters, STRATEGIES[job.strategy].rates(model, job.settings)),
+        penalties=penalties_of(Start(job, encoder, compute.model, parameters)),
         train=Tokens.of(encoder, job.train.texts, job.train.labels),
         validation=Tokens.of(encoder, job.validation.texts, job.validation.labels),
     )
@@ -169,20 +182,21 @@ def _started(job: TrainJob, key: str, workers: Workers) -> _Run:
 def _epoch(run: _Run, progress: Progress) -> None:
     started = time.monotonic()
     job, epoch = run.job, len(run.history) + 1
+    groups = _open(run) if STRATEGIES[job.strategy].unfreezes else None
     # only what depends on (seed, epoch) is random, so that a training taken up here goes on with the same bits
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(np.random.SeedSequence([job.seed, epoch, run.workers.rank]).generate_state(1)[0]))
         train_loss = _train_epoch(run, epoch)
     logits = _evaluate(run)
-    point = _point(run, epoch, train_loss, logits)
+    point = _point(run, epoch, train_loss, logits, groups)
     run.history.append(point)
     run.seconds += time.monotonic() - started
     if epoch == 1 or point.validation_score > run.history[run.best_epoch - 1].validation_score:
         run.best_epoch = epoch
-        if run.workers.rank == 0:
-            values = {f"parameter/{name}": value for name, value in run.parameters.items()}
-            run.best = store.store_tensors(job.folder, f"best-{epoch}", {**values, "logits": torch.from_numpy(logits)})
+        if groups is not None:
+            run.best_values = {name: value.detach().clone() for name, value in run.parameters.items()}
     if run.workers.rank == 0:
+        _keep(run, epoch, logits)
         _save(run)
         progress(
             "epoch",
@@ -196,12 +210,45 @@ def _epoch(run: _Run, progress: Progress) -> None:
         )
 
 
+def _keep(run: _Run, epoch: int, logits: FloatArray) -> None:
+    """Store an epoch's weights if it is among the best so far; the earlier of two equals is the better."""
+
+    def rank(kept: int) -> tuple[float, int]:
+        return -run.history[kept - 1].validation_score, kept
+
+    best = sorted([*(kept for kept, _ in run.kept), epoch], key=rank)[: run.job.keep]
+    stored = dict(run.kept)
+    if epoch in best:
+        values = {f"parameter/{name}": value for name, value in run.parameters.items()}
+        logits_too = {**values, "logits": torch.from_numpy(logits)}
+        stored[epoch] = store.store_tensors(run.job.folder, f"best-{epoch}", logits_too)
+    run.kept = [(kept, stored[kept]) for kept in best]
+
+
+def _open(run: _Run) -> int:
+    """Open and close layer groups for the next epoch; the number of open ones. Only the scores so far decide."""
+    groups = layer_groups(run.model.encoder)
+    opening = next_opening([point.validation_score for point in run.history], len(groups))
+    if opening.goes_back and run.best_values is not None:
+        put(run.best_values, run.parameters)
+        # moments of another place would carry the weights off again
+        run.optimizer.state.clear()
+    opened = {f"encoder.{name}" for group in groups[-opening.groups :] for name in group}
+    for name, parameter in run.parameters.items():
+        parameter.requires_grad_(name in opened or name.startswith("head."))
+        if not parameter.requires_grad:
+            # the optimizer passes over what has no gradient; a zero would still decay
+            parameter.grad = None
+    run.compute.refresh()
+    return opening.groups
+
+
 def _train_epoch(run: _Run, epoch: int) -> float:
     """One pass over the training rows; mean loss."""
     job = run.job
     order = shuffled_batches(run.train.lengths, batch_size=job.batch_size, rng=np.random.default_rng([job.seed, epoch]))
     watch = Movement(run.parameters, job.weight_decay) if epoch == 1 else None
-    run.model.train()
+    run.compute.model.train()
     total = 0.0
     for i, rows in enumerate(order):
         factor = rate_factor(
@@ -209,11 +256,12 @@ def _train_epoch(run: _Run, epoch: int) -> float:
         )
         rate = float(job.settings["learning_rate"]) * factor
         for group in run.optimizer.param_groups:
-            group["lr"] = rate
-        run.optimizer.zero_grad(set_to_none=False)
-        total += gradients(job, run.model, run.train, rows, run.workers)
+            group["lr"] = rate * group["share"]
+        run.compute.begin()
+        total += gradients(run.compute, run.train, rows, run.workers, run.penalties)
         clip(run.parameters, job.clip_norm, where=f"{run.where}, step {i + 1}")
         run.optimizer.step()
+        run.compute.refresh()
         if watch is not None:
             watch.stepped(rate)
     if watch is not None:
@@ -225,28 +273,28 @@ def _train_epoch(run: _Run, epoch: int) -> float:
 
 def _evaluate(run: _Run) -> FloatArray:
     """Validation logits, float32 ``[n, C]``, the rows shared among the workers."""
-    run.model.eval()
+    run.compute.model.eval()
     logits = torch.zeros(len(run.validation.ids), run.job.n_classes)
     batches = token_batches(run.validation.lengths, token_budget=EVALUATION_TOKENS)
     with torch.no_grad():
         for rows in batches[run.workers.rank :: run.workers.world]:
             ids, mask, _ = run.validation.batch(rows)
-            logits[rows] = logits_of(run.job, run.model, ids, mask)
+            logits[rows] = run.compute.model(ids, mask)
     run.workers.add_up(logits)
     return np.asarray(logits.numpy(), dtype=np.float32)
 
 
-def _point(run: _Run, epoch: int, train_loss: float, logits: FloatArray) -> EpochPoint:
+def _point(run: _Run, epoch: int, train_loss: float, logits: FloatArray, groups: int | None) -> EpochPoint:
     loss = float(torch.nn.functional.cross_entropy(torch.from_numpy(logits), run.validation.labels))
     job = run.job
     require_bounded(job.strategy, train_loss, loss, job.n_classes, where=run.where)
     value = score(job.metric, job.validation.labels, logits.argmax(axis=1), job.n_classes)
-    return EpochPoint(epoch=epoch, train_loss=train_loss, validation_loss=loss, validation_score=value)
+    return EpochPoint(
+        epoch=epoch, train_loss=train_loss, validation_loss=loss, validation_score=value, open_groups=groups
+    )
 
 
 def _save(run: _Run) -> None:
-    if run.best is None:
-        raise ValueError("a checkpoint needs the weights of the best epoch")
     folder, done = run.job.folder, len(run.history)
     checkpoint = store.Checkpoint(
         job=run.key,
@@ -256,7 +304,7 @@ def _save(run: _Run) -> None:
         seconds=run.seconds,
         trained_parameters=sum(p.numel() for p in run.parameters.values()),
         total_parameters=sum(p.numel() for p in run.model.parameters()),
-        best=run.best,
+        kept=[stored for _, stored in run.kept],
         state=None if run.is_over else store.store_tensors(folder, f"state-{done}", _state(run)),
     )
     store.commit(folder, checkpoint)
@@ -278,5 +326,10 @@ def _take_up(run: _Run, found: store.Checkpoint) -> None:
     for name, parameter in run.parameters.items():
         parts = {part: values.get(f"optimizer/{part}/{name}") for part in ("step", "exp_avg", "exp_avg_sq")}
         run.optimizer.state[parameter] = {part: value for part, value in parts.items() if value is not None}
-    run.history, run.best_epoch, run.best = list(found.history), found.best_epoch, found.best
+    run.compute.refresh()
+    run.history, run.best_epoch = list(found.history), found.best_epoch
+    run.kept = [(int(stored.file.removeprefix("best-").split(".")[0]), stored) for stored in found.kept]
+    if STRATEGIES[run.job.strategy].unfreezes:
+        best = store.load_tensors(run.job.folder, found.kept[0])
+        run.best_values = {name: best[f"parameter/{name}"] for name in run.parameters}
     run.seconds = found.seconds

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
 from acclimate.nn.encoder import Encoder
-from acclimate.nn.job import FloatArray, TrainJob, TrainResult
+from acclimate.nn.inserts import Insert
+from acclimate.nn.job import FloatArray, TrainJob
 from acclimate.nn.model import TextClassifier
 from acclimate.nn.strategies import STRATEGIES
 
@@ -51,16 +53,26 @@ def put(values: dict[str, torch.Tensor], into: dict[str, torch.nn.Parameter]) ->
             parameter.copy_(values[name])
 
 
-def finish(job: TrainJob, result: TrainResult) -> Trained:
-    """The trained model of a finished job, merged: plain weights that need nothing but transformers."""
+def finish(job: TrainJob, weights: Path) -> Trained:
+    """The trained model of a finished job: merged into plain weights where its strategy allows, else with inserts.
+
+    Args:
+        job: what was trained.
+        weights: one of its result's files.
+    """
     encoder, model = build(job)
-    stored, parameters = load_file(result.weights), trainable(model)
+    stored, parameters = load_file(weights), trainable(model)
     put({name: stored[f"parameter/{name}"] for name in parameters}, parameters)
-    STRATEGIES[job.strategy].merge(model)
+    strategy = STRATEGIES[job.strategy]
+    insert = None
+    if strategy.merge is None:
+        insert = Insert.of(strategy.name, job.settings, model.encoder)
+    else:
+        strategy.merge(model)
     model.eval()
     head = model.head
     return Trained(
-        encoder.with_module(model.encoder),
+        encoder.with_module(model.encoder, insert=insert),
         head.weight.detach().numpy().copy(),
         head.bias.detach().numpy().copy(),
     )

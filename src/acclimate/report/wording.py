@@ -15,6 +15,12 @@ METRICS_EXPLAINED = {
 MODELS = {
     "frozen": "frozen model, small head",
     "lora": "LoRA",
+    "adapter": "bottleneck adapters",
+    "prefix": "prefix tuning",
+    "ia3": "(IA)³",
+    "bitfit": "BitFit",
+    "partial": "top layers only",
+    "gradual": "gradual unfreezing",
     "full": "full fine-tuning",
     "scratch": "trained from scratch",
     "baseline": "baseline",
@@ -28,6 +34,12 @@ MODELS = {
 MODELS_EXPLAINED = {
     "frozen": "The pretrained model stays as it is; only a small classifier on top is fitted.",
     "lora": "The pretrained model is changed by small added matrices (low-rank adapters), merged in at the end.",
+    "adapter": "Small layers are added behind each block of the pretrained model, which stays as it is.",
+    "prefix": "Each layer attends to a few learned keys and values; the pretrained model stays as it is.",
+    "ia3": "Keys, values and feed-forward activations are scaled by learned factors, merged in at the end.",
+    "bitfit": "Only biases and normalisation are trained, and the small head.",
+    "partial": "Only the top layers are trained, and the small head.",
+    "gradual": "Layers are opened from the top, the next one when validation stalls.",
     "full": "All weights are trained further, starting from the fitted small head.",
     "scratch": "The same network from random weights: shows whether pretraining helped at all.",
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from acclimate.config import Budget, FinetuneSpec, Goal
+from acclimate.config import Budget, Goal
+from acclimate.config_finetune import FinetuneSpec
 from acclimate.core.evidence import FROZEN, SCRATCH, ArmEstimate, Block, Evidence
 from acclimate.core.rules import POLICY_V1, DecisionPolicy, Settlement, settle
 from acclimate.errors import IntegrityError
@@ -75,6 +76,7 @@ def decide(
         estimates=_estimates(frozen.train_rows, calibration, finetune),
         budget_seconds=budget.train_minutes * 60.0,
         requested_arms=None if finetune.arms is None else tuple(finetune.arms),
+        requested_penalties=finetune.penalties.model_dump(),
         blocks=_blocks(card.target, source_card, POLICY_V1),
         source_licence_checked=source_card is not None,
     )
@@ -132,6 +134,7 @@ def _record(settled: Settlement) -> Decision:
         reason=settled.reason,
         arms=list(settled.arms),
         controls=list(settled.controls),
+        penalties=dict(settled.penalties),
         rules=[RuleRecord.model_validate(asdict(finding)) for finding in settled.findings],
         costs=[ArmCost.model_validate(asdict(cost)) for cost in settled.costs],
         detectable_effect=settled.detectable_effect,

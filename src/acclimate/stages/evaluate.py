@@ -20,11 +20,14 @@ from acclimate.examples import read_examples
 from acclimate.nn.compared import logits_in_order, random_features_predictions, trivial_predictions
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.source_head import source_predictions
+from acclimate.nn.source_task import SourceKnowledge
 from acclimate.ports import Progress, silent
-from acclimate.records import BaselineReport, DataCard, Evaluation
+from acclimate.records import BaselineReport, DataCard, Evaluation, Interval, Retention
 from acclimate.scoring import TestRows, calibration_score, class_scores, comparison, hardest_errors, slice_scores
 
 LATENCY_TEXTS = 50
+# of the source's domain: to fit a probe on, and to score it on
+SOURCE_ROWS = (1500, 1000)
 
 
 def evaluate(
@@ -95,6 +98,7 @@ def evaluate(
         test_digest=hashlib.sha256("\n".join(sorted(test.examples.row_ids)).encode()).hexdigest(),
         overlap_rows=_overlap(data, test),
         near_duplicates=card.target.near_duplicates_across_splits,
+        retention=_retention(data, baseline, model, metric, config, progress),
     )
     _write_predictions(out / "predictions.parquet", test, prob, {"candidate": predicted, **others})
     timing = _latency(model, test.examples.texts) | {"rows_per_second": round(rows_per_second, 1)}
@@ -153,6 +157,27 @@ def _others(
         logits = logits_in_order(other, texts, labels, where=folder, progress=progress)
         predicted[name] = logits.argmax(axis=1).astype(np.int64)
     return predicted
+
+
+def _retention(
+    data: Path, baseline: Path, model: AdaptedModel, metric: str, config: EvaluateSpec, progress: Progress
+) -> Retention | None:
+    """The source's own task with the candidate's features, on reference rows that nothing was fitted on."""
+    progress("evaluate", says="asking what is still known of the source's domain")
+    source = AdaptedModel.load(baseline / "model").encoder
+    known = SourceKnowledge.measured(
+        data, source, "test", SOURCE_ROWS, metric=metric, bootstraps=config.bootstraps, seed=config.seed
+    )
+    if known is None:
+        return None
+    change = known.change(known.answers(model.encoder))
+    return Retention(
+        rows=known.rows,
+        score=known.score() + change.point,
+        source_score=known.score(),
+        change=Interval(point=change.point, low=change.low, high=change.high),
+        low_one_sided=change.low_one_sided,
+    )
 
 
 def _other_models(

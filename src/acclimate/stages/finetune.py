@@ -10,23 +10,30 @@ from typing import Literal
 import numpy as np
 from safetensors.numpy import load_file
 
-from acclimate.config import FinetuneSpec, Goal
+from acclimate.config import Goal
+from acclimate.config_finetune import FinetuneSpec
 from acclimate.core.arm_choice import ArmResult, choose_arm
 from acclimate.core.halving import successive_halving
 from acclimate.core.judge import Judge
 from acclimate.core.metrics import IntArray
 from acclimate.core.paired import Bounds, PairedDifference
+from acclimate.core.pareto import undominated
 from acclimate.core.reliability import fit_temperature
 from acclimate.errors import IntegrityError
 from acclimate.examples import read_examples
+from acclimate.nn.averaging import between
+from acclimate.nn.blending import Blended, blended
 from acclimate.nn.job import FloatArray, LabelledTexts, Schedule, TrainJob, TrainResult
 from acclimate.nn.model import AdaptedModel
-from acclimate.nn.training_model import finish
+from acclimate.nn.source_task import SourceKnowledge
+from acclimate.nn.strategies import STRATEGIES
+from acclimate.nn.training_model import Trained
 from acclimate.ports import Progress, Trainer, silent
 from acclimate.records import (
     Arm,
     ArmCost,
     BaselineReport,
+    BlendPoint,
     Calibration,
     DataCard,
     Decision,
@@ -39,6 +46,9 @@ from acclimate.records import (
 Role = Literal["arm", "control"]
 FROZEN = "frozen"
 BOOTSTRAPS = 2000
+# of the line to the source: each point costs an embedding of the source's rows
+CURVE_ALPHAS = (0.2, 0.5, 0.8, 1.0)
+SOURCE_ROWS = (800, 500)
 
 
 @dataclass(frozen=True)
@@ -55,13 +65,18 @@ class _Stage:
     checkpoints: Path
     out: Path
     progress: Progress
+    source: Trained
+    knowledge: SourceKnowledge | None
 
     def cost(self, strategy: str) -> ArmCost:
         return next(cost for cost in self.decision.costs if cost.strategy == strategy)
 
     def settings(self, strategy: str) -> dict[str, float | int]:
-        section = getattr(self.config, strategy).model_dump()
-        return {name: value for name, value in section.items() if value is not None}
+        chosen = STRATEGIES[strategy]
+        penalties = self.decision.penalties if chosen.starts_from_probe else {}
+        if not chosen.trains_source_weights:
+            penalties = {name: weight for name, weight in penalties.items() if name != "l2_sp"}
+        return {**self.config.settings_of(strategy), **penalties}
 
 
 @dataclass(frozen=True)
@@ -139,6 +154,10 @@ def finetune(
         checkpoints=checkpoints,
         out=out,
         progress=progress,
+        source=Trained(frozen.encoder, frozen.weight, frozen.bias),
+        knowledge=SourceKnowledge.measured(
+            data, frozen.encoder, "validation", SOURCE_ROWS, metric=goal.metric, bootstraps=BOOTSTRAPS, seed=config.seed
+        ),
     )
     seconds: dict[str, float] = {}
     tried = [_frozen(stage, baseline), *_arms(stage, seconds)]
@@ -180,6 +199,7 @@ def _pattern(
         weight_decay=config.weight_decay,
         clip_norm=config.clip_norm,
         patience=config.patience,
+        keep=config.soup,
         seed=config.seed,
         max_length=max_length,
         precision=precision,
@@ -217,6 +237,7 @@ def _frozen(stage: _Stage, baseline: Path) -> _Tried:
         against_best=None,
         chosen=False,
         model_digest=report.model_digest,
+        source_change=None if stage.knowledge is None else Interval(point=0.0, low=0.0, high=0.0),
     )
     return _Tried(record, predicted)
 
@@ -255,18 +276,47 @@ def _train(stage: _Stage, job: TrainJob, seconds: dict[str, float]) -> TrainResu
 
 
 def _trained(stage: _Stage, strategy: str, role: Role, rung_scores: list[float], seconds: dict[str, float]) -> _Tried:
-    """Train on the full schedule and write the model, its temperature fitted on validation."""
+    """Train on the full schedule, average and interpolate, and write the model with its temperature."""
     job = _job(stage, strategy, "full", stage.cost(strategy).epochs)
     result = _train(stage, job, seconds)
-    trained = finish(job, result)
-    parts = (trained.encoder, trained.weight, trained.bias, stage.frozen.labels)
-    plain = AdaptedModel.build(*parts, strategy=strategy, source=stage.card)
-    # of the merged model as it is served, not of the one in training
-    logits = plain.logits(job.validation.texts)
-    temperature = fit_temperature(logits, stage.judge.truth)
-    model = AdaptedModel.build(*parts, strategy=strategy, source=stage.card, temperature=temperature)
+
+    def adapted(parts: Trained, temperature: float = 1.0) -> AdaptedModel:
+        given = (parts.encoder, parts.weight, parts.bias, stage.frozen.labels)
+        return AdaptedModel.build(*given, strategy=strategy, source=stage.card, temperature=temperature)
+
+    def score(parts: Trained) -> float:
+        # of the merged model as it is served, not of the one in training
+        predicted = _classes(adapted(parts).logits(job.validation.texts))
+        return stage.judge.point(predicted)
+
+    stage.progress("blending", strategy=strategy, says="averaging the best epochs, looking between them and the source")
+    found = blended(job, result, score, source=stage.source if stage.config.interpolate else None)
+    logits = adapted(found.model).logits(job.validation.texts)
+    model = adapted(found.model, fit_temperature(logits, stage.judge.truth))
     digest = model.save(stage.out / "arms" / strategy / "model")
-    return _tried(stage, strategy, role, rung_scores, result, _classes(logits), model_digest=digest)
+    tried = _tried(stage, strategy, role, rung_scores, result, _classes(logits), model_digest=digest)
+    more: dict[str, object] = {"epochs_averaged": list(found.epochs)}
+    if len(found.scores) > 1:
+        more["alpha"] = found.alpha
+    if role == "arm":
+        more |= _kept_of_the_source(stage, found)
+    return replace(tried, record=tried.record.model_copy(update=more))
+
+
+def _kept_of_the_source(stage: _Stage, found: Blended) -> dict[str, object]:
+    """The line to the source, and what the features still know of the source's task along it."""
+    known: dict[float, float] = {}
+    more: dict[str, object] = {}
+    if stage.knowledge is not None:
+        looked_at = [alpha for alpha in found.scores if alpha in (*CURVE_ALPHAS, found.alpha)]
+        answers = {a: stage.knowledge.answers(between(stage.source, found.tuned, a).encoder) for a in looked_at}
+        known = {alpha: stage.knowledge.score(answer) for alpha, answer in answers.items()}
+        more["source_change"] = _interval(stage.knowledge.change(answers[found.alpha]))
+    if len(found.scores) > 1:
+        more["blends"] = [
+            BlendPoint(alpha=alpha, score=score, source_score=known.get(alpha)) for alpha, score in found.scores.items()
+        ]
+    return more
 
 
 def _tried(
@@ -313,23 +363,32 @@ def _report(stage: _Stage, tried: list[_Tried], tolerance: float) -> FinetuneRep
         [ArmResult(name, arm.expected_seconds, arm.score.point, against[name].low) for name, arm in full.items()],
         tolerance,
     )
-    records = [one.record for one in tried]
+    front = _front(list(full.values()))
     return FinetuneReport(
         metric=stage.job.metric,
         arms=[
-            record.model_copy(
+            one.record.model_copy(
                 update={
-                    "against_best": against[record.strategy] if record.role == "arm" else None,
-                    "chosen": record.role == "arm" and record.strategy == choice.strategy,
+                    "against_best": against[one.record.strategy] if one.record.role == "arm" else None,
+                    "chosen": one.record.role == "arm" and one.record.strategy == choice.strategy,
+                    "on_front": one.record.strategy in front,
                 }
             )
-            for record in records
+            for one in tried
         ],
         chosen=choice.strategy,
         rule=RuleRecord.model_validate(asdict(choice.finding)),
         precision=stage.job.precision,
         workers=stage.trainer.workers,
+        source_score=None if stage.knowledge is None else stage.knowledge.score(),
     )
+
+
+def _front(arms: list[Arm]) -> set[str]:
+    """Arms that no other beats in both what is gained and what is kept; none where that was not measured."""
+    measured = [arm for arm in arms if arm.source_change is not None]
+    points = [(arm.score.point, arm.source_change.point) for arm in measured if arm.source_change is not None]
+    return {arm.strategy for arm, stays in zip(measured, undominated(points), strict=True) if stays}
 
 
 def _classes(logits: FloatArray) -> IntArray:

@@ -298,5 +298,33 @@ def test_r5_notes_few_labels(rarest: int, few: bool) -> None:
     assert finding(settled, "R5").inputs["labels_are_few"] is few
 
 
+@pytest.mark.parametrize(
+    ("rarest", "asked", "expected"),
+    [
+        (100, None, {}),
+        (99, None, {"l2_sp": POLICY_V1.few_labels_l2_sp}),
+        (99, 0.0, {}),
+        (100, 0.5, {"l2_sp": 0.5}),
+    ],
+)
+def test_l2_sp_comes_with_few_labels_unless_the_user_says_otherwise(
+    rarest: int, asked: float | None, expected: dict[str, float]
+) -> None:
+    evidence = replace(
+        OPEN,
+        rows_per_class={"negative": 900, "positive": rarest},
+        requested_penalties={"l2_sp": asked, "bss": 0.0, "lwf": 1.0},
+    )
+    settled = settle(evidence)
+    assert settled.penalties == {**expected, "lwf": 1.0}
+    assert settled.penalties.items() <= finding(settled, "R5").inputs.items()
+    assert "lwf 1" in settled.reason
+
+
+def test_what_is_not_trained_has_no_penalties() -> None:
+    settled = settle(replace(OPEN, train_rows=1, validation_rows=1, requested_penalties={"lwf": 1.0}))
+    assert settled.penalties == {}
+
+
 def test_one_row_is_enough_to_ask() -> None:
     assert settle(replace(OPEN, train_rows=1, validation_rows=1)).rule == "R4"

@@ -14,6 +14,12 @@ from acclimate.nn.job import LabelledTexts, TrainJob
 
 SETTINGS: dict[str, dict[str, float | int]] = {
     "lora": {"learning_rate": 1e-2, "rank": 4, "alpha": 8.0, "dropout": 0.0},
+    "adapter": {"learning_rate": 1e-2, "bottleneck": 8},
+    "prefix": {"learning_rate": 5e-2, "tokens": 4},
+    "ia3": {"learning_rate": 5e-2},
+    "bitfit": {"learning_rate": 1e-2},
+    "partial": {"learning_rate": 2e-3, "groups": 1},
+    "gradual": {"learning_rate": 2e-3},
     "full": {"learning_rate": 2e-3},
     "scratch": {"learning_rate": 2e-3},
 }
@@ -57,6 +63,7 @@ def make_job(tiny_source: Path, tmp_path: Path) -> Callable[..., TrainJob]:
             weight_decay=0.01,
             clip_norm=1.0,
             patience=3,
+            keep=1,
             seed=0,
             max_length=32,
             precision="fp32",

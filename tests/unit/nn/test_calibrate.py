@@ -28,7 +28,7 @@ def test_the_precision_is_the_one_asked_for_or_the_measured_one() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_strategy_and_the_features_get_a_rate(tiny_source: Path, precision: str) -> None:
     found = calibrate(
-        tiny_source, TEXTS, precision=precision, max_length=None, strategies=("full", "scratch"), batch_size=8
+        tiny_source, TEXTS, precision=precision, max_length=None, strategies={"full": {}, "scratch": {}}, batch_size=8
     )
     assert set(found.rows_per_second) == {"features", "full", "scratch"}
     assert all(rate > 1 for rate in found.rows_per_second.values())
@@ -38,14 +38,19 @@ def test_every_strategy_and_the_features_get_a_rate(tiny_source: Path, precision
 
 
 def test_one_text_and_a_batch_larger_than_the_data_will_do(tiny_source: Path) -> None:
-    found = calibrate(tiny_source, ["one"], precision="fp32", max_length=16, strategies=("full",), batch_size=64)
+    found = calibrate(tiny_source, ["one"], precision="fp32", max_length=16, strategies={"full": {}}, batch_size=64)
     assert found.rows_per_second["full"] > 0
 
 
 def test_longer_texts_are_slower(tiny_source: Path) -> None:
     short, long = (
         calibrate(
-            tiny_source, ["good " * words] * 64, precision="fp32", max_length=None, strategies=("full",), batch_size=32
+            tiny_source,
+            ["good " * words] * 64,
+            precision="fp32",
+            max_length=None,
+            strategies={"full": {}},
+            batch_size=32,
         )
         for words in (2, 100)
     )

@@ -5,19 +5,25 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from acclimate.nn.compute import Compute
 from acclimate.nn.job import TrainJob
 from acclimate.nn.step import Tokens, Workers, gradients, optimizer_for
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.training_model import build, trainable
 
 
-def gradient_of(job: TrainJob, rows: list[int], world: int) -> tuple[float, dict[str, torch.Tensor]]:
+def gradient_of(
+    job: TrainJob, rows: list[int], world: int, precision: str = "fp32"
+) -> tuple[float, dict[str, torch.Tensor]]:
     """Loss and gradient of a batch whose shares are computed one after the other."""
     encoder, model = build(job)
     model.eval()
     tokens = Tokens.of(encoder, job.train.texts, job.train.labels)
-    loss = sum(gradients(job, model, tokens, rows, Workers(rank, world)) for rank in range(world))
-    return loss, {name: p.grad for name, p in trainable(model).items() if p.grad is not None}
+    parameters = trainable(model)
+    compute = Compute(model, parameters, precision)
+    compute.model.eval()
+    loss = sum(gradients(compute, tokens, rows, Workers(rank, world)) for rank in range(world))
+    return loss, {name: p.grad for name, p in parameters.items() if p.grad is not None}
 
 
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
@@ -43,6 +49,34 @@ def test_the_gradient_is_that_of_the_mean_loss(make_job: Callable[..., TrainJob]
     found = gradient_of(job, rows, 1)[1]
     for name, parameter in trainable(model).items():
         torch.testing.assert_close(found[name], parameter.grad)
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_in_bfloat16_the_gradient_points_the_same_way(strategy: str, make_job: Callable[..., TrainJob]) -> None:
+    job, rows = make_job(strategy), list(range(24))
+    exact, rounded = (gradient_of(job, rows, 1, precision)[1] for precision in ("fp32", "bf16"))
+    assert exact.keys() == rounded.keys()
+    assert {value.dtype for value in rounded.values()} == {torch.float32}
+    a, b = (torch.cat([values[name].flatten() for name in exact]) for values in (exact, rounded))
+    assert float(torch.nn.functional.cosine_similarity(a, b, dim=0)) > 0.99
+    assert not torch.equal(a, b)
+
+
+def test_what_computes_follows_what_is_trained(make_job: Callable[..., TrainJob]) -> None:
+    model = build(make_job())[1]
+    parameters = trainable(model)
+    compute = Compute(model, parameters, "bf16")
+    own = dict(compute.model.named_parameters())
+    assert {value.dtype for name, value in own.items() if not name.startswith("head.")} == {torch.bfloat16}
+    with torch.no_grad():
+        for parameter in parameters.values():
+            parameter.add_(1.0)
+    parameters["encoder.embeddings.word_embeddings.weight"].requires_grad_(False)
+    compute.refresh()
+    for name, parameter in parameters.items():
+        torch.testing.assert_close(own[name], parameter.to(own[name].dtype))
+        assert own[name].requires_grad == parameter.requires_grad
+    assert Compute(model, parameters, "fp32").model is model
 
 
 def test_biases_and_normalisation_do_not_decay(make_job: Callable[..., TrainJob]) -> None:

@@ -50,7 +50,7 @@ def result_of(job: TrainJob, **how: Any) -> TrainResult:
 def assert_same(a: TrainResult, b: TrainResult) -> None:
     assert (a.history, a.best_epoch) == (b.history, b.best_epoch)
     np.testing.assert_array_equal(a.validation_logits, b.validation_logits)
-    left, right = load_file(a.weights), load_file(b.weights)
+    left, right = load_file(a.weights[0]), load_file(b.weights[0])
     assert left.keys() == right.keys()
     assert all(torch.equal(left[name], right[name]) for name in left)
 
@@ -158,7 +158,7 @@ def test_only_named_files_stay(make_job: MakeJob) -> None:
     job.folder.mkdir()
     (job.folder / ".state-1.partial").write_bytes(b"left by a kill")
     result = result_of(job)
-    assert {path.name for path in job.folder.iterdir()} == {"checkpoint.json", result.weights.name}
+    assert {path.name for path in job.folder.iterdir()} == {"checkpoint.json", result.weights[0].name}
     assert json.loads((job.folder / "checkpoint.json").read_text())["finished"] is True
 
 
@@ -248,14 +248,18 @@ def in_threads(job: TrainJob, world: int) -> TrainResult:
     return result
 
 
+@pytest.mark.parametrize("strategy", ["full", "gradual"])
+@pytest.mark.parametrize("penalties", [{}, {"l2_sp": 0.1, "delta": 1.0, "bss": 0.01, "lwf": 1.0}], ids=["", "held"])
 @pytest.mark.parametrize("world", [2, 3])
-def test_several_workers_take_the_same_steps_as_one(world: int, make_job: MakeJob, copied_source: Path) -> None:
+def test_several_workers_take_the_same_steps_as_one(
+    world: int, penalties: dict[str, float], strategy: str, make_job: MakeJob, copied_source: Path
+) -> None:
     config = json.loads((copied_source / "config.json").read_text())
     config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     (copied_source / "config.json").write_text(json.dumps(config))
     # 50 rows in batches of 7: shares of unequal size, and a last batch of one row that leaves workers without any
-    plain = {"source": copied_source, "epochs": 2, "batch_size": 7}
-    one, several = result_of(make_job(**plain)), in_threads(make_job(**plain), world)
+    plain = {"source": copied_source, "epochs": 3, "batch_size": 7, "settings": {"learning_rate": 1e-3, **penalties}}
+    one, several = result_of(make_job(strategy, **plain)), in_threads(make_job(strategy, **plain), world)
     np.testing.assert_allclose(several.validation_logits, one.validation_logits, atol=2e-3)
     for left, right in zip(one.history, several.history, strict=True):
         assert left.train_loss == pytest.approx(right.train_loss, abs=1e-4)

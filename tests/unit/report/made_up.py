@@ -11,6 +11,7 @@ from acclimate.records import (
     Arm,
     ArmCost,
     BaselineReport,
+    BlendPoint,
     Calibration,
     CalibrationBin,
     CalibrationScore,
@@ -32,6 +33,7 @@ from acclimate.records import (
     Interval,
     MapPoint,
     Registration,
+    Retention,
     RuleRecord,
     SliceScore,
     SourceCard,
@@ -250,7 +252,14 @@ def decision() -> Decision:
 
 
 def arm(
-    strategy: str, score: float, epochs: int, *, chosen: bool = False, control: bool = False, gap: float = 0.0
+    strategy: str,
+    score: float,
+    epochs: int,
+    *,
+    chosen: bool = False,
+    control: bool = False,
+    gap: float = 0.0,
+    kept: float = 0.0,
 ) -> Arm:
     curve = [
         EpochPoint(
@@ -277,7 +286,23 @@ def arm(
         against_best=None if control else interval(gap, 0.015 if gap else 0.0),
         chosen=chosen,
         model_digest=digest(strategy),
+        epochs_averaged=[epochs - 3, epochs - 2] if epochs and not control else [],
+        alpha=0.8 if strategy == "full" else 1.0 if strategy == "lora" else None,
+        blends=[] if control or not epochs else blends(score, kept),
+        source_change=None if control else interval(kept, 0.012 if kept else 0.0),
+        on_front=strategy in {"frozen", "full"},
     )
+
+
+def blends(score: float, kept: float) -> list[BlendPoint]:
+    return [
+        BlendPoint(
+            alpha=alpha,
+            score=round(0.8012 + (score - 0.8012) * alpha**0.7, 4),
+            source_score=round(0.79 + kept * alpha**1.5, 4) if round(10 * alpha) % 2 == 0 else None,
+        )
+        for alpha in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    ]
 
 
 def finetune_report() -> FinetuneReport:
@@ -285,8 +310,8 @@ def finetune_report() -> FinetuneReport:
         metric="macro_f1",
         arms=[
             arm("frozen", 0.8012, 0, gap=-0.0759),
-            arm("lora", 0.8581, 11, gap=-0.019),
-            arm("full", 0.8771, 9, chosen=True),
+            arm("lora", 0.8581, 11, gap=-0.019, kept=-0.034),
+            arm("full", 0.8771, 9, chosen=True, kept=-0.021),
             arm("scratch", 0.7204, 14, control=True),
         ],
         chosen="full",
@@ -300,6 +325,7 @@ def finetune_report() -> FinetuneReport:
         ),
         precision="bf16",
         workers=1,
+        source_score=0.79,
     )
 
 
@@ -399,6 +425,9 @@ def evaluation(labels: list[str] = LABELS) -> Evaluation:
         test_digest=digest("test"),
         overlap_rows=0,
         near_duplicates=3,
+        retention=Retention(
+            rows=1000, score=0.769, source_score=0.79, change=interval(-0.021, 0.012), low_one_sided=-0.031
+        ),
     )
 
 

@@ -17,7 +17,7 @@ from acclimate.report.figures.gap_map import MOST_POINTS
 from acclimate.report.view import ReportView
 from tests.unit.report.made_up import evaluation, gap_report
 
-ALL = {"map", "null", "curve", "arms", "training", "comparisons", "confusion", "reliability", "slices"}
+ALL = {"map", "null", "curve", "arms", "training", "forgetting", "comparisons", "confusion", "reliability", "slices"}
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,16 @@ def test_ids_are_unique_on_the_page_and_every_reference_resolves(drawn: dict) ->
     used = {a or b for a, b in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', svg)}
     assert used
     assert used <= set(ids)
+
+
+def test_forgetting_names_the_front_and_needs_a_source_that_was_asked(view: ReportView, drawn: dict) -> None:
+    assert "no other arm is at least as good in both (frozen, full)" in drawn["forgetting"].caption
+    assert "with 0.8 of the trained weights" in drawn["forgetting"].caption
+    assert {"frozen", "lora", "full"} <= set(texts(drawn["forgetting"].svg))
+    assert "scratch" not in texts(drawn["forgetting"].svg)
+    assert view.finetune is not None
+    unasked = replace(view, finetune=view.finetune.model_copy(update={"source_score": None}))
+    assert "forgetting" not in draw_all(unasked)
 
 
 def test_confusion_shows_every_count_and_names_the_commonest_mistake(view: ReportView, drawn: dict) -> None:

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import pytest
 
-from acclimate.config import Budget, FinetuneSpec, Goal
+from acclimate.config import Budget, Goal
+from acclimate.config_finetune import FinetuneSpec
 from acclimate.errors import DataError, IntegrityError, ModelError
 from acclimate.records import (
     BaselineReport,

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from acclimate.config import BaselineSpec, FinetuneSpec, Goal
+from acclimate.config import BaselineSpec, Goal
+from acclimate.config_finetune import FinetuneSpec
 from acclimate.core.metrics import score
 from acclimate.core.reliability import fit_temperature
 from acclimate.errors import IntegrityError

@@ -1,6 +1,7 @@
-"""Low-rank adapters on all linear layers of the encoder; the head is trained too, from the probe.
+"""Low-rank adapters on the linear layers of the encoder; the head is trained too, from the probe.
 
-Source: Hu et al. 2021; all linear layers at about ten times the rate of full fine-tuning: Schulman 2025.
+Source: Hu et al. 2021; all linear layers at about ten times the rate of full fine-tuning: Schulman 2025. Options of
+peft's: rank-stabilised scale (Kalajdzievski 2023), decomposed weights (Liu et al. 2024, DoRA).
 """
 
 from __future__ import annotations
@@ -18,15 +19,26 @@ def _prepare(model: TextClassifier, settings: Settings) -> None:
         r=rank,
         lora_alpha=float(settings.get("alpha", 2 * rank)),
         lora_dropout=float(settings.get("dropout", 0.0)),
+        use_rslora=bool(settings.get("rslora", False)),
+        use_dora=bool(settings.get("dora", False)),
         target_modules="all-linear",
     )
     model.encoder = get_peft_model(model.encoder, config)
     model.head.requires_grad_(True)
 
 
-def _merge(model: TextClassifier) -> None:
+def merge_peft(model: TextClassifier) -> None:
+    """Merge: fold peft's layers into the weights they change."""
     model.encoder = model.encoder.merge_and_unload(safe_merge=True)
     model.requires_grad_(True)
 
 
-LORA = Strategy("lora", role="arm", starts_from_probe=True, prepare=_prepare, merge=_merge)
+LORA = Strategy(
+    "lora",
+    trains="the head and low-rank changes of every linear layer",
+    role="arm",
+    starts_from_probe=True,
+    forgets="some",
+    prepare=_prepare,
+    merge=merge_peft,
+)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from acclimate.nn.strategies.strategy import Strategy, nothing_to_merge, train_everything
+from acclimate.nn.strategies.strategy import Strategy, train_everything
 
-SCRATCH = Strategy("scratch", role="control", starts_from_probe=False, prepare=train_everything, merge=nothing_to_merge)
+SCRATCH = Strategy(
+    "scratch",
+    trains="all weights, from random ones",
+    role="control",
+    starts_from_probe=False,
+    forgets="much",
+    prepare=train_everything,
+)

@@ -6,9 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from acclimate.nn.layer_groups import layer_groups
 from acclimate.nn.model import TextClassifier
 
 Settings = Mapping[str, float | int]
+Rates = Mapping[str, float]
+
+
+def the_same_rate(model: TextClassifier, settings: Settings) -> Rates:  # noqa: ARG001 - no settings of its own
+    """Rates: every parameter learns at the strategy's learning rate."""
+    return {}
+
+
+def nothing_to_merge(model: TextClassifier) -> None:
+    """Merge: nothing was added to the model."""
 
 
 @dataclass(frozen=True)
@@ -17,19 +28,40 @@ class Strategy:
 
     Args:
         name: its name in configs and records.
+        trains: what is trained, in words.
         role: ``arm``: a candidate; ``control``: trained only to be compared with.
         starts_from_probe: True: the source's weights and the baseline's probe as head, so that the logits at
             step 0 are the probe's. False: all weights random.
+        forgets: how much of the source's knowledge it tends to lose; what a run loses is measured.
         prepare: ``prepare(model, settings)`` changes the classifier in place and sets ``requires_grad`` of every
             parameter: what is True is trained. Random numbers come from torch's generator, seeded by the caller.
-        merge: ``merge(model)`` turns the trained classifier in place into a plain one that computes the same.
+        merge: ``merge(model)`` turns the trained classifier in place into a plain one that computes the same; None for
+            what stays in the model as layers of its own, see :mod:`acclimate.nn.inserts`.
+        rates: ``rates(model, settings)`` gives the share of the learning rate by parameter, 1 where it says nothing.
+        unfreezes: training opens what ``prepare`` allows group by group from the top, as validation stalls.
+        changes_first_logits: its untrained additions change the logits at step 0.
     """
 
     name: str
+    trains: str
     role: Literal["arm", "control"]
     starts_from_probe: bool
+    forgets: Literal["little", "some", "much"]
     prepare: Callable[[TextClassifier, Settings], None]
-    merge: Callable[[TextClassifier], None]
+    merge: Callable[[TextClassifier], None] | None = nothing_to_merge
+    rates: Callable[[TextClassifier, Settings], Rates] = the_same_rate
+    unfreezes: bool = False
+    changes_first_logits: bool = False
+
+    @property
+    def is_mergeable(self) -> bool:
+        """Whether the trained model is one of the source's own architecture."""
+        return self.merge is not None
+
+    @property
+    def trains_source_weights(self) -> bool:
+        """Whether what is trained in the encoder are the source's own weights, not additions to them."""
+        return self.starts_from_probe and self.merge is nothing_to_merge
 
 
 def train_everything(model: TextClassifier, settings: Settings) -> None:  # noqa: ARG001 - no settings of its own
@@ -37,5 +69,19 @@ def train_everything(model: TextClassifier, settings: Settings) -> None:  # noqa
     model.requires_grad_(True)
 
 
-def nothing_to_merge(model: TextClassifier) -> None:
-    """Merge: nothing was added to the model."""
+def train_only(model: TextClassifier, names: set[str]) -> None:
+    """Train the head and the named parameters of the encoder."""
+    for name, parameter in model.encoder.named_parameters():
+        parameter.requires_grad_(name in names)
+    model.head.requires_grad_(True)
+
+
+def slower_downwards(model: TextClassifier, settings: Settings) -> Rates:
+    """Rates: discriminative, each layer group learns slower than the one above it by ``layer_decay``.
+
+    Source: Howard & Ruder 2018 (ULMFiT), discriminative fine-tuning. The head and the top group learn at the full rate.
+    """
+    decay = float(settings.get("layer_decay", 1.0))
+    groups = layer_groups(model.encoder)
+    depths = {name: len(groups) - 1 - depth for depth, names in enumerate(groups) for name in names}
+    return {f"encoder.{name}": decay**below for name, below in depths.items()}

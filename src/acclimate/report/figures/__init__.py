@@ -8,6 +8,7 @@ from acclimate.report.figures.arms import arms
 from acclimate.report.figures.canvas import Drawing
 from acclimate.report.figures.comparisons import comparisons
 from acclimate.report.figures.confusion import confusion
+from acclimate.report.figures.forgetting import forgetting
 from acclimate.report.figures.gap_map import gap_map
 from acclimate.report.figures.learning_curve import learning_curve
 from acclimate.report.figures.null_scale import null_scale
@@ -22,6 +23,7 @@ FIGURES: tuple[Callable[[ReportView], Drawing | None], ...] = (
     learning_curve,
     arms,
     training,
+    forgetting,
     comparisons,
     confusion,
     reliability,

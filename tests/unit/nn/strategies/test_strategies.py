@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from acclimate.core.unfreezing import next_opening
+from acclimate.errors import ModelError
 from acclimate.nn.encoder import Encoder
-from acclimate.nn.job import TrainJob
-from acclimate.nn.model import TextClassifier, linear
+from acclimate.nn.job import TrainJob, TrainResult
+from acclimate.nn.layer_groups import layer_groups
+from acclimate.nn.model import AdaptedModel, TextClassifier, linear
+from acclimate.nn.source_card import source_card
 from acclimate.nn.step import Tokens
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
-from acclimate.nn.training_model import build, finish, trainable
+from acclimate.nn.training_model import Trained, build, finish, trainable
+from acclimate.records import SourceCard
 
 ALL = sorted(STRATEGIES)
 FROM_PROBE = [name for name in ALL if STRATEGIES[name].starts_from_probe]
+MERGEABLE = [name for name in ALL if STRATEGIES[name].is_mergeable]
 MakeJob = Callable[..., TrainJob]
+CARD = SourceCard(
+    name="tiny", revision="1", digest="d" * 64, licence="MIT", model_type="bert", parameters=1, labels=None
+)
+
+
+def trained_by(job: TrainJob) -> tuple[TrainResult, Trained]:
+    train(job)
+    result = finished(job)
+    assert result is not None
+    return result, finish(job, result.weights[0])
+
+
+def adapted(job: TrainJob, trained: Trained) -> AdaptedModel:
+    return AdaptedModel.build(
+        trained.encoder, trained.weight, trained.bias, ["a", "b"], strategy=job.strategy, source=CARD
+    )
 
 
 def logits(encoder: Encoder, model: TextClassifier, texts: tuple[str, ...]) -> np.ndarray:
@@ -36,9 +61,11 @@ def frozen_logits(job: TrainJob) -> np.ndarray:
 
 @pytest.mark.parametrize("name", FROM_PROBE)
 def test_logits_at_step_0_are_the_probes(name: str, make_job: MakeJob) -> None:
+    """Prefixes take their share of the attention even at zero: they must say so, and move the logits."""
     job = make_job(name)
     encoder, model = build(job)
-    np.testing.assert_allclose(logits(encoder, model, job.validation.texts), frozen_logits(job), atol=1e-5)
+    same = np.allclose(logits(encoder, model, job.validation.texts), frozen_logits(job), atol=1e-5)
+    assert same != STRATEGIES[name].changes_first_logits
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL) - set(FROM_PROBE)))
@@ -63,52 +90,160 @@ def test_building_leaves_the_global_generator_alone(name: str, make_job: MakeJob
     assert torch.equal(torch.rand(3), expected)
 
 
-def plain(name: str) -> str:
-    """Name of the encoder's parameter that a parameter is or changes."""
-    return re.sub(r"base_model\.model\.|\.base_layer|\.lora_[AB]\.default", "", name)
+def source_weights(names: set[str]) -> set[str]:
+    """The encoder's own parameters that trained ones are or are merged into."""
+    found = set()
+    for name in names:
+        plain = name.removeprefix("base_model.model.")
+        module, lora, _ = plain.partition(".lora_")
+        layer, ia3, _ = plain.partition(".ia3_")
+        found |= {f"{module}.weight"} if lora else {f"{layer}.weight", f"{layer}.bias"} if ia3 else {plain}
+    return found
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_training_moves_what_is_trained_and_nothing_else(name: str, make_job: MakeJob) -> None:
     job = make_job(name, epochs=2)
     model = build(job)[1]
-    before = {
-        plain(key): value.detach().clone() for key, value in model.encoder.named_parameters() if "lora" not in key
-    }
-    train(job)
-    result = finished(job)
-    assert result is not None
-    trained = finish(job, result)
-    touched = {plain(key[len("encoder.") :]) for key in trainable(model) if key.startswith("encoder.")}
-    for key, value in trained.encoder.module.named_parameters():
-        assert torch.equal(value, before[key]) == (key not in touched), key
+    start = Encoder.load(job.source, precision="fp32", random_seed=None if name in FROM_PROBE else job.seed).module
+    result, trained = trained_by(job)
+    folder = job.folder / "model"
+    adapted(job, trained).save(folder)
+    after = dict(Encoder.load(folder, precision="fp32").module.named_parameters())
+    names = {key.removeprefix("encoder.") for key in trainable(model) if key.startswith("encoder.")}
+    touched = source_weights(names) if STRATEGIES[name].is_mergeable else set()
+    if STRATEGIES[name].unfreezes:
+        opened = max(point.open_groups or 0 for point in result.history[: result.best_epoch])
+        touched = {key for group in layer_groups(start)[-opened:] for key in group}
+    prefix = "base_model." if name == "prefix" else ""
+    moved = 0
+    for key, value in start.named_parameters():
+        now = after[prefix + (_inside(key) if name == "adapter" else key)]
+        assert key in touched or torch.equal(now, value), key
+        moved += not torch.equal(now, value)
+    assert moved >= len(touched) / 2
     assert not np.allclose(trained.weight, job.probe_weight)
     assert result.trained_parameters == sum(p.numel() for p in trainable(model).values())
     assert result.total_parameters == sum(p.numel() for p in model.parameters())
 
 
+def _inside(key: str) -> str:
+    """A block's parameter when a bottleneck lies behind the block."""
+    before, layers, rest = key.partition(".layer.")
+    return f"{before}{layers}{rest.split('.')[0]}.block.{rest.split('.', 1)[1]}" if layers else key
+
+
 @pytest.mark.parametrize("name", ALL)
-def test_the_merged_model_computes_what_was_trained(name: str, make_job: MakeJob) -> None:
+def test_the_model_as_it_is_stored_computes_what_was_trained(name: str, make_job: MakeJob, tmp_path: Path) -> None:
     job = make_job(name, epochs=2)
-    train(job)
-    result = finished(job)
-    assert result is not None
-    trained = finish(job, result)
-    merged = linear(trained.encoder.embed(job.validation.texts), trained.weight, trained.bias)
-    np.testing.assert_allclose(merged, result.validation_logits, atol=1e-4)
-    assert np.abs(merged - frozen_logits(job)).max() > 0.05, "training was a no-op"
+    result, trained = trained_by(job)
+    model = adapted(job, trained)
+    now = model.logits(job.validation.texts)
+    np.testing.assert_allclose(now, result.validation_logits, atol=1e-4)
+    assert np.abs(now - frozen_logits(job)).max() > 0.05, "training was a no-op"
+    digest = model.save(tmp_path / "stored")
+    again = AdaptedModel.load(tmp_path / "stored")
+    np.testing.assert_array_equal(again.logits(job.validation.texts), now)
+    assert again.digest == digest
+    assert again.save(tmp_path / "copied") == digest
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", MERGEABLE)
 def test_the_merged_model_is_a_plain_one(name: str, make_job: MakeJob) -> None:
     job = make_job(name, epochs=1)
-    train(job)
-    result = finished(job)
-    assert result is not None
-    module = finish(job, result).encoder.module
-    source = Encoder.load(job.source, precision="fp32").module
+    _, trained = trained_by(job)
+    module, source = trained.encoder.module, Encoder.load(job.source, precision="fp32").module
     assert type(module) is type(source)
     assert module.state_dict().keys() == source.state_dict().keys()
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - set(MERGEABLE)))
+def test_added_layers_lie_beside_the_sources_own_bytes(name: str, make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job(name, epochs=1)
+    _, trained = trained_by(job)
+    model = adapted(job, trained)
+    model.save(tmp_path / "stored")
+    plain, stored = (Encoder.load(folder, precision="fp32") for folder in (job.source, tmp_path / "stored"))
+    assert stored.insert is not None
+    (tmp_path / "stored" / "insert.safetensors").unlink()
+    bare = Encoder.load(tmp_path / "stored", precision="fp32")
+    np.testing.assert_array_equal(bare.embed(["good bad"]), plain.embed(["good bad"]))
+    assert not np.allclose(stored.embed(["good bad"]), plain.embed(["good bad"]), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - set(MERGEABLE)))
+def test_a_model_with_added_layers_is_no_source(name: str, make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job(name, epochs=1)
+    adapted(job, trained_by(job)[1]).save(tmp_path / "stored")
+    with pytest.raises(ModelError) as caught:
+        source_card(tmp_path / "stored", name="x", revision=None, licence=None)
+    assert caught.value.code == "E-MODEL-023"
+
+
+@pytest.mark.parametrize("damage", ["truncated", "kind", "shape", "nan"])
+def test_damaged_added_layers_are_refused(damage: str, make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job("adapter", epochs=1)
+    adapted(job, trained_by(job)[1]).save(tmp_path)
+    path = tmp_path / "insert.safetensors"
+    tensors = load_file(path)
+    described = {"kind": "other" if damage == "kind" else "adapter", "settings": {"bottleneck": 8}}
+    if damage == "shape":
+        described["settings"] = {"bottleneck": 9}
+    if damage == "nan":
+        next(iter(tensors.values()))[0] = float("nan")
+    save_file(tensors, path, metadata={"insert": json.dumps(described)})
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ModelError) as caught:
+        AdaptedModel.load(tmp_path)
+    assert caught.value.code in {"E-MODEL-010", "E-MODEL-014", "E-MODEL-022"}
+
+
+@pytest.mark.parametrize("option", ["rslora", "dora"])
+def test_options_of_lora_change_what_is_learnt(option: str, make_job: MakeJob) -> None:
+    plain, other = make_job("lora", epochs=1), make_job("lora", epochs=1)
+    other = replace(other, settings={**other.settings, option: True})
+    results = [trained_by(job) for job in (plain, other)]
+    assert not np.allclose(results[0][0].validation_logits, results[1][0].validation_logits, atol=1e-4)
+    merged = adapted(other, results[1][1]).logits(other.validation.texts)
+    np.testing.assert_allclose(merged, results[1][0].validation_logits, atol=1e-4)
+
+
+def test_partial_trains_the_top_and_learns_slower_downwards(make_job: MakeJob) -> None:
+    job = make_job("partial")
+    for groups, lowest in ((1, "encoder.layer.1."), (2, "encoder.layer.0."), (9, "embeddings.")):
+        names = trainable(build(replace(job, settings={"learning_rate": 1e-3, "groups": groups}))[1])
+        encoders = [name for name in names if name.startswith("encoder.")]
+        assert encoders[0].startswith(f"encoder.{lowest}")
+    model = build(job)[1]
+    rates = STRATEGIES["full"].rates(model, {"layer_decay": 0.5})
+    by_depth = {
+        "encoder.embeddings.word_embeddings.weight": 0.25,
+        "encoder.encoder.layer.0.output.dense.weight": 0.5,
+        "encoder.encoder.layer.1.output.dense.weight": 1.0,
+    }
+    assert {name: rates[name] for name in by_depth} == by_depth
+
+
+def test_slower_layers_move_less(make_job: MakeJob) -> None:
+    def moved(decay: float) -> float:
+        job = make_job("full", epochs=1, settings={"learning_rate": 2e-3, "layer_decay": decay})
+        start = Encoder.load(job.source, precision="fp32").module.embeddings.word_embeddings.weight.detach()
+        now = trained_by(job)[1].encoder.module.embeddings.word_embeddings.weight.detach()
+        return float((now - start).abs().max())
+
+    assert moved(0.1) < 0.1 * moved(1.0)
+
+
+def test_gradual_opens_groups_from_the_top_and_goes_back(make_job: MakeJob) -> None:
+    """A rate so high that it stalls: what opens is what the scores ask for, and a kill changes nothing."""
+    job = make_job("gradual", epochs=12, patience=12, settings={"learning_rate": 3e-3})
+    result, _ = trained_by(job)
+    scores = [point.validation_score for point in result.history]
+    groups = len(layer_groups(build(job)[1].encoder))
+    expected = [next_opening(scores[:epoch], groups).groups for epoch in range(len(scores))]
+    assert [point.open_groups for point in result.history] == expected
+    assert max(expected) > 1
 
 
 def test_lora_trains_few_parameters_on_every_linear_layer(make_job: MakeJob) -> None:

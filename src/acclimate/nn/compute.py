@@ -1,0 +1,72 @@
+"""The model as it computes, beside the float32 weights that are trained.
+
+In bfloat16 the whole encoder is a copy in that type: weights, activations and gradients, as in inference. Under
+autocast the activations between matrix products stay in float32 and are cast to and fro, a quarter of each step. The
+optimizer works on the float32 weights, so that small updates are not lost.
+
+Source: Micikevicius et al. 2018, mixed precision training with a master copy of the weights.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+
+from acclimate.nn.model import TextClassifier
+
+
+class Compute:
+    """A classifier in the precision it computes in.
+
+    Args:
+        model: the classifier with float32 weights.
+        parameters: those that are trained, by name.
+        precision: ``fp32``: it computes itself; ``bf16``: a copy of its encoder does, the head stays in float32.
+    """
+
+    def __init__(self, model: TextClassifier, parameters: Mapping[str, torch.nn.Parameter], precision: str) -> None:
+        self.model = model
+        self._pairs: list[tuple[torch.nn.Parameter, torch.nn.Parameter]] = []
+        self._parameters = parameters
+        self._is_first = True
+        if precision == "bf16":
+            self.model = copy.deepcopy(model)
+            self.model.encoder.to(torch.bfloat16)
+            own = dict(self.model.named_parameters())
+            self._pairs = [(parameter, own[name]) for name, parameter in parameters.items()]
+
+    @property
+    def trained(self) -> list[torch.nn.Parameter]:
+        """The float32 parameters that are trained."""
+        return list(self._parameters.values())
+
+    def begin(self) -> None:
+        """Forget the gradients of the last batch."""
+        self._is_first = True
+        if not self._pairs:
+            for parameter in self._parameters.values():
+                if parameter.grad is not None:
+                    parameter.grad.zero_()
+
+    def collect(self) -> None:
+        """Add what was just computed to the gradients of the trained weights."""
+        for trained, own in self._pairs:
+            if own.grad is None:
+                continue
+            if trained.grad is None:
+                trained.grad = own.grad.float()
+            elif self._is_first:
+                trained.grad.copy_(own.grad)
+            else:
+                trained.grad.add_(own.grad)
+            own.grad = None
+        self._is_first = False
+
+    def refresh(self) -> None:
+        """Take over the trained weights after they changed, and which of them are trained now."""
+        with torch.no_grad():
+            for trained, own in self._pairs:
+                own.copy_(trained)
+                own.requires_grad_(trained.requires_grad)

@@ -1,0 +1,23 @@
+"""Bottleneck layers behind each block, see :mod:`acclimate.nn.inserts.bottleneck`; the head is trained too."""
+
+from __future__ import annotations
+
+from acclimate.nn.inserts import attach
+from acclimate.nn.model import TextClassifier
+from acclimate.nn.strategies.strategy import Settings, Strategy
+
+
+def _prepare(model: TextClassifier, settings: Settings) -> None:
+    model.encoder = attach("adapter", model.encoder, settings)
+    model.head.requires_grad_(True)
+
+
+ADAPTER = Strategy(
+    "adapter",
+    trains="the head and a small layer behind each block",
+    role="arm",
+    starts_from_probe=True,
+    forgets="little",
+    prepare=_prepare,
+    merge=None,
+)

@@ -1,0 +1,23 @@
+"""The head and the vectors: biases and normalisation.
+
+Source: Ben-Zaken et al. 2022 (BitFit), with the normalisations' weights as in LayerNorm tuning.
+"""
+
+from __future__ import annotations
+
+from acclimate.nn.model import TextClassifier
+from acclimate.nn.strategies.strategy import Settings, Strategy, train_only
+
+
+def _prepare(model: TextClassifier, settings: Settings) -> None:  # noqa: ARG001 - no settings of its own
+    train_only(model, {name for name, parameter in model.encoder.named_parameters() if parameter.ndim <= 1})
+
+
+BITFIT = Strategy(
+    "bitfit",
+    trains="the head, biases and normalisation",
+    role="arm",
+    starts_from_probe=True,
+    forgets="little",
+    prepare=_prepare,
+)

@@ -1,0 +1,28 @@
+"""Learned scales of keys, values and feed-forward activations; the head is trained too.
+
+Source: Liu et al. 2022 ((IA)^3), as peft places them for the architecture.
+"""
+
+from __future__ import annotations
+
+from acclimate.nn.model import TextClassifier
+from acclimate.nn.strategies.lora import merge_peft
+from acclimate.nn.strategies.strategy import Settings, Strategy
+
+
+def _prepare(model: TextClassifier, settings: Settings) -> None:  # noqa: ARG001 - no settings of its own
+    from peft import IA3Config, get_peft_model
+
+    model.encoder = get_peft_model(model.encoder, IA3Config())
+    model.head.requires_grad_(True)
+
+
+IA3 = Strategy(
+    "ia3",
+    trains="the head and scales of keys, values and feed-forward activations",
+    role="arm",
+    starts_from_probe=True,
+    forgets="little",
+    prepare=_prepare,
+    merge=merge_peft,
+)

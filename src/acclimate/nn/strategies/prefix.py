@@ -1,0 +1,24 @@
+"""Learned keys and values before each layer's own, see :mod:`acclimate.nn.inserts.prefix`; the head is trained too."""
+
+from __future__ import annotations
+
+from acclimate.nn.inserts import attach
+from acclimate.nn.model import TextClassifier
+from acclimate.nn.strategies.strategy import Settings, Strategy
+
+
+def _prepare(model: TextClassifier, settings: Settings) -> None:
+    model.encoder = attach("prefix", model.encoder, settings)
+    model.head.requires_grad_(True)
+
+
+PREFIX = Strategy(
+    "prefix",
+    trains="the head and keys and values that each layer attends to",
+    role="arm",
+    starts_from_probe=True,
+    forgets="little",
+    prepare=_prepare,
+    merge=None,
+    changes_first_logits=True,
+)
