@@ -46,6 +46,7 @@ def make_job(tiny_source: Path, tmp_path: Path) -> Callable[..., TrainJob]:
             "weight_decay": 0.01,
             "clip_norm": 1.0,
             "patience": 3,
+            "keep": 1,
             "seed": 0,
             "max_length": 32,
             "precision": "fp32",
