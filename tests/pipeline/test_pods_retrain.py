@@ -238,6 +238,7 @@ def keys():
     return {found["Key"] for found in boto3.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]}
 
 
+@pytest.mark.slow
 def test_a_pod_predicts_every_row_of_a_table_on_s3_as_the_loaded_model_does(
     cluster, ready, new_mail, monkeypatch, tmp_path
 ):
@@ -255,6 +256,7 @@ def test_a_pod_predicts_every_row_of_a_table_on_s3_as_the_loaded_model_does(
     np.testing.assert_allclose(written, model.predict_proba(texts), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "exit_code", "code", "says"),
     [

@@ -272,6 +272,7 @@ def deleted(cluster: KubernetesStub, name: str) -> None:
     del cluster.jobs[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("happens", [failed, deleted])
 def test_what_becomes_of_the_job_meanwhile_changes_nothing(submitted, serve, start, happens):
     cluster = serve(KubernetesStub(script=[RUNNING]))
@@ -288,6 +289,7 @@ def test_what_becomes_of_the_job_meanwhile_changes_nothing(submitted, serve, sta
     assert submitted.error(run_id)["code"] == "E-RUN-143"
 
 
+@pytest.mark.slow
 def test_a_job_that_is_just_being_made_is_deleted_too(submitted, serve, start):
     asked = threading.Event()
 
@@ -318,7 +320,8 @@ def silent(cluster: KubernetesStub) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("state", [overloaded, pytest.param(silent, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("state", [overloaded, silent])
 def test_a_cluster_that_does_not_answer_is_given_up_before_the_step_is_killed(submitted, serve, start, state):
     cluster = serve(KubernetesStub(script=[RUNNING]))
     run_id = f"cluster-{state.__name__}"
