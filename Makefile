@@ -27,7 +27,7 @@ demo: setup examples/data/.complete  ## adapt a real model to real data, from ga
 	$(ACCLIMATE) run examples/reviews.yaml
 
 test: export OMP_NUM_THREADS := 1
-test: setup  ## run the tests (under 8 minutes)
+test: setup  ## run the tests (8 to 13 minutes)
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-faults: export OMP_NUM_THREADS := 1
