@@ -1,8 +1,8 @@
 """The model as it computes, beside the float32 weights that are trained.
 
 In bfloat16 the whole encoder is a copy in that type: weights, activations and gradients, as in inference. Under
-autocast the activations between matrix products would stay in float32 and be cast to and fro. The optimizer works on the
-float32 weights, so that small updates are not lost.
+autocast the activations between matrix products would stay in float32 and be cast to and fro. The optimizer works on
+the float32 weights, so that small updates are not lost.
 
 Source: Micikevicius et al. 2018, mixed precision training with a master copy of the weights.
 """
