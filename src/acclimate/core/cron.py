@@ -24,7 +24,10 @@ _ALIASES = {
     "@midnight": "0 0 0 * * *",
     "@hourly": "0 0 * * * *",
 }
-_LONGEST = 200
+# fewer values are as short as a list
+_SHORTEST_RANGE = 3
+# what is written is shorter: no more than two in a row are listed one by one, so at most two values in three
+_LONGEST = 300
 _LONGEST_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _ZONE = re.compile(r"(?:CRON_)?TZ=(\S+)\s+(.*)", re.DOTALL)
 
@@ -209,7 +212,22 @@ def _written(values: list[int], field: _Field) -> str:
     if len(values) == field.high - field.low + 1:
         return "*"
     steps = {later - earlier for earlier, later in pairwise(values)}
-    if len(values) < 3 or len(steps) > 1:
-        return ",".join(map(str, values))
-    step = steps.pop()
-    return f"{values[0]}-{values[-1]}" + (f"/{step}" if step > 1 else "")
+    if len(values) >= _SHORTEST_RANGE and len(steps) == 1:
+        step = steps.pop()
+        return f"{values[0]}-{values[-1]}" + (f"/{step}" if step > 1 else "")
+    return ",".join(_run(run) for run in _runs(values))
+
+
+def _runs(values: list[int]) -> list[list[int]]:
+    """The values in stretches without a gap."""
+    runs = [values[:1]]
+    for earlier, later in pairwise(values):
+        if later == earlier + 1:
+            runs[-1].append(later)
+        else:
+            runs.append([later])
+    return runs
+
+
+def _run(run: list[int]) -> str:
+    return f"{run[0]}-{run[-1]}" if len(run) >= _SHORTEST_RANGE else ",".join(map(str, run))
