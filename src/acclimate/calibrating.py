@@ -73,10 +73,10 @@ def _calibrate(context: Context, data: Path, folder: Path, card: SourceCard, pla
     config = context.request.adaptation
     context.progress("calibrating", says="measuring this machine's speed, once")
     started = time.monotonic()
-    texts = read_examples(data, "target", ["train"], None).texts[:CALIBRATION_ROWS]
+    inputs = read_examples(data, "target", ["train"], None).inputs[:CALIBRATION_ROWS]
     measured = calibrate(
         folder,
-        texts,
+        inputs,
         precision=config.compute.precision,
         max_length=config.baseline.max_length,
         strategies=_measured(context),

@@ -181,9 +181,17 @@ def predict(
         str, typer.Argument(help="model's folder, models:/NAME@champion, models:/NAME/7 or runs:/ID/PATH")
     ],
     data: Annotated[
-        Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file, or - for standard input, one text a line")
+        Path,
+        typer.Argument(
+            help="CSV, TSV, JSONL or Parquet file, or - for standard input, one text a line; or a folder of images"
+        ),
     ],
-    text: Annotated[str, typer.Option("--text", help="column of the file that holds the text")] = "text",
+    text: Annotated[
+        str | None, typer.Option("--text", help="column of the file that holds the text; by default text")
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option("--image", help="column of a Parquet file that holds images; by default image")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="CSV file to write; by default standard output")
     ] = None,
@@ -195,7 +203,7 @@ def predict(
     from acclimate.prediction import predict_file
 
     def action() -> int:
-        written = predict_file(model, data, text=text, out=out, workspace=workspace, as_json=as_json)
+        written = predict_file(model, data, text=text, image=image, out=out, workspace=workspace, as_json=as_json)
         if out is not None:
             print_result({"rows": written, "path": str(out)}, as_json, lambda: f"{written} rows -> {out}")
         return 0

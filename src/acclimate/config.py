@@ -61,7 +61,10 @@ class BaselineSpec(Section):
     """How the frozen baseline is built."""
 
     max_length: int | None = Field(
-        None, ge=8, le=8192, description="tokens of a text the model reads; by default the model's own, at most 256"
+        None,
+        ge=8,
+        le=8192,
+        description="tokens of a text the model reads; by default its own, at most 256; not for images",
     )
     folds: int = Field(5, ge=2, le=20, description="folds of the cross-validation")
     c_grid: list[Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]] = Field(
@@ -116,7 +119,9 @@ class Adaptation(Section):
     """One adaptation: a source model, target data, a goal."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$", description="name of the registered model")
-    task: Literal["text-classification"] = Field("text-classification", description="what is predicted")
+    task: Literal["text-classification", "image-classification"] = Field(
+        "text-classification", description="what is predicted"
+    )
     source: SourceSpec
     target: DataSpec
     goal: Goal = Goal()

@@ -20,16 +20,17 @@ class DataSpec(Section):
 
     data: str = Field(
         description="CSV, TSV, JSONL or Parquet file, or a folder of such files: a path, s3://BUCKET/KEY or "
-        "dvc://PATH@REV",
+        "dvc://PATH@REV; for images a folder with a folder of images for each label, or Parquet with their bytes",
         min_length=1,
     )
     text: str = Field("text", description="column that holds the text", min_length=1)
+    image: str = Field("image", description="column of a Parquet file that holds encoded images", min_length=1)
     label: str | None = Field("label", description="column that holds the label; null if there is none")
     group: str | None = Field(None, description="column of groups that must never be split, e.g. the author")
     split: str | None = Field(None, description="column with train, validation or test, where splits are given")
     slices: list[str] = Field(default_factory=list, description="columns whose values are reported apart")
     encoding: Encoding = Field("utf-8", description="encoding of text files; a UTF-8 BOM is always accepted")
-    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = Field(
+    format: Literal["csv", "tsv", "jsonl", "parquet", "image-folder"] | None = Field(
         None, description="file format; by default from the file's ending"
     )
     licence: str | None = Field(None, description="SPDX name; without it target data count as your own")

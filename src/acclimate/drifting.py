@@ -126,7 +126,7 @@ def drift_text(report: dict[str, Any]) -> str:
     lines += [f"note       {note}" for note in found.notes]
     if found.furthest:
         lines.append("furthest fresh rows")
-        lines += [f"  {row.distance:.2f}  {_one_line(row.text)}" for row in found.furthest]
+        lines += [f"  {row.distance:.2f}  {_one_line(row.text) or row.row_id[:16]}" for row in found.furthest]
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Literal
 
+from acclimate.core.control_names import TRIVIAL_OF_IMAGES, TRIVIAL_OF_TEXTS
 from acclimate.core.gate import (
     Difference,
     GateInputs,
@@ -121,6 +122,7 @@ def gate_inputs(
         primary=primary[0] if len(primary) == 1 else None,
         comparisons=tuple(_difference(row) for row in evaluation.comparisons),
         expected_controls=frozenset({"random_features", *(decision.controls if finetune else ())}),
+        trivial=TRIVIAL_OF_IMAGES if data.has_images else TRIVIAL_OF_TEXTS,
         slices=tuple(
             SliceResult(f"{s.column} = {s.value}", s.rows, s.score.point, s.score.low, s.score.high)
             for s in evaluation.slices

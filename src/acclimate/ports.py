@@ -53,6 +53,11 @@ class RawTable:
         files: what was read, in order.
         header: all column names of the first file, or of all rows of JSON lines.
         warnings: what a user should know, e.g. files that were passed over.
+        images: of images: the encoded image of each row, ``b""`` where the cell is null; None for texts. Its column
+            then holds what identifies the image, see :func:`acclimate.nn.images.pixel_key`.
+        near: of images: the key of each that look-alikes share, see :func:`acclimate.nn.images.near_key`; ``""``
+            where the cell is null.
+        names: path of each row's own file inside the folder that ``files`` names, where every row has one.
     """
 
     columns: dict[str, list[str | None]]
@@ -61,10 +66,14 @@ class RawTable:
     files: list[InputFile]
     header: list[str]
     warnings: list[str]
+    images: Sequence[bytes] | None = None
+    near: Sequence[str] | None = None
+    names: Sequence[str] | None = None
 
     def place(self, row: int) -> str:
-        """``file:line`` of a row, for errors."""
-        return f"{self.files[self.file_of[row]].uri}:{self.lines[row]}"
+        """``file:line`` of a row, or its own file, for errors."""
+        uri = self.files[self.file_of[row]].uri
+        return f"{uri}:{self.lines[row]}" if self.names is None else f"{uri}/{self.names[row]}"
 
 
 class TableReader(Protocol):
@@ -75,24 +84,26 @@ class TableReader(Protocol):
         path: Path,
         *,
         name: str,
-        text: str,
         required: Sequence[str],
         optional: Sequence[str],
-        encoding: str,
         format: str | None,  # noqa: A002
+        text: str = "",
+        image: str = "",
+        encoding: str = "utf-8",
         root: Path,
         allow_outside: bool,
     ) -> RawTable:
-        """Read the text column and the named ones.
+        """Read the column of texts or of images, and the named ones.
 
         Args:
             path: file or folder, resolved.
             name: the section of the configuration, for hints, e.g. ``target``.
-            text: column that holds the text, kept exactly as read.
+            text: column that holds the text, kept exactly as read; empty where images are read.
+            image: column that holds encoded images; empty where texts are read.
             required: further columns that must be there; their values in one canonical spelling.
             optional: columns that may be absent.
             encoding: of text files.
-            format: csv, tsv, jsonl or parquet; None tells by the file's ending.
+            format: csv, tsv, jsonl, parquet or image-folder; None tells by what is there.
             root: the project root: names are shown relative to it, and no file may lie outside of it.
             allow_outside: files may lie outside of it.
         """

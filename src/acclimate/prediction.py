@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, DataError
 from acclimate.execution import Context
 from acclimate.stage_work.training import candidate_of
 from acclimate.wiring import load, located, registry_of
@@ -16,26 +18,68 @@ from acclimate.wiring import load, located, registry_of
 if TYPE_CHECKING:
     import numpy as np
 
+    from acclimate.examples import Inputs
     from acclimate.nn.model import AdaptedModel
+    from acclimate.ports import RawTable
 
 
 def predict_file(
-    model: str, data: Path, *, text: str, out: Path | None, workspace: Path | None, as_json: bool = False
+    model: str,
+    data: Path,
+    *,
+    text: str | None,
+    image: str | None = None,
+    out: Path | None,
+    workspace: Path | None,
+    as_json: bool = False,
 ) -> int:
     """Predict each row of a file.
 
     Args:
         model: what :func:`acclimate.load` takes.
-        data: a table, or ``-`` for one text a line on standard input.
+        data: a table, or ``-`` for one text a line on standard input; for a model of images an image, a folder of
+            images, or Parquet with their bytes.
         text: column that holds the text.
+        image: column of a Parquet file that holds the images.
         out: CSV file to write, whole or not at all; None writes to standard output.
         workspace: where the registry is looked for.
         as_json: without ``out``: one JSON object on standard output instead of CSV.
 
     Returns:
         The number of rows.
+
+    Raises:
+        ConfigError: E-PREDICT-002, a column of the other kind than the model reads is named.
     """
-    return write_predictions(load(model, workspace), _texts(data, text), out=out, as_json=as_json)
+    adapted = load(model, workspace)
+    wrong = text if adapted.reads_images else image
+    if wrong is not None:
+        reads, flag = ("images", "--text") if adapted.reads_images else ("texts", "--image")
+        raise ConfigError(
+            "E-PREDICT-002", f"the model reads {reads}", where=f"{flag} {wrong}", hint=f"leave {flag} out"
+        )
+    rows = _images(data, image or "image") if adapted.reads_images else _texts(data, text or "text")
+    return write_predictions(adapted, rows, out=out, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Rows to predict.
+
+    Args:
+        column: what names a row in the output: ``text`` or ``file``.
+        names: of each row.
+        inputs: what the model reads.
+    """
+
+    column: str
+    names: Sequence[str]
+    inputs: Inputs
+
+    @classmethod
+    def of_texts(cls, texts: list[str]) -> Asked:
+        """Texts, which name themselves."""
+        return cls("text", texts, texts)
 
 
 def predict_step(context: Context, model: str, data: str, out: str) -> str:
@@ -72,12 +116,15 @@ def predict_step(context: Context, model: str, data: str, out: str) -> str:
     adapted = AdaptedModel.load(folder)
     spec = config.target.model_copy(update={"data": data})
     place = located(context.request, context.home, spec)
-    table = place.read(place.path, name="data", text=spec.text, encoding=spec.encoding, format=spec.format)
-    context.progress("predicting", rows=len(table.lines))
-    texts = [value or "" for value in table.columns[config.target.text]]
+    if adapted.reads_images:
+        asked = _asked_images(place.read(place.path, name="data", image=spec.image, format=spec.format))
+    else:
+        table = place.read(place.path, name="data", text=spec.text, encoding=spec.encoding, format=spec.format)
+        asked = Asked.of_texts([value or "" for value in table.columns[spec.text]])
+    context.progress("predicting", rows=len(asked.names))
     local = context.scratch / "predictions.csv" if out.startswith("s3://") else Path(out)
     local.parent.mkdir(parents=True, exist_ok=True)
-    write_predictions(adapted, texts, out=local)
+    write_predictions(adapted, asked, out=local)
     if out.startswith("s3://"):
         from acclimate.adapters.s3 import S3, S3Uri
 
@@ -85,38 +132,57 @@ def predict_step(context: Context, model: str, data: str, out: str) -> str:
     return out
 
 
-def write_predictions(adapted: AdaptedModel, texts: list[str], *, out: Path | None, as_json: bool = False) -> int:
-    """Predict texts and write them; see :func:`predict_file`."""
-    probabilities = adapted.predict_proba(texts)
+def write_predictions(adapted: AdaptedModel, asked: Asked, *, out: Path | None, as_json: bool = False) -> int:
+    """Predict rows and write them; see :func:`predict_file`."""
+    probabilities = adapted.predict_proba(asked.inputs)
     predicted = [adapted.labels[i] for i in probabilities.argmax(axis=1)]
     if out is not None:
         partial = out.with_name(f"{out.name}.partial")
         with partial.open("w", encoding="utf-8", newline="") as file:
-            _write(file, adapted.labels, texts, predicted, probabilities)
+            _write(file, adapted.labels, asked, predicted, probabilities)
         partial.replace(out)
     elif as_json:
         rows = [
-            {"label": label, "probabilities": dict(zip(adapted.labels, map(float, row), strict=True))}
-            for label, row in zip(predicted, probabilities, strict=True)
+            ({"file": name} if adapted.reads_images else {})
+            | {"label": label, "probabilities": dict(zip(adapted.labels, map(float, row), strict=True))}
+            for name, label, row in zip(asked.names, predicted, probabilities, strict=True)
         ]
         sys.stdout.write(json.dumps({"rows": rows}) + "\n")
     else:
-        _write(sys.stdout, adapted.labels, texts, predicted, probabilities)
-    return len(texts)
+        _write(sys.stdout, adapted.labels, asked, predicted, probabilities)
+    return len(asked.names)
 
 
-def _texts(data: Path, text: str) -> list[str]:
+def _texts(data: Path, text: str) -> Asked:
     if str(data) == "-":
-        return [line.rstrip("\n") for line in sys.stdin]
+        return Asked.of_texts([line.rstrip("\n") for line in sys.stdin])
     from acclimate.adapters.tables import read_table
 
     path = data.resolve()
     table = read_table(path, name="data", text=text, root=path.parent, allow_outside=True)
-    return [value or "" for value in table.columns[text]]
+    return Asked.of_texts([value or "" for value in table.columns[text]])
 
 
-def _write(file: TextIO, labels: list[str], texts: list[str], predicted: list[str], probabilities: np.ndarray) -> None:
+def _images(data: Path, image: str) -> Asked:
+    from acclimate.adapters.images import ENDINGS, read_image, read_images
+
+    path = data.resolve()
+    if path.is_file() and path.name.lower().endswith(ENDINGS):
+        return Asked("file", [str(data)], [read_image(path)])
+    return _asked_images(read_images(path, name="data", image=image, format=None, root=path.parent, allow_outside=True))
+
+
+def _asked_images(table: RawTable) -> Asked:
+    """Images by their place; a row without one can't be predicted."""
+    images = table.images or []
+    empty = next((row for row, image in enumerate(images) if not image), None)
+    if empty is not None:
+        raise DataError("E-DATA-041", "there is no image", where=table.place(empty), hint="fill it, or take it out")
+    return Asked("file", [table.place(row) for row in range(len(images))], images)
+
+
+def _write(file: TextIO, labels: list[str], asked: Asked, predicted: list[str], probabilities: np.ndarray) -> None:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["text", "predicted", *(f"p_{label}" for label in labels)])
-    for text, label, row in zip(texts, predicted, probabilities, strict=True):
-        writer.writerow([text, label, *(f"{value:.6f}" for value in row)])
+    writer.writerow([asked.column, "predicted", *(f"p_{label}" for label in labels)])
+    for name, label, row in zip(asked.names, predicted, probabilities, strict=True):
+        writer.writerow([name, label, *(f"{value:.6f}" for value in row)])

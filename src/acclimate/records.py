@@ -16,6 +16,7 @@ from acclimate.errors import IntegrityError
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+IMAGE_TASK = "image-classification"
 
 
 class Record(BaseModel):
@@ -116,6 +117,11 @@ class DataCard(StoredRecord):
     target: TableCard
     reference: TableCard | None
 
+    @property
+    def has_images(self) -> bool:
+        """Whether the rows are images, not texts."""
+        return self.task == IMAGE_TASK
+
 
 class SourceCard(Record):
     """The source model as pinned: everything but where it lies on this machine."""
@@ -153,7 +159,8 @@ class FarRow(Record):
     """A target row far from the source domain."""
 
     row_id: str
-    text: str
+    text: str = Field(description="the text; empty where the row is an image")
+    image: str | None = Field(None, description="a small copy of the image as a data URI")
     label: str | None
     distance: float = Field(description="mean cosine distance to its 10 nearest source rows, 0..2")
 
@@ -179,7 +186,7 @@ class GapReport(StoredRecord):
         description="smallest mean shift along the first principal component found in >= 80 % of draws, in sd"
     )
     measures: list[GapMeasure]
-    input_side: dict[str, float] = Field(description="token and vocabulary statistics of both sides")
+    input_side: dict[str, float] = Field(description="statistics of both sides' texts or images themselves")
     furthest: list[FarRow]
     map: list[MapPoint]
     notes: list[str]
@@ -191,7 +198,7 @@ class GapReport(StoredRecord):
 class Control(Record):
     """Something run only to be compared with."""
 
-    name: Literal["random_features", "tfidf", "majority", "source_as_is"]
+    name: Literal["random_features", "tfidf", "pixels", "histogram", "majority", "source_as_is"]
     trivial: bool = Field(description="needs no pretrained model")
     score: Interval | None = Field(description="null where it does not apply")
     reason: str = Field("", description="why it does not apply")
@@ -390,7 +397,9 @@ class CalibrationScore(Record):
 class Comparison(Record):
     """Candidate - other on the same test rows."""
 
-    other: str = Field(description="champion, baseline, scratch, random_features, tfidf, majority, source_as_is")
+    other: str = Field(
+        description="champion, baseline, scratch, random_features, tfidf, pixels, histogram, majority, source_as_is"
+    )
     role: Literal["comparator", "trivial", "control"]
     other_score: Interval
     difference: Interval = Field(description="two-sided 95 %, paired bootstrap")
@@ -408,7 +417,8 @@ class HardRow(Record):
     """A test row the candidate got wrong with confidence."""
 
     row_id: str
-    text: str
+    text: str = Field(description="the text; empty where the row is an image")
+    image: str | None = Field(None, description="a small copy of the image as a data URI")
     label: str
     predicted: str
     confidence: float

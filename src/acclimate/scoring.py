@@ -1,4 +1,4 @@
-"""From predictions on the test rows to the records of an evaluation. Imports records, examples and core only."""
+"""From predictions on the test rows to the records of an evaluation. Loads no torch."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Literal
 
 import numpy as np
 
+from acclimate.core.control_names import TRIVIAL
 from acclimate.core.metrics import FloatArray, IntArray
 from acclimate.core.paired import bootstrap_score, detectable_effect, mcnemar_exact, paired_difference, rows_needed
 from acclimate.core.reliability import brier, ece_debiased, nll, reliability_bins, softmax
 from acclimate.core.slices import slices_of
 from acclimate.examples import Examples
+from acclimate.nn.shown import shown
 from acclimate.records import CalibrationBin, CalibrationScore, ClassScore, Comparison, HardRow, Interval, SliceScore
 
 Role = Literal["comparator", "trivial", "control"]
-TRIVIAL = ("tfidf", "majority")
 # goal.min_gain's default: a smaller effect is nothing a test set need be able to show
 SMALLEST_RELEVANT_EFFECT = 0.01
 
@@ -134,7 +135,7 @@ def slice_scores(test: TestRows, predicted: IntArray, min_rows: int) -> list[Sli
     """Scores of the slices with at least ``min_rows`` rows; see :func:`acclimate.core.slices.slices_of`."""
     return [
         SliceScore(column=part.column, value=part.value, rows=len(part.rows), score=test.score(predicted, part.rows))
-        for part in slices_of(test.examples.slices, test.examples.texts, min_rows)
+        for part in slices_of(test.examples.slices, None if test.examples.has_images else test.examples.texts, min_rows)
     ]
 
 
@@ -170,12 +171,12 @@ def hardest_errors(test: TestRows, prob: FloatArray, *, most: int = 20, text_len
         most: rows at most.
         text_length: characters after which texts are cut.
     """
-    ids, texts, predicted, confidence = test.examples.row_ids, test.examples.texts, prob.argmax(1), prob.max(1)
+    ids, predicted, confidence = test.examples.row_ids, prob.argmax(1), prob.max(1)
     wrong = np.flatnonzero(predicted != test.truth).tolist()
     return [
         HardRow(
             row_id=ids[row],
-            text=texts[row][:text_length],
+            **shown(test.examples.inputs[row], text_length),
             label=test.labels[test.truth[row]],
             predicted=test.labels[predicted[row]],
             confidence=float(confidence[row]),

@@ -7,9 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from acclimate.examples import Inputs
 from acclimate.nn.model import AdaptedModel
+from acclimate.nn.readers import only
 
 TEXT_COLUMN = "text"
+IMAGE_COLUMN = "image"
 
 
 class ServedModel:
@@ -23,17 +26,21 @@ class ServedModel:
         self.model = model
 
     def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
-        """Label and probabilities of each text.
+        """Label and probabilities of each text or image.
 
         Args:
-            model_input: a data frame with the column ``text``; the signature lets nothing else through.
+            model_input: a data frame with the column ``text``, or ``image`` with encoded images as bytes; the
+                signature lets nothing else through.
             params: ignored; MLflow passes it.
 
         Returns:
-            One row a text, in order: ``label``, then ``probability_<label>`` of every label.
+            One row each, in order: ``label``, then ``probability_<label>`` of every label.
         """
-        texts = [str(text) for text in model_input[TEXT_COLUMN]]
-        probabilities = self.model.predict_proba(texts)  # [n, C]
+        column = IMAGE_COLUMN if self.model.reads_images else TEXT_COLUMN
+        values = list(model_input[column])
+        # of an image its bytes only: a text would be taken for the path of a file of this server
+        inputs: Inputs = only(bytes, values) if self.model.reads_images else [str(value) for value in values]
+        probabilities = self.model.predict_proba(inputs)  # [n, C]
         columns: dict[str, Any] = {"label": [self.model.labels[i] for i in probabilities.argmax(axis=1)]}
         for index, label in enumerate(self.model.labels):
             columns[f"probability_{label}"] = probabilities[:, index]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from acclimate.adapters.local_store import LocalStore
 from acclimate.adapters.sources import resolve_source
 from acclimate.config_base import DataSpec
+from acclimate.errors import ModelError
 from acclimate.execution import Context, Request
 from acclimate.ports import RegisteredVersion, Registry, Store, Trainer
-from acclimate.records import SourceCard
+from acclimate.records import IMAGE_TASK, SourceCard
 
 if TYPE_CHECKING:
     from acclimate.adapters.data_uris import Located
@@ -35,9 +36,29 @@ def source_of(context: Context) -> tuple[Path, SourceCard]:
 
 
 def source_at(request: Request, home: Path) -> tuple[Path, SourceCard]:
-    """Folder and card of a request's source model; one from elsewhere is kept below ``home``."""
+    """Folder and card of a request's source model; one from elsewhere is kept below ``home``.
+
+    Raises:
+        ModelError: E-MODEL-025, the model does not read what the task is about; or it can't be used.
+    """
     source, tracking = request.adaptation.source, request.adaptation.tracking.uri
-    return _resolved(source.model, source.licence, request.root, home, tracking, request.allow_outside)
+    folder, card = _resolved(source.model, source.licence, request.root, home, tracking, request.allow_outside)
+    _require_fit(request.adaptation.task, card, source.model)
+    return folder, card
+
+
+def _require_fit(task: str, card: SourceCard, source: str) -> None:
+    from acclimate.nn.preflight import IMAGE_MODEL_TYPES
+
+    reads_images = card.model_type in IMAGE_MODEL_TYPES
+    if reads_images != (task == IMAGE_TASK):
+        reads, wanted = ("images", IMAGE_TASK) if reads_images else ("texts", "text-classification")
+        raise ModelError(
+            "E-MODEL-025",
+            f"the source model ({card.model_type}) reads {reads}, the task is {task}",
+            where=source,
+            hint=f"set task: {wanted}, or name another source",
+        )
 
 
 def pinned(request: Request, home: Path) -> Request:
@@ -58,7 +79,8 @@ def located(request: Request, home: Path, spec: DataSpec) -> Located:
     """The data of a table on this machine; what lies elsewhere is fetched to ``home`` and checked."""
     from acclimate.adapters.data_uris import located as locate
 
-    return locate(spec.data, root=request.root, home=home, allow_outside=request.allow_outside)
+    has_images = request.adaptation.task == IMAGE_TASK
+    return locate(spec.data, root=request.root, home=home, allow_outside=request.allow_outside, has_images=has_images)
 
 
 def store_of(workspace: str) -> Store:

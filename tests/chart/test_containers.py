@@ -22,7 +22,10 @@ from tests.chart.imports import imported, normal
 from tests.chart.rendering import CHART, Release, render
 
 BASE = os.environ.get("ACCLIMATE_TEST_BASE_IMAGE", "")
-HOW = "apt-get install podman runc, then ACCLIMATE_TEST_BASE_IMAGE=an image with Python 3.11 and venv (infra/README.md)"
+HOW = (
+    "apt-get install podman runc catatonit, then ACCLIMATE_TEST_BASE_IMAGE=an image with Python 3.11 and venv "
+    "(infra/README.md)"
+)
 PORT = 5000
 # as a pod that is `restricted`
 HELD = ["--rm", "--read-only", "--user=10001:10001", "--cap-drop=ALL", "--security-opt=no-new-privileges"]

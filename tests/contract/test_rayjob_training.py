@@ -24,7 +24,7 @@ from acclimate.adapters.s3_store import S3Store
 from acclimate.config import Adaptation
 from acclimate.errors import AcclimateError, ConfigError, ModelError, UnavailableError
 from acclimate.execution import Context, Request, Work
-from acclimate.nn.job import LabelledTexts, TrainJob
+from acclimate.nn.job import LabelledRows, TrainJob
 from acclimate.nn.source_card import folder_digest
 from acclimate.rayjob_training import (
     ERROR,
@@ -239,7 +239,7 @@ def test_an_entrypoint_refuses_what_is_no_task(address: str) -> None:
 def test_checkpoints_and_the_source_travel_between_machines(bucket: str, tmp_path: Path, tiny_source: Path) -> None:
     workspace = f"s3://{bucket}/team"
     driver, worker = (S3Store(workspace, tmp_path / name) for name in ("driver", "worker"))
-    rows = LabelledTexts(("a",), np.zeros(1, dtype=np.int64))
+    rows = LabelledRows(("a",), np.zeros(1, dtype=np.int64))
     fields: dict[str, Any] = dict.fromkeys(TrainJob.__dataclass_fields__)
     fields |= {"source": tiny_source, "source_digest": "d" * 64, "train": rows, "validation": rows}
     job = TrainJob(**fields | {"folder": driver.pull("checkpoints/k") / "full-full-2"})

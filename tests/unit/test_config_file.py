@@ -244,6 +244,42 @@ class TestShorthands:
         assert {problem.code for problem in problems_of(yaml, text)} == {"E-CONFIG-030"}
 
 
+IMAGES = """\
+name: parts
+task: image-classification
+source: models/vit
+target: {data: photos}
+"""
+
+
+class TestImages:
+    def test_an_image_task_needs_no_more_than_its_data(self, yaml: Path) -> None:
+        yaml.write_text(IMAGES, encoding="utf-8")
+        config = load_config(yaml).config
+        assert (config.task, config.target.image, config.target.label) == ("image-classification", "image", "label")
+
+    @pytest.mark.parametrize(
+        ("added", "at"),
+        [
+            ("text: words", "target.text"),
+            ("encoding: latin-1", "target.encoding"),
+            ("format: csv", "target.format"),
+            ("image: label", "target.image"),
+            ("slices: [image]", "target.slices[0]"),
+        ],
+    )
+    def test_keys_of_texts_are_refused(self, added: str, at: str, yaml: Path) -> None:
+        (problem,) = problems_of(yaml, IMAGES.replace("{data: photos}", f"{{data: photos, {added}}}"))
+        assert problem.code == "E-CONFIG-035"
+        assert problem.message.startswith(at)
+        assert problem.hint
+
+    @pytest.mark.parametrize("added", ["image: pixels", "format: image-folder"])
+    def test_keys_of_images_are_refused_for_texts(self, added: str, yaml: Path) -> None:
+        (problem,) = problems_of(yaml, SMALLEST.replace("label: label", f"label: label, {added}"))
+        assert problem.code == "E-CONFIG-035"
+
+
 class TestInit:
     def test_what_init_writes_loads_unchanged(self, tmp_path: Path) -> None:
         path = tmp_path / "adaptation.yaml"

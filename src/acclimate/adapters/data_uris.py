@@ -22,7 +22,7 @@ from acclimate.config_file import resolve_data_path
 from acclimate.config_file.addresses import data_address, scheme_of
 from acclimate.config_file.remote_uris import DvcAddress, S3Address
 from acclimate.digests import file_digest
-from acclimate.errors import ConfigError, IntegrityError
+from acclimate.errors import ConfigError, DataError, IntegrityError
 from acclimate.ports import RawTable, TableReader
 from acclimate.records import InputFile
 
@@ -40,6 +40,7 @@ class Located:
         allow_outside: local files may leave it.
         files: what was fetched, by name; empty for a local path.
         passed_over: names of what else lies in a remote folder.
+        has_images: its rows are images, not texts.
     """
 
     path: Path
@@ -48,6 +49,7 @@ class Located:
     allow_outside: bool
     files: dict[str, InputFile] = field(default_factory=dict)
     passed_over: Sequence[str] = ()
+    has_images: bool = False
 
     @property
     def is_fetched(self) -> bool:
@@ -59,7 +61,8 @@ class Located:
         """sha256 of each file by its name."""
         if self.is_fetched:
             return {name: file.sha256 for name, file in self.files.items()}
-        return {path.name: file_digest(path) for path in self._paths()}
+        above = self.path if self.path.is_dir() else self.path.parent
+        return {path.relative_to(above).as_posix(): file_digest(path) for path in self._paths()}
 
     @property
     def origins(self) -> list[dict[str, str | int | None]]:
@@ -76,7 +79,10 @@ class Located:
     def read(self, path: Path, **wanted: object) -> RawTable:
         """Read the table; see :class:`acclimate.ports.TableReader`."""
         outside = self.is_fetched or self.allow_outside
-        table = read_table(path, **{**wanted, "root": self.root, "allow_outside": outside}, shown=self.shown)  # type: ignore[arg-type]
+        read: Callable[..., RawTable] = read_table
+        if wanted.get("image"):
+            from acclimate.adapters.images import read_images as read
+        table = read(path, **{**wanted, "root": self.root, "allow_outside": outside}, shown=self.shown)
         if not self.is_fetched:
             return table
         files = [self._as_fetched(file, name) for file, name in zip(table.files, self._names(table), strict=True)]
@@ -92,8 +98,13 @@ class Located:
             Their address there, to be configured instead.
 
         Raises:
+            DataError: E-DATA-065, it is an image folder.
             AcclimateError: E-S3-NNN.
         """
+        if self._is_image_folder:
+            hint = "write the images into Parquet: columns image (bytes) and label, one row each"
+            message = "a folder of images can't be handed to other machines"
+            raise DataError("E-DATA-065", message, where=self.uri, hint=hint)
         paths = {path.name: path for path in self._paths() if not self.path.is_dir() or is_table_file(path.name)}
         local = {
             name: InputFile(uri=self.shown(path), sha256=file_digest(path), size_bytes=path.stat().st_size)
@@ -102,9 +113,21 @@ class Located:
         }
         return publish_data(paths, self.files or local, workspace, is_folder=self.path.is_dir())
 
+    @property
+    def _is_image_folder(self) -> bool:
+        if not self.has_images or not self.path.is_dir():
+            return False
+        from acclimate.adapters.images import holds_parquet
+
+        return not holds_parquet(self.path)
+
     def _paths(self) -> list[Path]:
         if not self.path.is_dir():
             return [self.path]
+        if self._is_image_folder:
+            from acclimate.adapters.images import images_below
+
+            return images_below(self.path, self.shown(self.path), self.root, allow_outside=self.allow_outside)
         return sorted(path for path in self.path.iterdir() if path.is_file())
 
     def _names(self, table: RawTable) -> list[str]:
@@ -131,6 +154,7 @@ def located(
     allow_outside: bool = False,
     name: str = "data",
     limits: FetchLimits = _LIMITS,
+    has_images: bool = False,
 ) -> Located:
     """Bring the data of a table to this machine, unless they are there.
 
@@ -142,6 +166,7 @@ def located(
         allow_outside: local paths may lie outside the root.
         name: the key, shown in errors.
         limits: what may be fetched, checked before it is where the sizes are known.
+        has_images: its rows are images, not texts.
 
     Raises:
         ConfigError: E-CONFIG-031 to -036 unusable address or path; E-DVC-001, -002.
@@ -157,7 +182,7 @@ def located(
         raise ConfigError.of([problem])
     if scheme is None:
         path = resolve_data_path(data, root, root, allow_outside, name=name)
-        return Located(path, data, root, allow_outside)
+        return Located(path, data, root, allow_outside, has_images=has_images)
     if scheme == "s3":
         return _from_s3(S3Address.parse(data), root, home / "data", limits)
     return _from_dvc(DvcAddress.parse(data), root, home, limits, allow_outside=allow_outside, name=name)

@@ -81,7 +81,7 @@ def _upload(connection: Connection, logged: Any, run_id: str, records: RunRecord
         run_id=run_id,
         model_uuid=logged.model_id,
         model_id=logged.model_id,
-        signature=_signature(records.evaluation.labels),
+        signature=_signature(records.data.task, records.evaluation.labels),
     )
     with tempfile.TemporaryDirectory() as temporary:
         local = Path(temporary) / _MODEL_NAME
@@ -109,12 +109,13 @@ def _link(connection: Connection, run_id: str, model_id: str) -> None:
     connection.client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
 
-def _signature(labels: list[str]) -> Any:
+def _signature(task: str, labels: list[str]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
     columns = [ColSpec("string", "label"), *(ColSpec("double", f"probability_{label}") for label in labels)]
-    return ModelSignature(inputs=Schema([ColSpec("string", "text")]), outputs=Schema(columns))
+    given = ColSpec("binary", "image") if task == "image-classification" else ColSpec("string", "text")
+    return ModelSignature(inputs=Schema([given]), outputs=Schema(columns))
 
 
 def _requirements() -> list[str]:

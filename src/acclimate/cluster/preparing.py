@@ -16,6 +16,7 @@ from acclimate.errors import ConfigError
 from acclimate.execution import Request
 from acclimate.local_run import load_request
 from acclimate.ports import Progress, silent
+from acclimate.records import IMAGE_TASK
 
 Adapting = Literal["adapt", "retrain"]
 Pipeline = Literal["adapt", "retrain", "predict"]
@@ -111,7 +112,14 @@ def published_data(data: str, name: str, request: Request, progress: Progress) -
     from acclimate.adapters.fetched import cache_home
 
     progress("uploading", says=f"the data of {name}")
-    table = located(data, root=request.root, home=cache_home(), allow_outside=request.allow_outside, name=name)
+    table = located(
+        data,
+        root=request.root,
+        home=cache_home(),
+        allow_outside=request.allow_outside,
+        name=name,
+        has_images=request.adaptation.task == IMAGE_TASK,
+    )
     return table.publish(request.workspace)
 
 

@@ -18,7 +18,7 @@ from acclimate.errors import Problem
 
 Found = tuple[NodePath, Problem]
 # Columns of the ingested tables. Equal to acclimate.examples.COLUMNS, which would import pyarrow here.
-RESERVED = ("row_id", "text", "label", "group")
+RESERVED = ("row_id", "text", "image", "label", "group")
 
 
 def get(raw: Any, *path: str) -> Any:
@@ -48,7 +48,8 @@ def broken_rules(raw: dict[str, Any], places: Places) -> Iterator[Found]:
     yield from _addresses(raw, places)
     yield from _secrets(raw, places, ())
     for path in (("target",), ("source", "reference"), ("retrain", "fresh")):
-        yield from _columns(get(raw, *path), path, places)
+        yield from _columns(get(raw, *path), path, places, content=_content(raw))
+        yield from _other_content(get(raw, *path), path, places, content=_content(raw))
     yield from _contradictions(raw, places)
 
 
@@ -94,13 +95,35 @@ def _secrets(value: Any, places: Places, path: NodePath) -> Iterator[Found]:
         yield from _secrets(item, places, (*path, key))
 
 
-def _columns(spec: Any, path: NodePath, places: Places) -> Iterator[Found]:
+def _content(raw: dict[str, Any]) -> str:
+    """The role of the column that is classified: ``text`` or ``image``."""
+    return "image" if raw.get("task") == "image-classification" else "text"
+
+
+def _other_content(spec: Any, path: NodePath, places: Places, *, content: str) -> Iterator[Found]:
+    """Keys of a table that belong to the other kind of task."""
+    if not isinstance(spec, dict):
+        return
+    task = f"{content}-classification"
+    # a resolved configuration holds all keys at their defaults
+    others = {"text": "text", "encoding": "utf-8"} if content == "image" else {"image": "image"}
+    for key, default in others.items():
+        if spec.get(key, default) != default:
+            yield _problem(places, (*path, key), "E-CONFIG-035", f"has no meaning for task {task}", "leave it out")
+    formats = ("csv", "tsv", "jsonl") if content == "image" else ("image-folder",)
+    if spec.get("format") in formats:
+        says = f"is {spec['format']}, which task {task} does not read"
+        hint = "write image-folder or parquet" if content == "image" else "write csv, tsv, jsonl or parquet"
+        yield _problem(places, (*path, "format"), "E-CONFIG-035", says, hint)
+
+
+def _columns(spec: Any, path: NodePath, places: Places, *, content: str) -> Iterator[Found]:
     """Roles of columns: no column has two, and slices keep clear of the names of our own columns."""
     if not isinstance(spec, dict):
         return
     taken: dict[str, str] = {}
-    for role in ("text", "label", "group", "split"):
-        name = spec.get(role, role if role in {"text", "label"} else None)
+    for role in (content, "label", "group", "split"):
+        name = spec.get(role, role if role in {content, "label"} else None)
         if not isinstance(name, str):
             continue
         if name in taken:

@@ -1,4 +1,4 @@
-"""Controls that need no pretrained model."""
+"""Controls that need no pretrained model: what a classifier makes of words, pixels or colours alone."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from acclimate.core.metrics import IntArray
+from acclimate.core.metrics import FloatArray, IntArray
 
 TFIDF_C = 10.0
 # long texts have hundreds of thousands of word pairs; beyond the commonest they cost minutes and change little
 MAX_TERMS = 50_000
 _ITERATIONS = 1000
+# standardised pixels: weights of one size for each, held small, for there are more of them than rows
+PIXELS_C = 0.01
+HISTOGRAM_C = 1.0
 # one character words and punctuation count too: "!" and "5" tell classes apart, and no text is left empty
 _WORDS = r"(?u)\w+|[^\w\s]"
 
@@ -48,3 +53,20 @@ def tfidf_predict(train_texts: Sequence[str], train_labels: IntArray, texts: Seq
     features = vectorizer.fit_transform(train_texts)
     model = LogisticRegression(C=TFIDF_C, max_iter=_ITERATIONS).fit(features, train_labels)
     return np.asarray(model.predict(vectorizer.transform(texts)), dtype=np.int64)
+
+
+def linear_predict(train_features: FloatArray, train_labels: IntArray, features: FloatArray, *, c: float) -> IntArray:
+    """Logistic regression on standardised features.
+
+    Args:
+        train_features: ``[n, d]``.
+        train_labels: class indices, ``[n]``.
+        features: rows to predict, ``[m, d]``.
+        c: inverse penalty.
+
+    Returns:
+        Class indices, int64 ``[m]``.
+    """
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=_ITERATIONS))
+    model.fit(train_features, train_labels)
+    return np.asarray(model.predict(features), dtype=np.int64)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeGuard
 
+from acclimate.core.control_names import TRIVIAL_OF_TEXTS
+
 Number = float | int | str | bool | None
 Outcome = Literal["passed", "failed", "missing", "warned", "not_applicable"]
 
@@ -35,7 +37,7 @@ class Difference:
     """Candidate - other on the same test rows.
 
     Args:
-        other: champion, baseline, scratch, random_features, tfidf, majority or source_as_is.
+        other: champion, baseline, scratch, random_features, tfidf, pixels, histogram, majority or source_as_is.
         other_score: its score, 0..1.
         point: the difference, -1..1.
         low: one-sided lower bound at ``GateInputs.bound_alpha``; above 0 the candidate is better.
@@ -96,6 +98,7 @@ class GateInputs:
         comparator: name of the comparator for people [Evaluation.comparator].
         primary: difference to the comparator [the one Comparison of role ``comparator``]; None if there isn't one.
         comparisons: all differences, the primary's too [Evaluation.comparisons].
+        trivial: trivial controls that must be among them too [DataCard.task].
         expected_controls: controls that must be among them [``random_features`` and Decision.controls].
         slices: [Evaluation.slices].
         reliability: [Evaluation.calibration].
@@ -120,6 +123,7 @@ class GateInputs:
     primary: Difference | None
     comparisons: tuple[Difference, ...]
     expected_controls: frozenset[str] = frozenset({"random_features"})
+    trivial: tuple[str, ...] = TRIVIAL_OF_TEXTS
     slices: tuple[SliceResult, ...] = ()
     reliability: Reliability | None = None
     size_bytes: int | None = None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from acclimate.core.controls import majority_predict, tfidf_predict
+from acclimate.core.controls import majority_predict
 from acclimate.core.judge import Judge
 from acclimate.core.metrics import IntArray
 from acclimate.core.paired import Bounds, PairedDifference
@@ -73,20 +73,21 @@ class OutOfFold:
             features, self.labels, self.n_classes, neighbours=neighbours, folds=self.folds, metric=self.metric
         )
 
-    def tfidf(self, texts: Sequence[str]) -> IntArray:
-        """Predictions of TF-IDF and logistic regression, int64 ``[n]``."""
-        predicted = np.empty(len(texts), dtype=np.int64)
+    def predictions(self, predict: Callable[[IntArray, IntArray], IntArray]) -> IntArray:
+        """Out-of-fold predictions, int64 ``[n]``.
+
+        Args:
+            predict: ``predict(train, held_out)`` fits on the rows numbered ``train`` and gives the classes of those
+                numbered ``held_out``.
+        """
+        predicted = np.empty(len(self.labels), dtype=np.int64)
         for train, held_out in self._parts():
-            fitted_on = [texts[i] for i in train]
-            predicted[held_out] = tfidf_predict(fitted_on, self.labels[train], [texts[i] for i in held_out])
+            predicted[held_out] = predict(train, held_out)
         return predicted
 
     def majority(self) -> IntArray:
         """The majority class of each fold's training rows, int64 ``[n]``."""
-        predicted = np.empty(len(self.labels), dtype=np.int64)
-        for train, held_out in self._parts():
-            predicted[held_out] = majority_predict(self.labels[train], len(held_out))
-        return predicted
+        return self.predictions(lambda train, held_out: majority_predict(self.labels[train], len(held_out)))
 
     def _parts(self) -> list[tuple[IntArray, IntArray]]:
         numbers = range(int(self.folds.max()) + 1)

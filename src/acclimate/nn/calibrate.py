@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Literal
@@ -11,12 +11,13 @@ from typing import Literal
 import numpy as np
 import torch
 
+from acclimate.examples import Inputs
 from acclimate.nn.batching import shuffled_batches
 from acclimate.nn.compute import Compute
 from acclimate.nn.encoder import Encoder, folder_digest
 from acclimate.nn.guard import clip
-from acclimate.nn.job import LabelledTexts, TrainJob
-from acclimate.nn.step import Tokens, Workers, gradients, optimizer_for
+from acclimate.nn.job import LabelledRows, TrainJob
+from acclimate.nn.step import Rows, Workers, gradients, optimizer_for
 from acclimate.nn.strategies import Settings
 from acclimate.nn.training_model import build, trainable
 from acclimate.records import Calibration
@@ -75,20 +76,20 @@ def choose_precision(precision: str) -> tuple[Precision, dict[str, float]]:
 
 def calibrate(
     source_folder: Path,
-    texts: Sequence[str],
+    inputs: Inputs,
     *,
     precision: str,
     max_length: int | None,
     strategies: Mapping[str, Settings],
     batch_size: int,
 ) -> Calibration:
-    """Measure throughput on real texts: features, and a few real steps of each strategy.
+    """Measure throughput on real rows: features, and a few real steps of each strategy.
 
     Args:
         source_folder: the source model.
-        texts: texts of the target, at least one; a few hundred are enough.
+        inputs: texts or images of the target, at least one; a few hundred are enough.
         precision: ``auto``, ``fp32`` or ``bf16``.
-        max_length: tokens of a text that are read; None takes the model's own.
+        max_length: tokens of a text, or pixels of a image's side, that are read; None takes the model's own.
         strategies: settings by name in :data:`acclimate.nn.strategies.STRATEGIES`.
         batch_size: rows a training step.
 
@@ -100,9 +101,9 @@ def calibrate(
     """
     chosen, gemm = choose_precision(precision)
     encoder = Encoder.load(source_folder, precision=chosen, max_length=max_length)
-    speeds = {"features": _features_speed(encoder, texts[:FEATURE_ROWS])}
+    speeds = {"features": _features_speed(encoder, inputs[:FEATURE_ROWS])}
     for strategy, settings in strategies.items():
-        speeds[strategy] = _training_speed(_job(strategy, settings, encoder, source_folder, texts, batch_size))
+        speeds[strategy] = _training_speed(_job(strategy, settings, encoder, source_folder, inputs, batch_size))
     return Calibration(
         machine=_machine(),
         source_digest=folder_digest(source_folder),
@@ -113,7 +114,7 @@ def calibrate(
 
 
 def _job(
-    strategy: str, settings: Settings, encoder: Encoder, source_folder: Path, texts: Sequence[str], batch_size: int
+    strategy: str, settings: Settings, encoder: Encoder, source_folder: Path, inputs: Inputs, batch_size: int
 ) -> TrainJob:
     """A job of two made-up classes: what is learned doesn't change what a step costs."""
     return TrainJob(
@@ -123,8 +124,8 @@ def _job(
         source_digest=encoder.digest,
         probe_weight=np.zeros((2, encoder.dim), dtype=np.float32),
         probe_bias=np.zeros(2, dtype=np.float32),
-        train=LabelledTexts(tuple(texts), np.arange(len(texts)) % 2),
-        validation=LabelledTexts((), np.zeros(0, dtype=np.int64)),
+        train=LabelledRows(inputs, np.arange(len(inputs)) % 2),
+        validation=LabelledRows([], np.zeros(0, dtype=np.int64)),
         metric="accuracy",
         epochs=1,
         schedule="full",
@@ -141,11 +142,11 @@ def _job(
     )
 
 
-def _features_speed(encoder: Encoder, texts: Sequence[str]) -> float:
-    encoder.embed(texts[:32])
+def _features_speed(encoder: Encoder, inputs: Inputs) -> float:
+    encoder.embed(inputs[:32])
     start = perf_counter()
-    encoder.embed(texts)
-    return len(texts) / (perf_counter() - start)
+    encoder.embed(inputs)
+    return len(inputs) / (perf_counter() - start)
 
 
 def _training_speed(job: TrainJob) -> float:
@@ -156,16 +157,16 @@ def _training_speed(job: TrainJob) -> float:
     encoder, model = build(job)
     parameters = trainable(model)
     optimizer = optimizer_for(job, parameters)
-    tokens = Tokens.of(encoder, job.train.texts, job.train.labels)
-    batches = shuffled_batches(tokens.lengths, batch_size=job.batch_size, rng=np.random.default_rng(job.seed))
-    padded = [len(batch) * max(tokens.lengths[row] for row in batch) for batch in batches]
+    rows = Rows.of(encoder, job.train)
+    batches = shuffled_batches(rows.sizes, batch_size=job.batch_size, rng=np.random.default_rng(job.seed))
+    padded = [len(batch) * max(rows.sizes[row] for row in batch) for batch in batches]
     compute = Compute(model, parameters, job.precision)
     compute.model.train()
     rates, began = [], perf_counter()
     for step in range(1 + TRAINING_STEPS):
         start, i = perf_counter(), step % len(batches)
         compute.begin()
-        gradients(compute, tokens, batches[i], Workers())
+        gradients(compute, rows, batches[i], Workers())
         clip(parameters, job.clip_norm, where="calibration")
         optimizer.step()
         compute.refresh()

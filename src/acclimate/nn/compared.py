@@ -9,23 +9,24 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
-from acclimate.core.controls import majority_predict, tfidf_predict
+from acclimate.core.controls import majority_predict
 from acclimate.core.metrics import IntArray
 from acclimate.errors import IntegrityError, ModelError
-from acclimate.examples import Examples
+from acclimate.examples import Examples, Inputs, joined
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.model import AdaptedModel, linear
+from acclimate.nn.model_free import model_free
 from acclimate.ports import Progress, silent
 
 
 def logits_in_order(
-    model: AdaptedModel, texts: Sequence[str], labels: Sequence[str], *, where: Path, progress: Progress = silent
+    model: AdaptedModel, inputs: Inputs, labels: Sequence[str], *, where: Path, progress: Progress = silent
 ) -> npt.NDArray[np.float32]:
     """A model's logits, columns in the order of the data's labels.
 
     Args:
         model: the model.
-        texts: n texts.
+        inputs: n texts or encoded images.
         labels: the data's C label names.
         where: the model's folder, for the error.
         progress: told after each batch.
@@ -46,36 +47,36 @@ def logits_in_order(
             hint="models of other labels can't be compared: register the new one under another name",
         )
     columns = [model.labels.index(name) for name in labels]
-    return model.logits(texts, progress=progress)[:, columns]
+    return model.logits(inputs, progress=progress)[:, columns]
 
 
-def trivial_predictions(train: Examples, texts: Sequence[str]) -> dict[str, IntArray]:
+def trivial_predictions(train: Examples, inputs: Inputs) -> dict[str, IntArray]:
     """Predictions of the controls that need no pretrained model, by name.
 
     Args:
         train: labelled training rows.
-        texts: n texts.
+        inputs: n texts or encoded images.
 
     Returns:
-        Class indices of ``tfidf`` and ``majority``, int64 ``[n]`` each.
+        Class indices, int64 ``[n]`` each: of :func:`acclimate.nn.model_free.model_free`'s, and of ``majority``.
     """
     if train.labels is None:
         raise ValueError("training rows without labels")
-    return {
-        "tfidf": tfidf_predict(train.texts, train.labels, texts),
-        "majority": majority_predict(train.labels, len(texts)),
-    }
+    fitted_on, asked = np.arange(len(train)), len(train) + np.arange(len(inputs))
+    controls = model_free(joined(train.inputs, inputs))
+    found = {name: predict(fitted_on, train.labels, asked) for name, predict in controls.items()}
+    return {**found, "majority": majority_predict(train.labels, len(inputs))}
 
 
 def random_features_predictions(
-    source: Path, controls: Path, texts: Sequence[str], *, like: AdaptedModel, progress: Progress = silent
+    source: Path, controls: Path, inputs: Inputs, *, like: AdaptedModel, progress: Progress = silent
 ) -> IntArray:
     """Predictions of the control that has the source's architecture with random weights and a fitted linear head.
 
     Args:
         source: the source model's folder.
         controls: ``controls.safetensors`` as the baseline stage wrote it: the head, and the seed of the weights.
-        texts: n texts.
+        inputs: n texts or encoded images.
         like: the frozen baseline, whose precision and length are used.
         progress: told after each batch.
 
@@ -97,7 +98,7 @@ def random_features_predictions(
             hint="delete the baseline's folder and run again: the stage will be recomputed",
         ) from error
     encoder = Encoder.load(source, precision=like.precision, max_length=like.max_length, random_seed=seed)
-    logits = linear(encoder.embed(texts, progress=progress), weight, bias)
+    logits = linear(encoder.embed(inputs, progress=progress), weight, bias)
     return np.asarray(logits.argmax(axis=1), dtype=np.int64)
 
 

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 
 import torch
 
-from acclimate.nn.model import TextClassifier
+from acclimate.nn.model import Classifier
+from acclimate.nn.training_model import statistics
 
 
 class Compute:
@@ -23,15 +24,17 @@ class Compute:
     Args:
         model: the classifier with float32 weights.
         parameters: those that are trained, by name.
-        precision: ``fp32``: it computes itself; ``bf16``: a copy of its encoder does, the head stays in float32.
+        precision: ``fp32``: it computes itself; ``bf16``: a copy of its encoder does, the head stays in float32. One
+            that learns statistics of batch normalisation computes itself.
     """
 
-    def __init__(self, model: TextClassifier, parameters: Mapping[str, torch.nn.Parameter], precision: str) -> None:
+    def __init__(self, model: Classifier, parameters: Mapping[str, torch.nn.Parameter], precision: str) -> None:
         self.model = model
         self._pairs: list[tuple[torch.nn.Parameter, torch.nn.Parameter]] = []
         self._parameters = parameters
         self._is_first = True
-        if precision == "bf16":
+        # statistics of batch normalisation are learned in the model itself, and not in eight bits
+        if precision == "bf16" and not statistics(model):
             self.model = copy.deepcopy(model)
             self.model.encoder.to(torch.bfloat16)
             own = dict(self.model.named_parameters())

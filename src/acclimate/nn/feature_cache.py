@@ -5,24 +5,25 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from acclimate.examples import Inputs
+
 _MAGIC = b"acclimate-features-1\n"
 
 
-def features_name(key: str, texts: Sequence[str]) -> str:
+def features_name(key: str, inputs: Inputs) -> str:
     """File name of features, from everything that decides them.
 
     Args:
         key: the encoder's :attr:`~acclimate.nn.encoder.Encoder.features_key`.
-        texts: the texts in order.
+        inputs: texts or images, in order.
     """
     digest = hashlib.sha256(key.encode())
-    for text in texts:
-        raw = text.encode("utf-8", "surrogatepass")
+    for one in inputs:
+        raw = one.encode("utf-8", "surrogatepass") if isinstance(one, str) else one
         digest.update(len(raw).to_bytes(8, "little") + raw)
     return f"{digest.hexdigest()}.f32"
 

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.digests import data_digest
+from acclimate.examples import Inputs
+from acclimate.nn.feature_cache import features_name
 from acclimate.records import EpochPoint
 
 FloatArray = npt.NDArray[np.float32]
@@ -20,15 +22,15 @@ Schedule = Literal["full", "rung"]
 
 
 @dataclass(frozen=True)
-class LabelledTexts:
-    """Texts and their class indices, int64 of shape ``[rows]``."""
+class LabelledRows:
+    """Texts or encoded images, and their class indices, int64 of shape ``[rows]``."""
 
-    texts: tuple[str, ...]
+    inputs: Inputs
     labels: IntArray
 
     def __len__(self) -> int:
         """Number of rows."""
-        return len(self.texts)
+        return len(self.labels)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class TrainJob:
         patience: epochs without a better validation score before it stops.
         keep: how many of the best epochs' weights are kept.
         seed: seed of initialisation, order and dropout.
-        max_length: tokens of a text the model reads.
+        max_length: tokens of a text, or pixels of a image's side, the model reads.
         precision: what the encoder computes in; trained weights are float32 either way.
         folder: where this job's checkpoints and result are kept.
     """
@@ -64,8 +66,8 @@ class TrainJob:
     source_digest: str
     probe_weight: FloatArray
     probe_bias: FloatArray
-    train: LabelledTexts
-    validation: LabelledTexts
+    train: LabelledRows
+    validation: LabelledRows
     metric: str
     epochs: int
     schedule: Schedule
@@ -93,7 +95,7 @@ class TrainJob:
         plain["settings"] = dict(self.settings)
         arrays = (self.probe_weight, self.probe_bias, self.train.labels, self.validation.labels)
         plain["arrays"] = [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays]
-        plain["texts"] = [data_digest(list(rows.texts)) for rows in (self.train, self.validation)]
+        plain["inputs"] = [features_name("", rows.inputs) for rows in (self.train, self.validation)]
         return data_digest(plain)
 
 

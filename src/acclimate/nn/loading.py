@@ -11,7 +11,7 @@ import torch
 import transformers
 from transformers.utils import logging as transformers_logging
 
-from acclimate.errors import ModelError
+from acclimate.errors import AcclimateError, ModelError
 from acclimate.nn.preflight import read_json
 
 DEFAULT_MAX_LENGTH = 256
@@ -99,6 +99,8 @@ def loading(folder: Path) -> Iterator[None]:
     try:
         with quiet():
             yield
+    except AcclimateError:
+        raise
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(

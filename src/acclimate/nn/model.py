@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -13,23 +13,27 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.numpy import load_file, save_file
 
 from acclimate.errors import ModelError
-from acclimate.nn.encoder import Encoder, folder_digest, pool, quiet
+from acclimate.examples import Inputs
+from acclimate.nn.encoder import Encoder, folder_digest, pooled
+from acclimate.nn.images import read_file
 from acclimate.nn.inserts import detach
 from acclimate.nn.inserts.stored import write_insert
 from acclimate.nn.preflight import preflight
+from acclimate.nn.readers import Batch
 from acclimate.nn.tensor_file import first_not_finite, read_header
+from acclimate.nn.vision.models import save_module
 from acclimate.ports import Progress, silent
 from acclimate.records import SourceCard
 
 
-class TextClassifier(torch.nn.Module):
+class Classifier(torch.nn.Module):
     """What is trained: an encoder, pooling and a linear head.
 
     Args:
         encoder_module: transformers model.
         dim: dimension of its hidden state.
         n_classes: number of labels.
-        pooling: ``mean`` or ``cls``.
+        pooling: see :func:`acclimate.nn.encoder.pool`.
     """
 
     def __init__(self, encoder_module: Any, dim: int, n_classes: int, pooling: str = "mean") -> None:
@@ -37,6 +41,8 @@ class TextClassifier(torch.nn.Module):
         self.encoder = encoder_module
         self.head = torch.nn.Linear(dim, n_classes)
         self.pooling = pooling
+        self.learns_statistics = False
+        """Whether batch normalisation learns its statistics; only a model that starts from random weights does."""
 
     def set_head(self, weight: np.ndarray, bias: np.ndarray) -> None:
         """Start the head from a probe (LP-FT).
@@ -49,27 +55,47 @@ class TextClassifier(torch.nn.Module):
             self.head.weight.copy_(torch.as_tensor(np.asarray(weight), dtype=torch.float32))
             self.head.bias.copy_(torch.as_tensor(np.asarray(bias), dtype=torch.float32))
 
-    def features(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    def features(self, batch: Batch) -> torch.Tensor:
         """Pooled features of a batch.
 
         Args:
-            input_ids: int64 [B, T].
-            attention_mask: int64 [B, T], 1 for tokens.
+            batch: what a reader's rows give, see :class:`acclimate.nn.readers.Prepared`.
 
         Returns:
             float32 [B, d]; pooling is computed in float32 whatever the encoder computes in.
         """
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # [B, T, d]
-        return pool(hidden, attention_mask, self.pooling)
+        return pooled(self.encoder, batch, self.pooling)
 
     def classify(self, features: torch.Tensor) -> torch.Tensor:
         """Logits float32 [B, C] of features [B, d]."""
         logits: torch.Tensor = self.head(features)
         return logits
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, batch: Batch) -> torch.Tensor:
         """Logits of a batch, float32 [B, C]; see :meth:`features`."""
-        return self.classify(self.features(input_ids, attention_mask))
+        return self.classify(self.features(batch))
+
+    def train(self, mode: bool = True) -> Self:
+        """As in torch, but batch normalisation keeps to the source's statistics unless :attr:`learns_statistics`.
+
+        With few rows a batch's own are noise, and they would move without any gradient.
+        """
+        super().train(mode)
+        if mode and not self.learns_statistics:
+            normalise(self, by_batch=False)
+        return self
+
+
+def normalise(model: torch.nn.Module, *, by_batch: bool) -> None:
+    """Let batch normalisation use and learn the statistics of batches, or keep to those it has."""
+    for layer in model.modules():
+        if is_batch_norm(layer):
+            layer.train(by_batch)
+
+
+def is_batch_norm(layer: torch.nn.Module) -> bool:
+    """Whether a layer normalises by the statistics of a batch."""
+    return isinstance(layer, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d)
 
 
 class _Description(BaseModel):
@@ -78,9 +104,9 @@ class _Description(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     schema_version: Literal[1] = 1
-    task: Literal["text-classification"] = "text-classification"
+    task: Literal["text-classification", "image-classification"] = "text-classification"
     labels: list[str] = Field(min_length=2)
-    pooling: Literal["mean", "cls"]
+    pooling: Literal["mean", "cls", "map", "pooler"]
     max_length: int = Field(ge=1)
     temperature: float = Field(gt=0)
     strategy: str
@@ -148,32 +174,39 @@ class AdaptedModel:
 
     @property
     def max_length(self) -> int:
-        """Tokens of a text that are read."""
+        """Tokens of a text, or pixels of a image's side, that are read."""
         return self.encoder.max_length
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether its inputs are images, not texts."""
+        return self.encoder.reads_images
 
     @property
     def precision(self) -> str:
         """Precision of prediction, ``fp32`` or ``bf16``."""
         return self.encoder.precision
 
-    def embed(self, texts: Sequence[str], *, progress: Progress = silent) -> np.ndarray:
-        """Pooled features of texts, float32 [n, d]."""
-        return self.encoder.embed(texts, progress=progress)
+    def embed(self, inputs: Inputs, *, progress: Progress = silent) -> np.ndarray:
+        """Pooled features of texts or images, float32 [n, d]; an image is its encoded bytes, or a path to them."""
+        if self.reads_images:
+            inputs = [read_file(Path(one)) if isinstance(one, str | Path) else one for one in inputs]
+        return self.encoder.embed(inputs, progress=progress)
 
-    def logits(self, texts: Sequence[str], *, progress: Progress = silent) -> np.ndarray:
+    def logits(self, inputs: Inputs, *, progress: Progress = silent) -> np.ndarray:
         """Scores before the temperature, float32 [n, C]; see :meth:`Encoder.embed` on reproducibility."""
-        return linear(self.embed(texts, progress=progress), self.weight, self.bias)
+        return linear(self.embed(inputs, progress=progress), self.weight, self.bias)
 
-    def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
+    def predict_proba(self, inputs: Inputs) -> np.ndarray:
         """Probabilities, float64 [n, C], rows sum to 1."""
-        scaled = self.logits(texts).astype(np.float64) / self.temperature
+        scaled = self.logits(inputs).astype(np.float64) / self.temperature
         powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         probabilities: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
         return probabilities
 
-    def predict(self, texts: Sequence[str]) -> list[str]:
-        """Label of each text, in order."""
-        return [self.labels[i] for i in self.logits(texts).argmax(axis=1)]
+    def predict(self, inputs: Inputs) -> list[str]:
+        """Label of each text or image, in order; see :meth:`embed`."""
+        return [self.labels[i] for i in self.logits(inputs).argmax(axis=1)]
 
     def save(self, folder: Path) -> str:
         """Write the model: a plain transformers folder, plus ``head.safetensors``, ``acclimate.json`` and inserts.
@@ -185,17 +218,14 @@ class AdaptedModel:
             Digest of the folder, also kept as :attr:`digest`.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        with quiet():
-            self._plain_module().save_pretrained(folder)
-            # the last call's truncation is kept in it, and would be written: the same model, other bytes
-            self.encoder.tokenizer.backend_tokenizer.no_truncation()
-            self.encoder.tokenizer.backend_tokenizer.no_padding()
-            self.encoder.tokenizer.save_pretrained(folder)
+        save_module(self._plain_module(), folder)
+        self.encoder.reader.save(folder)
         if self.encoder.insert is not None:
             write_insert(self.encoder.insert, folder)
         save_file({"bias": self.bias, "weight": self.weight}, folder / "head.safetensors")
         description = _Description.model_validate(
             {
+                "task": "image-classification" if self.reads_images else "text-classification",
                 "labels": self.labels,
                 "pooling": self.encoder.pooling,
                 "max_length": self.max_length,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,33 @@ from acclimate.nn.tensor_file import TensorEntry, first_not_finite, read_header
 MODEL_TYPES = frozenset(
     ("albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta")
 )
+
+
+@dataclass(frozen=True)
+class ImageModelType:
+    """What is known of a type of vision model.
+
+    Args:
+        pooling: how one vector is made of its last hidden state, see :func:`acclimate.nn.encoder.pool`.
+        is_transformers: whether transformers has it; else an installed package adds it, see
+            :mod:`acclimate.nn.vision.models`.
+    """
+
+    pooling: str
+    is_transformers: bool = True
+
+
+#: Vision models that are loaded: the allowlist of what comes from other packages too.
+IMAGE_MODEL_TYPES = {
+    "convnext": ImageModelType("pooler"),
+    "convnextv2": ImageModelType("pooler"),
+    "deit": ImageModelType("cls"),
+    "dinov2": ImageModelType("cls"),
+    "efficientnet-lite": ImageModelType("map", is_transformers=False),
+    "resnet": ImageModelType("map"),
+    "vit": ImageModelType("cls"),
+}
+SETTINGS_FILES = ("tokenizer_config.json", "tokenizer.json", "preprocessor_config.json")
 CODE_KEYS = frozenset(("auto_map", "custom_pipelines", "trust_remote_code"))
 # transformers would then read other files than the ones that are checked and hashed here
 ELSEWHERE_KEYS = frozenset(("transformers_weights", "fast_tokenizer_files"))
@@ -21,6 +50,12 @@ MAX_FILES = 10_000
 MAX_JSON_BYTES = 200_000_000
 LIMITS = {
     "hidden_size": 32_768,
+    "hidden_sizes": 32_768,
+    "depths": 512,
+    "embedding_size": 32_768,
+    "image_size": 4_096,
+    "patch_size": 4_096,
+    "num_channels": 16,
     "dim": 32_768,
     "intermediate_size": 262_144,
     "num_hidden_layers": 512,
@@ -50,6 +85,11 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _refuse(3, f"{path.name} is not a JSON object", path, hint)
     return value
+
+
+def reads_images(config: Mapping[str, Any]) -> bool:
+    """Whether a model of this ``config.json`` is a vision model."""
+    return str(config.get("model_type")) in IMAGE_MODEL_TYPES
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -102,14 +142,15 @@ def _check_links(folder: Path) -> None:
 def _check_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     config = read_json(path)
-    if str(config.get("model_type")) not in MODEL_TYPES:
+    if str(config.get("model_type")) not in {*MODEL_TYPES, *IMAGE_MODEL_TYPES}:
         raise _refuse(
             6,
             f"model_type {config.get('model_type')!r} is not one that acclimate loads",
             path,
-            f"text encoders it loads: {', '.join(sorted(MODEL_TYPES))}",
+            f"it loads text encoders ({', '.join(sorted(MODEL_TYPES))}) and vision encoders "
+            f"({', '.join(sorted(IMAGE_MODEL_TYPES))})",
         )
-    for file in (path, folder / "tokenizer_config.json", folder / "tokenizer.json"):
+    for file in (path, *(folder / name for name in SETTINGS_FILES)):
         values = read_json(file) if file.is_file() else {}
         if CODE_KEYS & values.keys():
             raise _refuse(
@@ -131,7 +172,8 @@ def _check_config(folder: Path) -> dict[str, Any]:
         raise _refuse(7, "config.json asks for quantised weights", path, "use the model in fp32, fp16 or bf16")
     for key, limit in LIMITS.items():
         value = config.get(key, 1)
-        if type(value) is not int or not 1 <= value <= limit:
+        sizes = value if isinstance(value, list) else [value]
+        if not sizes or not all(type(size) is int and 1 <= size <= limit for size in sizes):
             raise _refuse(6, f"config.json: {key} = {value!r} is not between 1 and {limit}", path, "fetch it again")
     return config
 
@@ -216,4 +258,5 @@ def preflight(folder: Path) -> None:
             "merge it into its base first: peft's merge_and_unload()",
         )
     tensors = _check_weights(weight_files(folder))
-    _check_vocabulary(folder, config, tensors)
+    if not reads_images(config):
+        _check_vocabulary(folder, config, tensors)

@@ -10,6 +10,7 @@ from acclimate.digests import file_digest
 from acclimate.errors import ModelError
 from acclimate.nn.preflight import read_json, weight_files
 from acclimate.nn.tensor_file import TensorEntry, read_header
+from acclimate.nn.vision.installed import encoder_code
 from acclimate.records import SourceCard
 
 INSERT_FILE = "insert.safetensors"
@@ -22,6 +23,7 @@ CONTENT_FILES = (
     INSERT_FILE,
     "merges.txt",
     "model.safetensors.index.json",
+    "preprocessor_config.json",
     "sentence_bert_config.json",
     "special_tokens_map.json",
     "tokenizer.json",
@@ -32,9 +34,10 @@ CONTENT_FILES = (
 
 
 def folder_digest(folder: Path) -> str:
-    """sha256 over the files that decide what a model computes: weights, config, tokenizer, pooling, head.
+    """sha256 over what decides what a model computes: weights, config, tokenizer or preprocessing, pooling, head.
 
-    Other files (README, ONNX copies, what MLflow adds) don't change it.
+    The code of an encoder that transformers lacks counts too. Other files (README, ONNX copies, what MLflow adds) don't
+    change it.
 
     Args:
         folder: a model folder that :func:`acclimate.nn.preflight.preflight` accepts.
@@ -45,6 +48,7 @@ def folder_digest(folder: Path) -> str:
     names = [name for name in CONTENT_FILES if (folder / name).is_file()]
     names = sorted({*names, *(path.name for path in weight_files(folder))})
     lines = [f"{name} {file_digest(folder / name)}\n" for name in names]
+    lines += [f"code {code}\n" for code in encoder_code(str(read_json(folder / "config.json").get("model_type")))]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -8,7 +8,6 @@ Source: the linear-probe measure of forgetting, e.g. Davari et al. 2022; method 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,10 +16,10 @@ import numpy as np
 
 from acclimate.core.folds import assign_folds
 from acclimate.core.judge import Judge
-from acclimate.core.metrics import IntArray
+from acclimate.core.metrics import FloatArray, IntArray
 from acclimate.core.paired import PairedDifference
 from acclimate.core.probe import cross_validate_probe, fit_probe
-from acclimate.examples import Examples, read_examples
+from acclimate.examples import Examples, joined, read_examples
 from acclimate.nn.encoder import Encoder
 from acclimate.ports import Progress, silent
 from acclimate.records import DataCard, Split
@@ -47,7 +46,10 @@ class SourceTask:
 
     def predictions(self, encoder: Encoder, *, progress: Progress = silent) -> IntArray:
         """Classes of the held-out rows by a probe on an encoder's features, int64 ``[n]``."""
-        features = encoder.embed([*self.train.texts, *self.held_out.texts], progress=progress)
+        return self.told_by(encoder.embed(joined(self.train.inputs, self.held_out.inputs), progress=progress))
+
+    def told_by(self, features: FloatArray) -> IntArray:
+        """The same from features of the training rows and then the held-out ones, ``[rows, d]``."""
         known, rows = _labels(self.train), len(self.train)
         return fit_probe(features[:rows], known, len(self.labels), c=self.c).predict(features[rows:])
 
@@ -79,11 +81,12 @@ class SourceKnowledge:
         seed: int,
     ) -> Self | None:
         """Measure a source model; None where there is no labelled reference, see :func:`source_task`."""
-        task = source_task(data, encoder, held_out, rows, metric=metric, seed=seed)
-        if task is None:
+        found = source_task(data, encoder, held_out, rows, metric=metric, seed=seed)
+        if found is None:
             return None
+        task, features = found
         truth, groups = _labels(task.held_out), task.held_out.groups
-        return cls(task, Judge(metric, truth, len(task.labels), bootstraps, seed, groups), task.predictions(encoder))
+        return cls(task, Judge(metric, truth, len(task.labels), bootstraps, seed, groups), task.told_by(features))
 
     @property
     def rows(self) -> int:
@@ -105,7 +108,7 @@ class SourceKnowledge:
 
 def source_task(
     data: Path, encoder: Encoder, held_out: Split, rows: tuple[int, int], *, metric: str, seed: int
-) -> SourceTask | None:
+) -> tuple[SourceTask, FloatArray] | None:
     """The source domain's task as far as the ingested reference holds one.
 
     Args:
@@ -117,7 +120,8 @@ def source_task(
         seed: of samples and folds.
 
     Returns:
-        None where there is no labelled reference.
+        The task, and the encoder's features of its training rows and then the held-out ones, ``[rows, d]``; None
+        where there is no labelled reference.
     """
     card = DataCard.read(data).reference
     if card is None or not card.labels or len(card.labels) < 2:
@@ -128,10 +132,11 @@ def source_task(
     if len(np.unique(known)) < 2 or not len(scored):
         return None
     folds = assign_folds(known, train.groups, folds=FOLDS, seed=seed)
+    features = encoder.embed(joined(train.inputs, scored.inputs))
     choice = cross_validate_probe(
-        encoder.embed(train.texts), known, len(card.labels), c_grid=C_GRID, folds=folds, metric=metric
+        features[: len(train)], known, len(card.labels), c_grid=C_GRID, folds=folds, metric=metric
     )
-    return SourceTask(train, scored, card.labels, choice.c)
+    return SourceTask(train, scored, card.labels, choice.c), features
 
 
 def _labels(rows: Examples) -> IntArray:
@@ -145,14 +150,4 @@ def _some(rows: Examples, most: int, seed: int) -> Examples:
     if len(rows) <= most:
         return rows
     chosen = sorted(np.random.default_rng(seed).permutation(len(rows))[:most].tolist())
-
-    def of(values: Sequence[str]) -> list[str]:
-        return [values[row] for row in chosen]
-
-    return Examples(
-        row_ids=of(rows.row_ids),
-        texts=of(rows.texts),
-        labels=None if rows.labels is None else rows.labels[chosen],
-        groups=None if rows.groups is None else of(rows.groups),
-        slices={},
-    )
+    return rows.some(chosen)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from acclimate.nn.compute import Compute
 from acclimate.nn.encoder import Encoder
-from acclimate.nn.job import TrainJob
-from acclimate.nn.penalties import Batch, FeaturePenalty, Penalties
+from acclimate.nn.job import LabelledRows, TrainJob
+from acclimate.nn.model import normalise
+from acclimate.nn.penalties import FeaturePenalty, Penalties, PenaltyBatch
+from acclimate.nn.readers import Prepared
 
 # activations of all layers are kept until the backward pass, so memory follows the padded tokens of a part
 PART_TOKENS = 2048
@@ -37,27 +40,25 @@ class Workers:
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """Token ids of each row and its class, with the encoder that pads them."""
+class Rows:
+    """Prepared inputs and their classes."""
 
-    encoder: Encoder
-    ids: list[list[int]]
+    prepared: Prepared
     labels: torch.Tensor
 
     @classmethod
-    def of(cls, encoder: Encoder, texts: Sequence[str], labels: object) -> Tokens:
-        """Tokenize texts."""
-        return cls(encoder, encoder.tokenize(texts), torch.as_tensor(labels, dtype=torch.int64))
+    def of(cls, encoder: Encoder, labelled: LabelledRows) -> Rows:
+        """Prepare rows as an encoder reads them."""
+        return cls(encoder.reader.prepare(labelled.inputs), torch.as_tensor(labelled.labels, dtype=torch.int64))
 
-    @property
-    def lengths(self) -> list[int]:
-        """Tokens of each row."""
-        return [len(row) for row in self.ids]
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.labels)
 
-    def batch(self, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Ids [B, T], mask [B, T] and classes [B] of some rows."""
-        ids, mask = self.encoder.pad([self.ids[row] for row in rows])
-        return ids, mask, self.labels[list(rows)]
+    @cached_property
+    def sizes(self) -> list[int]:
+        """What each row costs, in tokens."""
+        return self.prepared.sizes
 
 
 def optimizer_for(
@@ -89,14 +90,15 @@ def optimizer_for(
 
 def gradients(
     compute: Compute,
-    tokens: Tokens,
+    data: Rows,
     rows: Sequence[int],
     workers: Workers,
     penalties: Penalties = WITHOUT,
 ) -> float:
     """Add the gradient of a batch's mean loss to that of the trained weights.
 
-    It is the same for any number of workers, dropout and rounding apart.
+    It is the same for any number of workers, dropout and rounding apart, and but for a model that learns the statistics
+    of batch normalisation: there each worker normalises by its own rows.
 
     Each worker takes its share of the rows. Shares may differ in size, so losses are summed and divided by the rows
     of the whole batch, and gradients added up.
@@ -106,14 +108,17 @@ def gradients(
     """
     own = rows[workers.rank :: workers.world]
     total = 0.0
+    if compute.model.learns_statistics:
+        # one row has no spread to normalise by, and none of its own must not count
+        normalise(compute.model, by_batch=len(own) > 1)
     # a worker without rows still needs a gradient of the same shapes
-    for part in _parts(own, tokens, whole=bool(penalties.of_features)) or [rows[:1]]:
-        ids, mask, labels = tokens.batch(part)
-        features = compute.model.features(ids, mask)
+    for part in _parts(own, data, whole=bool(penalties.of_features) or compute.model.learns_statistics) or [rows[:1]]:
+        inputs, labels = data.prepared.batch(part), data.labels[list(part)]
+        features = compute.model.features(inputs)
         logits = compute.model.classify(features)
         losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
         summed = losses.sum()
-        batch = Batch(list(part), ids, mask, features, logits)
+        batch = PenaltyBatch(list(part), inputs, features, logits)
         objective = (summed + sum(penalty(batch) for penalty in penalties.of_rows)) / len(rows)
         if not own:
             objective = objective * 0.0
@@ -141,14 +146,14 @@ def _spread(penalty: FeaturePenalty, own: torch.Tensor, rows: int, workers: Work
     return (own * slope[workers.rank :: workers.world]).sum()
 
 
-def _parts(rows: Sequence[int], tokens: Tokens, *, whole: bool) -> list[Sequence[int]]:
+def _parts(rows: Sequence[int], data: Rows, *, whole: bool) -> list[Sequence[int]]:
     """Rows in parts of a bounded number of padded tokens: long texts then cost time, not memory.
 
-    A penalty on the features of a whole batch needs them all at once.
+    A penalty on the features of a whole batch needs them all at once, and so do the statistics of batch normalisation.
     """
     if whole or not rows:
         return [rows] * bool(rows)
-    size = max(1, PART_TOKENS // max(len(tokens.ids[row]) for row in rows))
+    size = max(1, PART_TOKENS // max(data.sizes[row] for row in rows))
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 

@@ -20,8 +20,9 @@ from acclimate.core.grouping import group_numbers
 from acclimate.core.row_identity import normal_form
 from acclimate.core.sample_plan import shuffled_by_group
 from acclimate.errors import IntegrityError, ModelError
-from acclimate.examples import read_examples
+from acclimate.examples import Inputs, read_examples
 from acclimate.nn.encoder import Encoder, cached_embeddings
+from acclimate.nn.images import decode, near_key
 from acclimate.ports import Progress, silent
 from acclimate.records import SPLITS, DataCard, SourceCard, Split
 
@@ -94,9 +95,13 @@ class TargetSketch:
         return path
 
 
-def text_digests(texts: Sequence[str]) -> np.ndarray:
-    """Digests of texts without case, blanks and punctuation: int64 [n]; near-duplicates share one."""
-    raw = b"".join(hashlib.sha256(normal_form(text).encode("utf-8", "surrogatepass")).digest()[:8] for text in texts)
+def input_digests(inputs: Inputs) -> np.ndarray:
+    """Digests of texts without case, blanks and punctuation, or of how images look: int64 [n].
+
+    Near-duplicates share one.
+    """
+    plain = (normal_form(one) if isinstance(one, str) else near_key(decode(one)) for one in inputs)
+    raw = b"".join(hashlib.sha256(one.encode("utf-8", "surrogatepass")).digest()[:8] for one in plain)
     return np.frombuffer(raw, dtype="<i8").astype(np.int64)
 
 
@@ -134,15 +139,15 @@ def make_sketch(
     held = read_examples(data, "target", HELD_OUT, None)
     groups = group_numbers(held.groups, len(held))
     kept = np.sort(shuffled_by_group(groups, np.random.default_rng(0))[:MAX_HELD_OUT]) if len(held) else groups
-    texts = [held.texts[i] for i in kept]
+    kept_rows = held.some(kept.tolist())
     encoder = Encoder.load(source, precision=precision, max_length=max_length)
-    rows, known = _smallest(row_digests(table.row_ids)), _smallest(text_digests(table.texts))
+    rows, known = _smallest(row_digests(table.row_ids)), _smallest(input_digests(table.inputs))
     return TargetSketch(
         source_digest=source_card.digest,
         precision=precision,
         max_length=encoder.max_length,
-        held=embed_rounded(encoder, texts, cache, progress),
-        held_texts=text_digests(texts),
+        held=embed_rounded(encoder, kept_rows.inputs, cache, progress),
+        held_texts=input_digests(kept_rows.inputs),
         groups=groups[kept].astype(np.int64) if DataCard.read(data).target.grouped else None,
         rows=rows,
         texts=known,
@@ -154,7 +159,7 @@ def _smallest(digests: np.ndarray) -> np.ndarray:
     return np.unique(digests)[:MAX_DIGESTS]
 
 
-def embed_rounded(encoder: Encoder, texts: Sequence[str], cache: Path, progress: Progress = silent) -> np.ndarray:
+def embed_rounded(encoder: Encoder, inputs: Inputs, cache: Path, progress: Progress = silent) -> np.ndarray:
     """Embeddings as a sketch keeps them: float32 [n, d], rounded to float16.
 
     Both sides of a comparison are rounded alike, else the rounding itself would be a difference.
@@ -163,7 +168,7 @@ def embed_rounded(encoder: Encoder, texts: Sequence[str], cache: Path, progress:
         ModelError: E-DRIFT-002, an embedding does not fit into float16, or is not finite.
     """
     with np.errstate(over="ignore"):
-        rounded = cached_embeddings(encoder, texts, cache, progress).astype(np.float16).astype(np.float32)
+        rounded = cached_embeddings(encoder, inputs, cache, progress).astype(np.float16).astype(np.float32)
     if not np.isfinite(rounded).all():
         raise ModelError(
             "E-DRIFT-002",

@@ -18,12 +18,12 @@ from acclimate.nn.compute import Compute
 from acclimate.nn.guard import Movement, clip, require_bounded
 from acclimate.nn.job import FloatArray, TrainJob, TrainResult
 from acclimate.nn.layer_groups import layer_groups
-from acclimate.nn.model import TextClassifier
+from acclimate.nn.model import Classifier
 from acclimate.nn.penalties import Penalties, Start, penalties_of
 from acclimate.nn.schedule import rate_factor
-from acclimate.nn.step import Tokens, Workers, gradients, optimizer_for
+from acclimate.nn.step import Rows, Workers, gradients, optimizer_for
 from acclimate.nn.strategies import STRATEGIES
-from acclimate.nn.training_model import build, put, trainable
+from acclimate.nn.training_model import build, put, statistics, trainable
 from acclimate.ports import Progress, silent
 from acclimate.records import EpochPoint
 
@@ -38,12 +38,12 @@ class _Run:
     job: TrainJob
     key: str
     workers: Workers
-    model: TextClassifier
+    model: Classifier
     compute: Compute
     parameters: dict[str, torch.nn.Parameter]
     optimizer: torch.optim.AdamW
-    train: Tokens
-    validation: Tokens
+    train: Rows
+    validation: Rows
     penalties: Penalties
     history: list[EpochPoint] = field(default_factory=list)
     best_epoch: int = 0
@@ -174,8 +174,8 @@ def _started(job: TrainJob, key: str, workers: Workers) -> _Run:
         parameters=parameters,
         optimizer=optimizer_for(job, parameters, STRATEGIES[job.strategy].rates(model, job.settings)),
         penalties=penalties_of(Start(job, encoder, compute.model, parameters)),
-        train=Tokens.of(encoder, job.train.texts, job.train.labels),
-        validation=Tokens.of(encoder, job.validation.texts, job.validation.labels),
+        train=Rows.of(encoder, job.train),
+        validation=Rows.of(encoder, job.validation),
     )
 
 
@@ -219,8 +219,7 @@ def _keep(run: _Run, epoch: int, logits: FloatArray) -> None:
     best = sorted([*(kept for kept, _ in run.kept), epoch], key=rank)[: run.job.keep]
     stored = dict(run.kept)
     if epoch in best:
-        values = {f"parameter/{name}": value for name, value in run.parameters.items()}
-        logits_too = {**values, "logits": torch.from_numpy(logits)}
+        logits_too = {**_weights(run), "logits": torch.from_numpy(logits)}
         stored[epoch] = store.store_tensors(run.job.folder, f"best-{epoch}", logits_too)
     run.kept = [(kept, stored[kept]) for kept in best]
 
@@ -246,7 +245,7 @@ def _open(run: _Run) -> int:
 def _train_epoch(run: _Run, epoch: int) -> float:
     """One pass over the training rows; mean loss."""
     job = run.job
-    order = shuffled_batches(run.train.lengths, batch_size=job.batch_size, rng=np.random.default_rng([job.seed, epoch]))
+    order = shuffled_batches(run.train.sizes, batch_size=job.batch_size, rng=np.random.default_rng([job.seed, epoch]))
     watch = Movement(run.parameters, job.weight_decay) if epoch == 1 else None
     run.compute.model.train()
     total = 0.0
@@ -266,20 +265,21 @@ def _train_epoch(run: _Run, epoch: int) -> float:
             watch.stepped(rate)
     if watch is not None:
         watch.check(where=run.where)
+    for learned in statistics(run.model).values():
+        run.workers.add_up(learned.div_(run.workers.world))
     summed = torch.tensor([total], dtype=torch.float64)
     run.workers.add_up(summed)
-    return float(summed) / len(run.train.ids)
+    return float(summed) / len(run.train)
 
 
 def _evaluate(run: _Run) -> FloatArray:
     """Validation logits, float32 ``[n, C]``, the rows shared among the workers."""
     run.compute.model.eval()
-    logits = torch.zeros(len(run.validation.ids), run.job.n_classes)
-    batches = token_batches(run.validation.lengths, token_budget=EVALUATION_TOKENS)
+    logits = torch.zeros(len(run.validation), run.job.n_classes)
+    batches = token_batches(run.validation.sizes, token_budget=EVALUATION_TOKENS)
     with torch.no_grad():
         for rows in batches[run.workers.rank :: run.workers.world]:
-            ids, mask, _ = run.validation.batch(rows)
-            logits[rows] = run.compute.model(ids, mask)
+            logits[rows] = run.compute.model(run.validation.prepared.batch(rows))
     run.workers.add_up(logits)
     return np.asarray(logits.numpy(), dtype=np.float32)
 
@@ -310,8 +310,13 @@ def _save(run: _Run) -> None:
     store.commit(folder, checkpoint)
 
 
-def _state(run: _Run) -> store.Tensors:
+def _weights(run: _Run) -> store.Tensors:
     values: store.Tensors = {f"parameter/{name}": value for name, value in run.parameters.items()}
+    return {**values, **{f"statistic/{name}": value for name, value in statistics(run.model).items()}}
+
+
+def _state(run: _Run) -> store.Tensors:
+    values = _weights(run)
     for name, parameter in run.parameters.items():
         for part, value in run.optimizer.state[parameter].items():
             values[f"optimizer/{part}/{name}"] = value
@@ -323,6 +328,8 @@ def _take_up(run: _Run, found: store.Checkpoint) -> None:
         raise ValueError("a checkpoint that is not finished has a state")
     values = store.load_tensors(run.job.folder, found.state)
     put({name: values[f"parameter/{name}"] for name in run.parameters}, run.parameters)
+    learned = statistics(run.model)
+    put({name: values[f"statistic/{name}"] for name in learned}, learned)
     for name, parameter in run.parameters.items():
         parts = {part: values.get(f"optimizer/{part}/{name}") for part in ("step", "exp_avg", "exp_avg_sq")}
         run.optimizer.state[parameter] = {part: value for part, value in parts.items() if value is not None}

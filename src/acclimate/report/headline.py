@@ -39,7 +39,8 @@ def headline(view: ReportView) -> Headline:
         word = view.verdict.verdict
         uri = view.registration.model_uri if view.registration else None
         usable = uri and word in {"PROMOTE", "SHADOW"}
-        command = f"acclimate predict {uri} DATA.csv{_workspace(view)}" if usable else ""
+        rows = "FOLDER" if view.data.has_images else "DATA.csv"
+        command = f"acclimate predict {uri} {rows}{_workspace(view)}" if usable else ""
         return Headline(word, TONES[word], VERDICTS[word], view.verdict.next_step, command)
     if view.retrain is not None and view.retrain.action == "nothing":
         return Headline("IDLE", "calm", view.retrain.reason, "", "")

@@ -133,6 +133,8 @@ def _history_values(records: RunRecords) -> dict[str, Any]:
     return {
         "name": records.name,
         "task": records.data.task,
+        "input": "an image" if records.data.has_images else "a text",
+        "example": '"image.png"' if records.data.has_images else '"a text"',
         "code_version": __version__,
         "source": {
             "name": code(records.source.name),

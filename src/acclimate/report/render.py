@@ -85,6 +85,8 @@ def html(view: ReportView) -> str:
         config_yaml=_yaml(view),
         problems=_problems(view),
         wording=wording,
+        inputs="images" if view.data.has_images else "texts",
+        controls=[one.name for one in view.baseline.controls] if view.baseline else [],
     )
 
 

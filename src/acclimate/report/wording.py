@@ -27,6 +27,8 @@ MODELS = {
     "champion": "champion",
     "random_features": "untrained network",
     "tfidf": "word counts (TF-IDF)",
+    "pixels": "raw pixels",
+    "histogram": "colours",
     "majority": "always the commonest label",
     "source_as_is": "source model as it is",
 }
@@ -47,6 +49,8 @@ MODELS_EXPLAINED = {
 CONTROLS_EXPLAINED = {
     "random_features": "The same network before any pretraining, with the same small head.",
     "tfidf": "Which words occur how often, and a linear classifier: no network at all.",
+    "pixels": "The image at 16 x 16 pixels, and a linear classifier: no network at all.",
+    "histogram": "How much of which colour, and a linear classifier: no network at all.",
     "majority": "Always answers with the commonest label.",
     "source_as_is": "The source model's own head, untouched.",
 }
@@ -88,6 +92,15 @@ INPUT_SIDE = {
     "cut_rate": "share of texts that are cut off",
     "vocabulary_js": "distance of vocabularies (Jensen-Shannon)",
     "vocabulary_js_within_reference": "the same between two halves of the reference",
+    "width_median": "width, median, pixels",
+    "height_median": "height, median, pixels",
+    "enlarged_rate": "share of images smaller than what the model sees",
+    "grey_rate": "share of images without colour",
+    "brightness_mean": "brightness, mean, 0 to 1",
+    "contrast_mean": "contrast, mean, 0 to 0.5",
+    "saturation_mean": "colourfulness, mean, 0 to 1",
+    "colour_js": "distance of colours (Jensen-Shannon)",
+    "colour_js_within_reference": "the same between two halves of the reference",
 }
 
 

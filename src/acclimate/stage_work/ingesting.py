@@ -9,6 +9,7 @@ from acclimate.adapters.data_uris import Located, reading
 from acclimate.config_base import DataSpec
 from acclimate.digests import code_digest
 from acclimate.execution import Context, Work
+from acclimate.records import IMAGE_TASK
 from acclimate.wiring import located
 
 
@@ -17,6 +18,7 @@ def ingest_work(context: Context) -> Work:
     request, config = context.request, context.request.adaptation
     target = _Table.of(context, config.target)
     reference = _Table.of(context, config.source.reference) if config.source.reference else None
+    has_images = config.task == IMAGE_TASK
     tables = [table.place for table in (target, reference) if table]
 
     def call(out: Path) -> dict[str, Any]:
@@ -41,7 +43,7 @@ def ingest_work(context: Context) -> Work:
             "task": config.task,
             "target": target.made_of,
             "reference": reference.made_of if reference else None,
-            "readers": code_digest("acclimate.adapters.tables.reading"),
+            "readers": code_digest(f"acclimate.adapters.{'images' if has_images else 'tables'}.reading"),
         },
         call=call,
     )

@@ -13,6 +13,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from acclimate.config import BaselineSpec
+from acclimate.core.control_names import TRIVIAL
 from acclimate.core.folds import assign_folds
 from acclimate.core.learning_curve import score_at_double, slope_per_doubling
 from acclimate.core.metrics import IntArray
@@ -24,12 +25,12 @@ from acclimate.errors import DataError, ModelError
 from acclimate.examples import Examples, read_examples
 from acclimate.nn.encoder import Encoder, cached_embeddings, weights_digest
 from acclimate.nn.model import AdaptedModel, linear
+from acclimate.nn.model_free import model_free
 from acclimate.nn.source_head import source_predictions
 from acclimate.ports import Progress
 from acclimate.records import BaselineReport, Control, CurvePoint, DataCard, Interval, SourceCard
 
 CURVE_SHARES = (0.25, 0.5)
-TRIVIAL = ("tfidf", "majority")
 
 
 def baseline(
@@ -67,8 +68,8 @@ def baseline(
     with _timed(seconds, "features_seconds"):
         encoder = Encoder.load(source, precision=precision, max_length=config.max_length)
         before = weights_digest(encoder.module)
-        features = cached_embeddings(encoder, task.train.texts, cache, progress)
-        validation_features = cached_embeddings(encoder, task.validation.texts, cache, progress)
+        features = cached_embeddings(encoder, task.train.inputs, cache, progress)
+        validation_features = cached_embeddings(encoder, task.validation.inputs, cache, progress)
     with _timed(seconds, "probe_seconds"):
         progress("probe", rows=len(task.train))
         heads = _heads(task, features)
@@ -167,23 +168,32 @@ def _heads(task: _Task, features: np.ndarray) -> _Heads:
 def _controls(task: _Task) -> _Controls:
     predicted = {
         "random_features": _random_features(task),
-        "tfidf": task.judge.tfidf(task.train.texts),
+        **_model_free(task),
         "majority": task.judge.majority(),
     }
     if task.source_card.labels is None:
         return _Controls(predicted, {"source_as_is": "the source model has no head of its own"})
     if sorted(task.source_card.labels) != task.labels:
         return _Controls(predicted, {"source_as_is": "the source model's labels are not the target's"})
-    own = source_predictions(task.source, task.train.texts, precision=task.precision, max_length=task.config.max_length)
+    longest = task.config.max_length
+    own = source_predictions(task.source, task.train.inputs, precision=task.precision, max_length=longest)
     predicted["source_as_is"] = np.array([task.labels.index(name) for name in own], dtype=np.int64)
     return _Controls(predicted, {})
+
+
+def _model_free(task: _Task) -> dict[str, IntArray]:
+    labels = task.judge.labels
+    return {
+        name: task.judge.predictions(lambda train, rows, predict=predict: predict(train, labels[train], rows))  # type: ignore[misc]  # mypy can't infer a lambda with a default
+        for name, predict in model_free(task.train.inputs).items()
+    }
 
 
 def _random_features(task: _Task) -> IntArray:
     """Out-of-fold predictions of the same probe on random weights; the probe on all rows is stored."""
     seed, judge = task.config.seed, task.judge
     encoder = Encoder.load(task.source, precision=task.precision, max_length=task.config.max_length, random_seed=seed)
-    features = cached_embeddings(encoder, task.train.texts, task.cache, task.progress)
+    features = cached_embeddings(encoder, task.train.inputs, task.cache, task.progress)
     choice = judge.probe(features, task.config.c_grid)
     probe = fit_probe(features, judge.labels, judge.n_classes, c=choice.c)
     # one key only: the order of several is not fixed in the file
@@ -232,7 +242,7 @@ def _report(
         disagreement=float(np.mean(heads.probe.predicted != heads.nearest.predicted)),
         controls=_control_records(scores, controls.reasons),
         best_control=best,
-        best_trivial=max(TRIVIAL, key=lambda name: scores[name].point),
+        best_trivial=max((name for name in scores if name in TRIVIAL), key=lambda name: scores[name].point),
         transfer_gain=_interval(judge.difference(heads.probe.predicted, controls.predicted[best])),
         learning_curve=heads.curve,
         slope_per_doubling=slope,

@@ -12,9 +12,10 @@ from acclimate.core.drift import MIN_ROWS, Drift, drift_verdict, measure_drift, 
 from acclimate.core.grouping import Groups, group_numbers
 from acclimate.core.projection import neighbour_distance
 from acclimate.core.sample_plan import shuffled_by_group
-from acclimate.examples import Examples, Table, read_examples
+from acclimate.examples import Examples, Inputs, Table, chosen, read_examples
 from acclimate.nn.encoder import Encoder
-from acclimate.nn.target_sketch import TargetSketch, embed_rounded, text_digests
+from acclimate.nn.shown import shown
+from acclimate.nn.target_sketch import TargetSketch, embed_rounded, input_digests
 from acclimate.ports import Progress
 from acclimate.records import SPLITS, FarRow, Interval, SourceCard, Split
 from acclimate.records_retrain import DriftReport
@@ -71,7 +72,7 @@ def drift(
     else:
         sides = _Sides.of(read_examples(data, table, _READ[table], None), sketch)
         encoder = Encoder.load(source, precision=sketch.precision, max_length=sketch.max_length)
-        facts |= _measured(sides, embed_rounded(encoder, sides.texts, cache, progress), alpha)
+        facts |= _measured(sides, embed_rounded(encoder, sides.inputs, cache, progress), alpha)
     report = DriftReport.model_validate(facts)
     report.write(out)
     return report
@@ -92,27 +93,27 @@ def _unmeasured(verdict: str, note: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Sides:
-    """The rows that are compared: row ids and texts of the fresh ones, embeddings of the held-out ones."""
+    """The rows that are compared: row ids and inputs of the fresh ones, embeddings of the held-out ones."""
 
     row_ids: list[str]
-    texts: list[str]
+    inputs: Inputs
     held: np.ndarray
     groups: Groups | None
     copies: int
 
     @classmethod
     def of(cls, rows: Examples, sketch: TargetSketch) -> _Sides:
-        compared = without_copies(text_digests(rows.texts), sketch.held_texts, sketch.texts)
+        compared = without_copies(input_digests(rows.inputs), sketch.held_texts, sketch.texts)
         names = group_numbers(rows.groups, len(rows))[compared.fresh]
         order = shuffled_by_group(names, np.random.default_rng(0)) if names.size else np.arange(0)
-        chosen = np.sort(order[:MAX_FRESH])
+        kept = np.sort(order[:MAX_FRESH])
         grouped = rows.groups is not None or sketch.groups is not None
-        fresh = [int(i) for i in compared.fresh[chosen]]
+        fresh = [int(i) for i in compared.fresh[kept]]
         return cls(
             row_ids=[rows.row_ids[i] for i in fresh],
-            texts=[rows.texts[i] for i in fresh],
+            inputs=chosen(rows.inputs, fresh),
             held=sketch.held[compared.held],
-            groups=_groups(names[chosen], sketch.groups, compared.held) if grouped and fresh else None,
+            groups=_groups(names[kept], sketch.groups, compared.held) if grouped and fresh else None,
             copies=len(rows) - len(compared.fresh),
         )
 
@@ -157,13 +158,14 @@ def _furthest(sides: _Sides, fresh: np.ndarray) -> list[FarRow]:
     distance = neighbour_distance(fresh, sides.held, NEIGHBOURS)
     order = np.argsort(-distance, kind="stable")[:FURTHEST]
     return [
-        FarRow(row_id=sides.row_ids[i], text=sides.texts[i], label=None, distance=_short(distance[i])) for i in order
+        FarRow(row_id=sides.row_ids[i], label=None, distance=_short(distance[i]), **shown(sides.inputs[i]))
+        for i in order
     ]
 
 
 def _notes(found: Drift | None, verdict: str, sides: _Sides) -> list[str]:
     """What a reader must know to read the verdict."""
-    if not sides.texts:
+    if not sides.inputs:
         return [f"There are no fresh rows: the champion's data hold all {sides.copies:,}."]
     notes = []
     if sides.copies:
@@ -171,7 +173,7 @@ def _notes(found: Drift | None, verdict: str, sides: _Sides) -> list[str]:
     if sides.groups is not None:
         notes.append("Whole groups were sampled and permuted.")
     if verdict == "UNDERPOWERED":
-        few = f"{len(sides.texts)} fresh and {len(sides.held)} held-out rows"
+        few = f"{len(sides.inputs)} fresh and {len(sides.held)} held-out rows"
         notes.append(f"Underpowered: {few}. {MIN_ROWS} on either side are needed before no drift can be claimed.")
     if found is not None and found.rows_needed is not None and verdict != "DRIFTED":
         notes.append(f"If the distance seen is real, about {found.rows_needed:,} fresh rows would show it.")

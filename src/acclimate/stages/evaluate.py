@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from acclimate.config import EvaluateSpec
 from acclimate.core.metrics import FloatArray, IntArray, confusion
 from acclimate.core.reliability import softmax
 from acclimate.errors import DataError
-from acclimate.examples import read_examples
+from acclimate.examples import Inputs, read_examples
 from acclimate.nn.compared import logits_in_order, random_features_predictions, trivial_predictions
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.source_head import source_predictions
@@ -25,7 +24,7 @@ from acclimate.ports import Progress, silent
 from acclimate.records import BaselineReport, DataCard, Evaluation, Interval, Retention
 from acclimate.scoring import TestRows, calibration_score, class_scores, comparison, hardest_errors, slice_scores
 
-LATENCY_TEXTS = 50
+LATENCY_ROWS = 50
 # of the source's domain: to fit a probe on, and to score it on
 SOURCE_ROWS = (1500, 1000)
 
@@ -71,7 +70,7 @@ def evaluate(
     progress("evaluate", says="predicting the test rows with the candidate")
     model = AdaptedModel.load(candidate)
     started = time.perf_counter()
-    scores = logits_in_order(model, test.examples.texts, test.labels, where=candidate, progress=progress)
+    scores = logits_in_order(model, test.examples.inputs, test.labels, where=candidate, progress=progress)
     rows_per_second = len(test.truth) / (time.perf_counter() - started)
     logits = scores.astype(np.float64)
     prob = softmax(logits / model.temperature)
@@ -101,7 +100,7 @@ def evaluate(
         retention=_retention(data, baseline, model, metric, config, progress),
     )
     _write_predictions(out / "predictions.parquet", test, prob, {"candidate": predicted, **others})
-    timing = _latency(model, test.examples.texts) | {"rows_per_second": round(rows_per_second, 1)}
+    timing = _latency(model, test.examples.inputs) | {"rows_per_second": round(rows_per_second, 1)}
     (out / "timing.json").write_text(json.dumps(timing, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     report.write(out)
     return report
@@ -142,19 +141,19 @@ def _others(
 ) -> dict[str, IntArray]:
     """Predictions of the controls the baseline stage ran, fitted on train as there, and of the other models."""
     progress("evaluate", says="predicting the test rows with the controls")
-    texts, labels = test.examples.texts, test.labels
+    inputs, labels = test.examples.inputs, test.labels
     train = read_examples(data, "target", ("train",), labels)
-    predicted = trivial_predictions(train, texts)
+    predicted = trivial_predictions(train, inputs)
     model = AdaptedModel.load(baseline / "model")
     controls = baseline / "controls.safetensors"
-    predicted["random_features"] = random_features_predictions(source, controls, texts, like=model, progress=progress)
+    predicted["random_features"] = random_features_predictions(source, controls, inputs, like=model, progress=progress)
     if any(control.name == "source_as_is" and control.score is not None for control in frozen.controls):
-        own = source_predictions(source, texts, precision=model.precision, max_length=model.max_length)
+        own = source_predictions(source, inputs, precision=model.precision, max_length=model.max_length)
         predicted["source_as_is"] = np.array([labels.index(name) for name in own], dtype=np.int64)
     for name, folder in models.items():
         progress("evaluate", says=f"predicting the test rows with {name}")
         other = AdaptedModel.load(folder)
-        logits = logits_in_order(other, texts, labels, where=folder, progress=progress)
+        logits = logits_in_order(other, inputs, labels, where=folder, progress=progress)
         predicted[name] = logits.argmax(axis=1).astype(np.int64)
     return predicted
 
@@ -170,7 +169,8 @@ def _retention(
     )
     if known is None:
         return None
-    change = known.change(known.answers(model.encoder))
+    unchanged = model.strategy == "frozen"
+    change = known.change(known.before if unchanged else known.answers(model.encoder))
     return Retention(
         rows=known.rows,
         score=known.score() + change.point,
@@ -207,12 +207,12 @@ def _write_predictions(path: Path, test: TestRows, prob: FloatArray, predicted: 
     pq.write_table(pa.table(columns), path)
 
 
-def _latency(model: AdaptedModel, texts: Sequence[str]) -> dict[str, float]:
-    """Milliseconds to predict one text, after one that warms up."""
-    model.predict(texts[:1])
+def _latency(model: AdaptedModel, inputs: Inputs) -> dict[str, float]:
+    """Milliseconds to predict one row, after one that warms up."""
+    model.predict(inputs[:1])
     taken = []
-    for text in texts[:LATENCY_TEXTS]:
+    for row in range(min(LATENCY_ROWS, len(inputs))):
         started = time.perf_counter()
-        model.predict([text])
+        model.predict(inputs[row : row + 1])
         taken.append((time.perf_counter() - started) * 1000.0)
     return {f"latency_p{q}_ms": round(float(np.percentile(taken, q)), 3) for q in (50, 95)}

@@ -23,7 +23,7 @@ from acclimate.errors import IntegrityError
 from acclimate.examples import read_examples
 from acclimate.nn.averaging import between
 from acclimate.nn.blending import Blended, blended
-from acclimate.nn.job import FloatArray, LabelledTexts, Schedule, TrainJob, TrainResult
+from acclimate.nn.job import FloatArray, LabelledRows, Schedule, TrainJob, TrainResult
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.source_task import SourceKnowledge
 from acclimate.nn.strategies import STRATEGIES
@@ -135,8 +135,8 @@ def finetune(
     frozen = AdaptedModel.load(baseline / "model")
     stage = _Stage(
         job=_pattern(
-            LabelledTexts(tuple(train.texts), train.labels),
-            LabelledTexts(tuple(validation.texts), validation.labels),
+            LabelledRows(train.inputs, train.labels),
+            LabelledRows(validation.inputs, validation.labels),
             source=source,
             source_digest=source_card.digest,
             frozen=frozen,
@@ -170,8 +170,8 @@ def finetune(
 
 
 def _pattern(
-    train: LabelledTexts,
-    validation: LabelledTexts,
+    train: LabelledRows,
+    validation: LabelledRows,
     *,
     source: Path,
     source_digest: str,
@@ -286,12 +286,12 @@ def _trained(stage: _Stage, strategy: str, role: Role, rung_scores: list[float],
 
     def score(parts: Trained) -> float:
         # of the merged model as it is served, not of the one in training
-        predicted = _classes(adapted(parts).logits(job.validation.texts))
+        predicted = _classes(adapted(parts).logits(job.validation.inputs))
         return stage.judge.point(predicted)
 
     stage.progress("blending", strategy=strategy, says="averaging the best epochs, looking between them and the source")
     found = blended(job, result, score, source=stage.source if stage.config.interpolate else None)
-    logits = adapted(found.model).logits(job.validation.texts)
+    logits = adapted(found.model).logits(job.validation.inputs)
     model = adapted(found.model, fit_temperature(logits, stage.judge.truth))
     digest = model.save(stage.out / "arms" / strategy / "model")
     tried = _tried(stage, strategy, role, rung_scores, result, _classes(logits), model_digest=digest)

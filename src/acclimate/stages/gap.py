@@ -19,17 +19,17 @@ from acclimate.core.null_scale import holm
 from acclimate.core.projection import neighbour_distance, principal_axes
 from acclimate.core.sample_plan import SamplePlan, plan_samples, shuffled_by_group
 from acclimate.core.setting import classify_setting, same_label_set
-from acclimate.core.text_input import token_statistics, vocabulary_divergence
 from acclimate.errors import ModelError
 from acclimate.examples import Examples, Table, read_examples
-from acclimate.nn.encoder import Encoder, cached_embeddings, quiet
+from acclimate.nn.encoder import Encoder, cached_embeddings
+from acclimate.nn.input_side import input_side
+from acclimate.nn.shown import shown
 from acclimate.ports import Progress
 from acclimate.records import SPLITS, DataCard, FarRow, GapMeasure, GapReport, Interval, SourceCard, Split
 
 NEIGHBOURS = 10
 FURTHEST = 20
 MAP_POINTS = 500
-VOCABULARY_PAIRS = 20
 
 
 def gap(
@@ -100,7 +100,7 @@ class _Work:
 
     def embed(self, rows: Examples) -> np.ndarray:
         """Embeddings of one side: float32 [n, dim], finite."""
-        found = cached_embeddings(self.encoder, rows.texts, self.cache, self.progress)
+        found = cached_embeddings(self.encoder, rows.inputs, self.cache, self.progress)
         bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
         if bad.size:
             raise ModelError(
@@ -129,17 +129,11 @@ def _sampled(data: Path, table: Table, splits: Sequence[Split], labels: list[str
         return rows
     shuffled = shuffled_by_group(group_numbers(rows.groups, len(rows)), np.random.default_rng(config.seed))
     kept = np.sort(shuffled[: config.max_rows])
-    return Examples(
-        row_ids=[rows.row_ids[i] for i in kept],
-        texts=[rows.texts[i] for i in kept],
-        labels=None if rows.labels is None else rows.labels[kept],
-        groups=None if rows.groups is None else [rows.groups[i] for i in kept],
-        slices={name: [values[i] for i in kept] for name, values in rows.slices.items()},
-    )
+    return rows.some(kept.tolist())
 
 
 def _without_reference(target: Examples, work: _Work) -> dict[str, Any]:
-    _, statistics = _input_side({"target": target}, work.encoder)
+    statistics = input_side({"target": target}, work.encoder).statistics
     work.lap("input_side")
     return {
         "verdict": gap_verdict(has_reference=False),
@@ -159,9 +153,8 @@ def _with_reference(target: Examples, reference: Examples, labels: list[str] | N
         groups.target, groups.reference, null_pairs=config.null_pairs, draws=config.draws, seed=config.seed
     )
     measurable = plan.rows_compared >= MIN_ROWS_MEASURED and groups.largest < plan.rows_compared
-    tokens, statistics = _input_side({"target": target, "reference": reference}, work.encoder)
-    if measurable:
-        statistics |= _vocabulary(tokens, plan)
+    inputs = input_side({"target": target, "reference": reference}, work.encoder)
+    statistics = inputs.with_divergence(plan) if measurable else inputs.statistics
     work.lap("input_side")
     found = _measure(z_target, z_reference, groups, plan, work) if measurable else None
     work.lap("measures")
@@ -225,38 +218,14 @@ def _short(value: float) -> float:
     return round(float(value), 6)
 
 
-def _input_side(sides: dict[str, Examples], encoder: Encoder) -> tuple[list[list[int]], dict[str, float]]:
-    """Tokens of all rows, one side after the other, and statistics by ``<name>_<side>``."""
-    tokenizer = encoder.tokenizer
-    longest = encoder.max_length - tokenizer.num_special_tokens_to_add()
-    tokens: list[list[int]] = []
-    statistics: dict[str, float] = {}
-    for side, rows in sides.items():
-        with quiet():
-            encoded = tokenizer(rows.texts, add_special_tokens=False, truncation=False, padding=False)
-        ids = [list(row) for row in encoded["input_ids"]]
-        words = [len(text.split()) for text in rows.texts]
-        found = token_statistics(ids, words, unknown_id=tokenizer.unk_token_id, longest=longest)
-        statistics |= {f"{name}_{side}": float(value) for name, value in asdict(found).items()}
-        tokens += ids
-    return tokens, statistics
-
-
-def _vocabulary(tokens: list[list[int]], plan: SamplePlan) -> dict[str, float]:
-    return {
-        "vocabulary_js": vocabulary_divergence(tokens, plan.draws),
-        "vocabulary_js_within_reference": vocabulary_divergence(tokens, plan.null_pairs[:VOCABULARY_PAIRS]),
-    }
-
-
 def _furthest(target: Examples, labels: list[str] | None, distance: np.ndarray) -> list[FarRow]:
     order = np.argsort(-distance, kind="stable")[:FURTHEST]
     return [
         FarRow(
             row_id=target.row_ids[i],
-            text=target.texts[i],
             label=None if labels is None or target.labels is None else labels[target.labels[i]],
             distance=_short(distance[i]),
+            **shown(target.inputs[i]),
         )
         for i in order
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from acclimate.config_base import DataSpec
@@ -14,7 +15,7 @@ from acclimate.core.row_identity import Split, normal_form, row_id, spelled_spli
 from acclimate.errors import DataError
 from acclimate.examples import Table, split_path, write_examples
 from acclimate.ports import Progress, RawTable, TableReader, silent
-from acclimate.records import SPLITS, DataCard, SplitCard, TableCard
+from acclimate.records import IMAGE_TASK, SPLITS, DataCard, SplitCard, TableCard
 
 MAX_DROPPED = 0.10
 MAX_CONFLICTING = 0.01
@@ -35,7 +36,8 @@ def ingest(
     """Ingest the target's data and, where there are any, the source domain's.
 
     Rows with an empty text or label are dropped and counted. Of copies of a text one is kept; copies whose labels
-    conflict are all dropped. Splits are 60/20/20 by a hash of the group or the text, or as given.
+    conflict are all dropped. Splits are 60/20/20 by a hash of the group or the text, or as given; of images by a hash
+    of how they look, so that near-duplicates fall into one split.
 
     Args:
         target: the target's data; their labels must be usable.
@@ -57,7 +59,7 @@ def ingest(
     specs: dict[Table, DataSpec] = {"target": target, **({"reference": reference} if reference else {})}
     tables: dict[Table, _Settled] = {}
     for name, spec in specs.items():
-        raw = _read(name, spec, root, read, allow_outside=allow_outside)
+        raw = _read(name, spec, root, read, is_images=task == IMAGE_TASK, allow_outside=allow_outside)
         tables[name] = _settle(raw, spec, is_target=name == "target")
         progress("ingested", table=name, rows=len(tables[name].rows), read=len(raw.lines))
     cards = {name: table.card for name, table in tables.items()}
@@ -71,20 +73,22 @@ def ingest(
     return card
 
 
-def _read(table: Table, spec: DataSpec, root: Path, read: TableReader, *, allow_outside: bool) -> RawTable:
+def _read(
+    table: Table, spec: DataSpec, root: Path, read: TableReader, *, is_images: bool, allow_outside: bool
+) -> RawTable:
     section = _section(table == "target")
+    content = {"image": spec.image} if is_images else {"text": spec.text, "encoding": spec.encoding}
     label = [spec.label] if spec.label else []
     return read(
         resolve_data_path(spec.data, root, root, allow_outside, name=f"{section}.data"),
         name=section,
-        text=spec.text,
         required=[name for name in (spec.group, spec.split, *spec.slices) if name]
         + (label if table == "target" else []),
         optional=label if table == "reference" else [],
-        encoding=spec.encoding,
         format=spec.format,
         root=root,
         allow_outside=allow_outside,
+        **content,
     )
 
 
@@ -117,7 +121,8 @@ class _Settled:
         self.section = _section(is_target)
         self.warnings = list(raw.warnings)
         nothing: list[str | None] = [None] * len(raw.lines)
-        self.texts = raw.columns[spec.text]
+        # of images what tells one from another stands in for the text
+        self.texts = raw.columns[spec.text if raw.images is None else spec.image]
         self.labels = raw.columns.get(spec.label, nothing) if spec.label else nothing
         self.groups = raw.columns[spec.group] if spec.group else nothing
         self.slices = {name: [value or "" for value in raw.columns[name]] for name in spec.slices}
@@ -135,7 +140,10 @@ class _Settled:
     def drop_unusable(self) -> None:
         """Drop rows without text, then rows without label, unless they are too many to be an accident."""
         empty = [row for row in self.rows if not (self.texts[row] or "").strip()]
-        self._drop(empty, "E-DATA-041", "an empty text", "name the right column in .text, or fill the texts")
+        what = ("an empty text", "name the right column in .text, or fill the texts")
+        if self.raw.images is not None:
+            what = ("no image", "name the right column in .image, or fill it")
+        self._drop(empty, "E-DATA-041", *what)
         self.empty = len(empty)
         if self.spec.label and self.spec.label not in self.raw.columns:
             says = f"no column {self.spec.label!r}, so read without labels"
@@ -168,10 +176,14 @@ class _Settled:
             text, group = self._text(row), self.groups[row]
             values = [(name, column[row]) for name, column in self.slices.items()]
             self.ids[row] = row_id(text, self.labels[row], group, values)
-            self.splits[row] = self._given_split(row) if self.spec.split else split_of(text, group)
+            self.splits[row] = self._given_split(row) if self.spec.split else split_of(self._look(row), group)
 
     def _text(self, row: int) -> str:
         return self.texts[row] or ""
+
+    def _look(self, row: int) -> str:
+        """What near-duplicates share, so that they fall into one split: of an image how it looks, of a text itself."""
+        return self._text(row) if self.raw.near is None else self.raw.near[row]
 
     def _given_split(self, row: int) -> Split:
         value = self.raw.columns[str(self.spec.split)][row]
@@ -190,7 +202,7 @@ class _Settled:
         if self.spec.split:
             self._refuse_leaks()
         if not self.copies.kept:
-            raise self._error("E-DATA-040", "no rows are left", "every text has conflicting labels")
+            raise self._error("E-DATA-040", "no rows are left", "all copies have conflicting labels")
         self.rows = sorted(self.copies.kept, key=lambda row: self.ids[row])
 
     def _judge_conflicts(self, conflicting: int) -> None:
@@ -224,11 +236,7 @@ class _Settled:
         if self.is_target:
             check_classes(counts, sorted(self.label_counts), self.raw.files[0].uri, given=bool(self.spec.split))
         self._warn_of_groups_and_labels()
-        near = near_duplicates_across_splits(
-            (self._text(row) for row in self.rows), (self.splits[row] for row in self.rows)
-        )
-        if near:
-            self.warnings.append(f"{near:,} rows equal one of another split but for case, blanks or punctuation")
+        near = self._near_duplicates()
         self.card = TableCard(
             digest=table_digest(self._identity(row) for row in self.rows),
             files=self.raw.files,
@@ -251,6 +259,15 @@ class _Settled:
             warnings=self.warnings,
         )
 
+    def _near_duplicates(self) -> int:
+        """Rows that nearly equal one of another split; a warning says so."""
+        looks, splits = [self._look(row) for row in self.rows], [self.splits[row] for row in self.rows]
+        near = near_duplicates_across_splits(looks, splits)
+        if near:
+            but = "size, light or small details" if self.raw.images else "case, blanks or punctuation"
+            self.warnings.append(f"{near:,} rows equal one of another split but for {but}")
+        return near
+
     def _identity(self, row: int) -> str:
         return f"{self.ids[row]} {self.splits[row]}" if self.spec.split else self.ids[row]
 
@@ -270,9 +287,15 @@ class _Settled:
         """Write all three splits, empty ones too."""
         for split in SPLITS:
             rows = [row for row in self.rows if self.splits[row] == split]
-            columns: dict[str, list[str | None]] = {
+            images = self.raw.images
+            content: Mapping[str, Sequence[str | bytes | None]] = (
+                {"text": [self.texts[row] for row in rows]}
+                if images is None
+                else {"image": [images[row] for row in rows]}
+            )
+            columns: dict[str, Sequence[str | bytes | None]] = {
                 "row_id": [self.ids[row] for row in rows],
-                "text": [self.texts[row] for row in rows],
+                **content,
                 "label": [self.labels[row] for row in rows],
                 "group": [self._written_group(row) for row in rows],
                 **{name: [values[row] for row in rows] for name, values in self.slices.items()},

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from acclimate.config import GateSpec, Goal
-from acclimate.examples import read_examples
+from acclimate.examples import Inputs, read_examples
 from acclimate.judging import Integrity, judge_records
 from acclimate.nn.compared import logits_in_order
 from acclimate.nn.model import AdaptedModel
@@ -22,7 +22,7 @@ from acclimate.records import Check, Registration, Verdict
 CardWriter = Callable[[RunRecords, Path], Path]
 SketchWriter = Callable[[Path], Path]
 
-PARITY_TEXTS = 256
+PARITY_ROWS = 256
 # Above what adding floats in another order can do to logits; below what any training does to them.
 CHANGED = 1e-5
 AS_CHAMPION = "Use it: it is the champion now."
@@ -53,7 +53,7 @@ def register(
     Args:
         records: what the run produced so far.
         candidate: the candidate's model folder; it is left as it is.
-        data: ingest's folder; validation texts are read.
+        data: ingest's folder; validation rows are read.
         baseline: the baseline's folder; its frozen model is read.
         goal: the requirement.
         gate: the policy.
@@ -159,8 +159,8 @@ def _store(
         model_uri = registry.log_model(run_id, records, staged)
         stored = registry.fetch(model_uri, Path(temporary) / "fetched")
         progress("checking_stored_model")
-        texts = read_examples(data, "target", ["validation"], None).texts[:PARITY_TEXTS]
-        return model_uri, _integrity(records, candidate, stored, baseline / "model", texts)
+        inputs = read_examples(data, "target", ["validation"], None).inputs[:PARITY_ROWS]
+        return model_uri, _integrity(records, candidate, stored, baseline / "model", inputs)
 
 
 def _linked_copy(folder: Path, into: Path, *, without: set[str]) -> Path:
@@ -178,14 +178,14 @@ def _linked_copy(folder: Path, into: Path, *, without: set[str]) -> Path:
     return into
 
 
-def _integrity(records: RunRecords, candidate: Path, stored: Path, frozen: Path, texts: Sequence[str]) -> Integrity:
+def _integrity(records: RunRecords, candidate: Path, stored: Path, frozen: Path, inputs: Inputs) -> Integrity:
     labels = records.evaluation.labels
     read_back = AdaptedModel.load(stored)
-    wanted = logits_in_order(AdaptedModel.load(candidate), texts, labels, where=candidate)  # [n, C]
-    given = logits_in_order(read_back, texts, labels, where=stored)  # [n, C]
+    wanted = logits_in_order(AdaptedModel.load(candidate), inputs, labels, where=candidate)  # [n, C]
+    given = logits_in_order(read_back, inputs, labels, where=stored)  # [n, C]
     changes = None
     if records.evaluation.strategy != "frozen":
-        before = logits_in_order(AdaptedModel.load(frozen), texts, labels, where=frozen)  # [n, C]
+        before = logits_in_order(AdaptedModel.load(frozen), inputs, labels, where=frozen)  # [n, C]
         changes = bool(np.abs(wanted - before).max() > CHANGED)
     return Integrity(
         max_logit_difference=float(np.abs(wanted - given).max()),

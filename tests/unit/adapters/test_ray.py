@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from acclimate.errors import ConfigError, ModelError, UnavailableError
-from acclimate.nn.job import LabelledTexts, TrainJob
+from acclimate.nn.job import TrainJob
 from acclimate.nn.train import InProcessTrainer
 from tests.copied_folders import CopiedFolders
+from tests.ray_jobs import kill_one_worker, ray_job
 
 pytestmark = pytest.mark.ray
 # dropout differs from worker to worker
@@ -25,54 +26,7 @@ LOSS_TOLERANCE = 0.05
 
 @pytest.fixture
 def make_job(tiny_source: Path, tmp_path: Path) -> Callable[..., TrainJob]:
-    def make(folder: str, **changes: Any) -> TrainJob:
-        texts = [f"{('bad awful', 'good great')[i % 2]} number {i}" for i in range(60)]
-        labels = np.arange(60) % 2
-        rows = [LabelledTexts(tuple(texts[part]), labels[part]) for part in (slice(0, 40), slice(40, 60))]
-        fields: dict[str, Any] = {
-            "strategy": "full",
-            "settings": {"learning_rate": 1e-3},
-            "source": tiny_source,
-            "source_digest": "tiny",
-            "probe_weight": np.zeros((2, 32), dtype=np.float32),
-            "probe_bias": np.zeros(2, dtype=np.float32),
-            "train": rows[0],
-            "validation": rows[1],
-            "metric": "macro_f1",
-            "epochs": 3,
-            "schedule": "full",
-            "batch_size": 8,
-            "warmup": 0.1,
-            "weight_decay": 0.01,
-            "clip_norm": 1.0,
-            "patience": 3,
-            "keep": 1,
-            "seed": 0,
-            "max_length": 32,
-            "precision": "fp32",
-            "folder": tmp_path / "checkpoints" / folder,
-        }
-        return TrainJob(**(fields | changes))
-
-    return make
-
-
-def kill_one_worker() -> int:
-    """SIGKILL the first training worker among this process's descendants."""
-    parents, names = {}, {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            stat, names[int(entry.name)] = (entry / "stat").read_text(), (entry / "cmdline").read_bytes()
-        except OSError:
-            continue
-        parents[int(entry.name)] = int(stat.rsplit(")", 1)[1].split()[1])
-
-    def is_ours(pid: int) -> bool:
-        return pid == os.getpid() or (pid in parents and is_ours(parents[pid]))
-
-    worker = min(pid for pid, name in names.items() if b"TrainWorker" in name and is_ours(pid))
-    os.kill(worker, signal.SIGKILL)
-    return worker
+    return partial(ray_job, tiny_source, tmp_path / "checkpoints")
 
 
 def test_workers_without_a_common_disk_train_report_fail_and_recover(

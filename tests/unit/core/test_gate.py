@@ -193,6 +193,19 @@ def test_a_control_that_was_not_run_rejects(other: str) -> None:
     assert other in result(outcome, "controls").says
 
 
+def test_images_have_trivial_controls_of_their_own() -> None:
+    words = next(one for one in GOOD.comparisons if one.other == "tfidf")
+    others = tuple(one for one in GOOD.comparisons if one is not words)
+    images = replace(
+        GOOD, trivial=("pixels", "histogram", "majority"), comparisons=(*others, replace(words, other="pixels"))
+    )
+    outcome = judge(images, STANDARD)
+    assert outcome.verdict == "REJECT"
+    assert "histogram" in result(outcome, "controls").says
+    both = (*images.comparisons, replace(words, other="histogram"))
+    assert verdict(replace(images, comparisons=both)) == "PROMOTE"
+
+
 def test_a_control_that_nobody_asked_for_is_not_needed() -> None:
     inputs = replace(GOOD, expected_controls=frozenset({"random_features"}), comparisons=GOOD.comparisons[:-1])
     assert verdict(inputs) == "PROMOTE"

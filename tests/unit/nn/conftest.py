@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acclimate.nn.job import LabelledTexts, TrainJob
+from acclimate.nn.job import LabelledRows, TrainJob
 
 SETTINGS: dict[str, dict[str, float | int]] = {
     "lora": {"learning_rate": 1e-2, "rank": 4, "alpha": 8.0, "dropout": 0.0},
@@ -26,7 +26,7 @@ SETTINGS: dict[str, dict[str, float | int]] = {
 WORDS = ("bad awful poor slow hate", "good great nice best love", "the of and in that it for on with he as you do at")
 
 
-def toy_rows(rows: int, seed: int) -> LabelledTexts:
+def toy_rows(rows: int, seed: int) -> LabelledRows:
     """Rows of two classes, about half the words telling which, 3 to 12 words long."""
     rng = np.random.default_rng(seed)
     labels = np.arange(rows) % 2
@@ -34,7 +34,7 @@ def toy_rows(rows: int, seed: int) -> LabelledTexts:
     for label in labels:
         own = rng.random(int(rng.integers(3, 13))) < 0.5
         texts.append(" ".join(str(rng.choice(WORDS[label if mine else 2].split())) for mine in own))
-    return LabelledTexts(tuple(texts), labels.astype(np.int64))
+    return LabelledRows(tuple(texts), labels.astype(np.int64))
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def logits(model: Trained, texts: tuple[str, ...]) -> np.ndarray:
 def test_the_ends_of_the_line_are_the_models_themselves(make_job: MakeJob) -> None:
     job = make_job("lora", epochs=2)
     source, tuned = source_of(job), finish(job, result_of(job).weights[0])
-    texts = job.validation.texts
+    texts = job.validation.inputs
     np.testing.assert_array_equal(logits(between(source, tuned, 0.0), texts), logits(source, texts))
     assert between(source, tuned, 1.0) is tuned
     half, parts = between(source, tuned, 0.5), (source, tuned)
@@ -69,7 +69,7 @@ def test_so_many_of_the_best_epochs_are_kept_best_first(make_job: MakeJob) -> No
     order = sorted(range(5), key=lambda epoch: (-scores[epoch], epoch))[:3]
     assert [path.name for path in result.weights] == [f"best-{epoch + 1}.safetensors" for epoch in order]
     assert {path.name for path in job.folder.iterdir()} == {"checkpoint.json", *(path.name for path in result.weights)}
-    predicted = logits(finish(job, result.weights[0]), job.validation.texts)
+    predicted = logits(finish(job, result.weights[0]), job.validation.inputs)
     np.testing.assert_allclose(predicted, result.validation_logits, atol=1e-4)
 
 

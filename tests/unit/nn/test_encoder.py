@@ -102,7 +102,7 @@ def test_length_is_the_models_own_at_most_256_or_as_asked(copied: Path) -> None:
     (copied / "sentence_bert_config.json").write_text('{"max_seq_length": 64}')
     assert Encoder.load(copied, precision="fp32", max_length=None).max_length == 64
     short = Encoder.load(copied, precision="fp32", max_length=16)
-    assert max(len(row) for row in short.tokenize(TEXTS)) == 16
+    assert max(short.reader.prepare(TEXTS).sizes) == 16
     with pytest.raises(ModelError) as caught:
         Encoder.load(copied, precision="fp32", max_length=129)
     assert caught.value.code == "E-MODEL-013"

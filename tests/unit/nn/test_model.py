@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from acclimate.errors import ModelError
 from acclimate.nn.encoder import Encoder, folder_digest, source_card
-from acclimate.nn.model import AdaptedModel, TextClassifier
+from acclimate.nn.model import AdaptedModel, Classifier
 
 TEXTS = ["good phone", "a bad , slow service", "", "great " * 200, "why not ?"] * 5
 LABELS = ["bad", "fine", "good"]
@@ -144,19 +144,19 @@ def test_a_head_that_does_not_fit_is_refused(tiny_source: Path) -> None:
 
 def test_the_trained_module_starts_at_the_adapted_models_logits(tiny_source: Path) -> None:
     model = build(tiny_source)
-    module = TextClassifier(model.encoder.module, 32, 3).eval()
+    module = Classifier(model.encoder.module, 32, 3).eval()
     module.set_head(model.weight, model.bias)
-    ids, mask = model.encoder.pad(model.encoder.tokenize(TEXTS))
+    batch = model.encoder.reader.prepare(TEXTS).batch(range(len(TEXTS)))
     with torch.no_grad():
-        logits = module(ids, mask)
+        logits = module(batch)
     np.testing.assert_allclose(logits.numpy(), model.logits(TEXTS), atol=1e-4)
 
 
 def test_a_module_that_computes_in_bfloat16_gives_float32_logits_and_gradients_everywhere(tiny_source: Path) -> None:
     encoder = Encoder.load(tiny_source, precision="fp32", max_length=None)
-    module = TextClassifier(encoder.module, encoder.dim, 3).train()
+    module = Classifier(encoder.module, encoder.dim, 3).train()
     module.encoder.to(torch.bfloat16)
-    logits = module(*encoder.pad(encoder.tokenize(TEXTS)))
+    logits = module(encoder.reader.prepare(TEXTS).batch(range(len(TEXTS))))
     assert logits.dtype == torch.float32
     logits.square().sum().backward()
     assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in module.parameters())

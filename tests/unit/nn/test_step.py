@@ -7,7 +7,7 @@ import torch
 
 from acclimate.nn.compute import Compute
 from acclimate.nn.job import TrainJob
-from acclimate.nn.step import Tokens, Workers, gradients, optimizer_for
+from acclimate.nn.step import Rows, Workers, gradients, optimizer_for
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.training_model import build, trainable
 
@@ -18,11 +18,11 @@ def gradient_of(
     """Loss and gradient of a batch whose shares are computed one after the other."""
     encoder, model = build(job)
     model.eval()
-    tokens = Tokens.of(encoder, job.train.texts, job.train.labels)
+    data = Rows.of(encoder, job.train)
     parameters = trainable(model)
     compute = Compute(model, parameters, precision)
     compute.model.eval()
-    loss = sum(gradients(compute, tokens, rows, Workers(rank, world)) for rank in range(world))
+    loss = sum(gradients(compute, data, rows, Workers(rank, world)) for rank in range(world))
     return loss, {name: p.grad for name, p in parameters.items() if p.grad is not None}
 
 
@@ -44,8 +44,8 @@ def test_the_gradient_is_that_of_the_mean_loss(make_job: Callable[..., TrainJob]
     job, rows = make_job(), [0, 1, 2, 3, 4]
     encoder, model = build(job)
     model.eval()
-    ids, mask, labels = Tokens.of(encoder, job.train.texts, job.train.labels).batch(rows)
-    torch.nn.functional.cross_entropy(model(ids, mask), labels).backward()
+    data = Rows.of(encoder, job.train)
+    torch.nn.functional.cross_entropy(model(data.prepared.batch(rows)), data.labels[rows]).backward()
     found = gradient_of(job, rows, 1)[1]
     for name, parameter in trainable(model).items():
         torch.testing.assert_close(found[name], parameter.grad)

@@ -16,10 +16,10 @@ from acclimate.nn.target_sketch import (
     SKETCH_FILE,
     TargetSketch,
     embed_rounded,
+    input_digests,
     make_sketch,
     read_sketch,
     row_digests,
-    text_digests,
 )
 from acclimate.records import SPLITS
 
@@ -34,7 +34,7 @@ def test_it_holds_the_held_out_rows_and_digests_of_all(toy_data: Path, tiny_sour
     held = read_examples(toy_data, "target", ("validation", "test"), None)
     every = read_examples(toy_data, "target", SPLITS, None)
     assert sketch.held.shape == (80, 32)
-    assert sketch.held_texts.tolist() == text_digests(held.texts).tolist()
+    assert sketch.held_texts.tolist() == input_digests(held.texts).tolist()
     assert sorted(sketch.rows.tolist()) == sorted(row_digests(every.row_ids).tolist())
     assert (sketch.source_digest, sketch.precision, sketch.complete) == (folder_digest(tiny_source), "fp32", True)
     assert sketch.groups is None
@@ -117,7 +117,7 @@ def test_new_rows_of_a_huge_table_are_estimated(toy_data: Path, tiny_source: Pat
 
 
 def test_near_duplicates_share_a_digest() -> None:
-    one, two, other = text_digests(["It works!", "it  works", "it worked"])
+    one, two, other = input_digests(["It works!", "it  works", "it worked"])
     assert one == two != other
 
 

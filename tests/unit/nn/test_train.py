@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from acclimate.core.metrics import score
 from acclimate.errors import IntegrityError, ModelError, UnavailableError
-from acclimate.nn.job import LabelledTexts, TrainJob, TrainResult
+from acclimate.nn.job import LabelledRows, TrainJob, TrainResult
 from acclimate.nn.step import Workers
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
@@ -144,7 +144,7 @@ def test_a_foreign_checkpoint_is_never_taken_up(change: str, make_job: MakeJob) 
     job = make_job()
     with pytest.raises(Killed):
         train(job, progress=kill_after(2))
-    flipped = LabelledTexts(job.train.texts, 1 - job.train.labels)
+    flipped = LabelledRows(job.train.inputs, 1 - job.train.labels)
     changes = {"seed": 9, "settings": {"learning_rate": 1e-4}, "data": flipped, "epochs": 2}
     other = replace(job, **{"train" if change == "data" else change: changes[change]})
     events: list[dict[str, Any]] = []

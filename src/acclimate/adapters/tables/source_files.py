@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,8 +29,8 @@ class Limits:
 
     Args:
         rows: rows of all files together.
-        text_chars: characters of all texts together.
-        field_chars: characters of one text.
+        text_chars: characters of all texts together, or bytes of all images.
+        field_chars: characters of one text, or bytes of one image.
         line_chars: characters of one line of a text file.
         name_chars: characters of a label, group, split or slice value.
     """
@@ -131,20 +132,18 @@ def check_inside(path: Path, root: Path, uri: str) -> None:
 
 
 @contextmanager
-def recorded(file: TableFile) -> Iterator[InputFile]:
-    """Hash a file, let it be read, and make sure that it was the same all the while.
+def watched(file: TableFile) -> Iterator[os.stat_result]:
+    """Let a file be read, and make sure that it was the same all the while.
 
     Raises:
-        DataError: E-DATA-002 not a readable regular file, E-DATA-006 it changed, E-DATA-010 it has no bytes.
+        DataError: E-DATA-002 not a readable regular file, E-DATA-006 it changed.
         AccessError: E-DATA-008, permission denied.
     """
     try:
         before = file.path.stat()
         if not file.path.is_file():
             raise file.error("E-DATA-002", "this is not a regular file", "give a file, not a device or pipe")
-        if before.st_size == 0:
-            raise file.error("E-DATA-010", "the file is empty (0 bytes)", "write it again; was its export cut short?")
-        yield InputFile(uri=file.uri, sha256=file_digest(file.path), size_bytes=before.st_size)
+        yield before
         after = file.path.stat()
     except PermissionError as error:
         raise AccessError(
@@ -154,3 +153,17 @@ def recorded(file: TableFile) -> Iterator[InputFile]:
         raise file.error("E-DATA-002", f"the file can't be read: {error.strerror or error}", "check it") from error
     if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
         raise file.error("E-DATA-006", "the file changed while it was read", "run again when nothing writes to it")
+
+
+@contextmanager
+def recorded(file: TableFile) -> Iterator[InputFile]:
+    """Hash a file, let it be read, and make sure that it was the same all the while.
+
+    Raises:
+        DataError: E-DATA-002 not a readable regular file, E-DATA-006 it changed, E-DATA-010 it has no bytes.
+        AccessError: E-DATA-008, permission denied.
+    """
+    with watched(file) as before:
+        if before.st_size == 0:
+            raise file.error("E-DATA-010", "the file is empty (0 bytes)", "write it again; was its export cut short?")
+        yield InputFile(uri=file.uri, sha256=file_digest(file.path), size_bytes=before.st_size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from acclimate.adapters.tables.source_files import TableFile
 
@@ -13,25 +14,32 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class Wanted:
-    """Columns to read, the text first.
+    """Columns to read, the one with the text or the images first.
 
     Args:
-        text: the text's column.
+        content: the column of the texts or images.
         required: further columns that must be there.
         optional: columns that may be absent.
+        kind: what ``content`` holds, and the field of the configuration that names it.
     """
 
-    text: str
+    content: str
     required: Sequence[str]
     optional: Sequence[str]
+    kind: Literal["text", "image"] = "text"
 
     @property
     def names(self) -> list[str]:
-        """All names, each once, the text first."""
-        return list(dict.fromkeys([self.text, *self.required, *self.optional]))
+        """All names, each once, the content first."""
+        return list(dict.fromkeys([self.content, *self.required, *self.optional]))
 
-    def check_header(self, header: Sequence[str], file: TableFile) -> None:
+    def check_header(self, header: Sequence[str], file: TableFile, line: int | None = 1) -> None:
         """Refuse a header in which a column is missing or doubled.
+
+        Args:
+            header: all column names.
+            file: where they are, for errors.
+            line: the header's; None where there is no such line.
 
         Raises:
             DataError: E-DATA-017 doubled, E-DATA-018 missing.
@@ -40,12 +48,12 @@ class Wanted:
         for name in header:
             if name and name in seen:
                 message = f"the column {name[:60]!r} is there twice"
-                raise file.error("E-DATA-017", message, "rename or delete one of them", 1)
+                raise file.error("E-DATA-017", message, "rename or delete one of them", line)
             seen.add(name)
-        for name in dict.fromkeys([self.text, *self.required]):
+        for name in dict.fromkeys([self.content, *self.required]):
             if name not in seen:
                 meant = difflib.get_close_matches(name, [known for known in seen if known], n=1, cutoff=0.5)
                 shown = ", ".join(known[:60] for known in header[:_SHOWN]) + (", ..." if len(header) > _SHOWN else "")
-                hint = f"did you mean {meant[0][:60]}? " if meant else f"set {file.section}.text or .label. "
+                hint = f"did you mean {meant[0][:60]}? " if meant else f"set {file.section}.{self.kind} or .label. "
                 message = f"there is no column {name[:60]!r}"
-                raise file.error("E-DATA-018", message, f"{hint}the columns are: {shown}", 1)
+                raise file.error("E-DATA-018", message, f"{hint}the columns are: {shown}", line)

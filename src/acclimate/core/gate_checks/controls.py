@@ -5,8 +5,6 @@ from __future__ import annotations
 from acclimate.core.gate_inputs import Difference, Finding, GateInputs, Number
 from acclimate.core.gate_policy import GatePolicy
 
-TRIVIAL = ("tfidf", "majority")
-
 
 def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
     """Fail without a sure gain over the best trivial control, or with a sure loss against a control without transfer.
@@ -15,12 +13,13 @@ def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
     randomly initialised features.
     """
     del policy
-    trivial = [difference for name in TRIVIAL if (difference := inputs.comparison(name)) is not None]
+    trivial = [difference for name in inputs.trivial if (difference := inputs.comparison(name)) is not None]
     untransferred = [inputs.comparison(name) for name in sorted(inputs.expected_controls)]
     numbers = _numbers(inputs)
     known = [difference for difference in untransferred if difference is not None and difference.computed]
-    if len(trivial) < len(TRIVIAL) or not all(d.computed for d in trivial) or len(known) < len(untransferred):
-        absent = sorted({*TRIVIAL, *inputs.expected_controls} - {d.other for d in [*trivial, *known] if d.computed})
+    if len(trivial) < len(inputs.trivial) or not all(d.computed for d in trivial) or len(known) < len(untransferred):
+        found = {d.other for d in [*trivial, *known] if d.computed}
+        absent = sorted({*inputs.trivial, *inputs.expected_controls} - found)
         return Finding("missing", f"not compared with {', '.join(absent)}", numbers)
     best = max(trivial, key=lambda d: (_of(d.other_score), -_of(d.low)))
     numbers["best_trivial"] = best.other

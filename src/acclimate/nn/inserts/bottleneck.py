@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from acclimate.nn.layer_groups import blocks_of
+from acclimate.nn.layer_groups import blocks_of, replace_block
 
 DEFAULT_SIZE = 64
 
@@ -43,16 +43,15 @@ class WithAdapter(torch.nn.Module):
 def attach(module: Any, settings: Mapping[str, float | int]) -> Any:
     """Put a bottleneck behind each block; everything else is frozen."""
     module.requires_grad_(False)
-    _, blocks = blocks_of(module)
-    for i, block in enumerate(blocks):
-        blocks[i] = WithAdapter(block, module.config.hidden_size, int(settings.get("bottleneck", DEFAULT_SIZE)))
+    size = int(settings.get("bottleneck", DEFAULT_SIZE))
+    for name, block in blocks_of(module).items():
+        replace_block(module, name, WithAdapter(block, module.config.hidden_size, size))
     return module
 
 
 def detach(module: Any) -> Any:
     """Take the bottlenecks out again."""
-    _, blocks = blocks_of(module)
-    for i, block in enumerate(blocks):
+    for name, block in blocks_of(module).items():
         if isinstance(block, WithAdapter):
-            blocks[i] = block.block
+            replace_block(module, name, block.block)
     return module

@@ -13,25 +13,24 @@ import torch
 
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import TrainJob
-from acclimate.nn.model import TextClassifier
+from acclimate.nn.model import Classifier
 from acclimate.nn.penalties import bss, delta, distillation, l2_sp
+from acclimate.nn.readers import Batch
 
 
 @dataclass(frozen=True)
-class Batch:
+class PenaltyBatch:
     """Some rows of a batch on their way through the model.
 
     Args:
         rows: their numbers in the training data.
-        ids: token ids [b, T].
-        mask: 1 for tokens [b, T].
+        inputs: what the encoder was called with.
         features: pooled [b, d], in the graph.
         logits: [b, C], in the graph.
     """
 
     rows: list[int]
-    ids: torch.Tensor
-    mask: torch.Tensor
+    inputs: Batch
     features: torch.Tensor
     logits: torch.Tensor
 
@@ -39,7 +38,7 @@ class Batch:
 class RowPenalty(Protocol):
     """A penalty that is a sum over rows."""
 
-    def __call__(self, batch: Batch) -> torch.Tensor:
+    def __call__(self, batch: PenaltyBatch) -> torch.Tensor:
         """The penalty summed over the batch's rows, a scalar in the graph."""
 
 
@@ -73,7 +72,7 @@ class Start:
 
     job: TrainJob
     encoder: Encoder
-    model: TextClassifier
+    model: Classifier
     parameters: Mapping[str, torch.nn.Parameter]
 
 

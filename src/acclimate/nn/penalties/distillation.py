@@ -15,7 +15,7 @@ import torch
 from acclimate.nn.model import linear
 
 if TYPE_CHECKING:
-    from acclimate.nn.penalties import Batch, Start
+    from acclimate.nn.penalties import PenaltyBatch, Start
 
 TEMPERATURE = 2.0
 
@@ -32,7 +32,7 @@ class Distillation:
         self._weight = weight
         self._log_teacher = torch.log_softmax(teacher / TEMPERATURE, dim=1)
 
-    def __call__(self, batch: Batch) -> torch.Tensor:
+    def __call__(self, batch: PenaltyBatch) -> torch.Tensor:
         """The divergence summed over the rows; 0 where the student answers as the teacher."""
         log_student = torch.log_softmax(batch.logits / TEMPERATURE, dim=1)
         divergence = torch.nn.functional.kl_div(
@@ -44,5 +44,5 @@ class Distillation:
 def make(start: Start, weight: float) -> Distillation:
     """The penalty with the probe's answers to the job's training rows."""
     job = start.job
-    logits = linear(start.encoder.embed(job.train.texts), job.probe_weight, job.probe_bias)
+    logits = linear(start.encoder.embed(job.train.inputs), job.probe_weight, job.probe_bias)
     return Distillation(weight, torch.from_numpy(logits))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from acclimate.nn.inserts import attach
-from acclimate.nn.model import TextClassifier
+from acclimate.nn.model import Classifier
 from acclimate.nn.strategies.strategy import Settings, Strategy
 
 
-def _prepare(model: TextClassifier, settings: Settings) -> None:
+def _prepare(model: Classifier, settings: Settings) -> None:
     model.encoder = attach("adapter", model.encoder, settings)
     model.head.requires_grad_(True)
 
@@ -20,4 +20,5 @@ ADAPTER = Strategy(
     forgets="little",
     prepare=_prepare,
     merge=None,
+    encoders=("text", "patches"),
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from acclimate.nn.inserts import attach
-from acclimate.nn.model import TextClassifier
+from acclimate.nn.model import Classifier
 from acclimate.nn.strategies.strategy import Settings, Strategy
 
 
-def _prepare(model: TextClassifier, settings: Settings) -> None:
+def _prepare(model: Classifier, settings: Settings) -> None:
     model.encoder = attach("prefix", model.encoder, settings)
     model.head.requires_grad_(True)
 
@@ -21,4 +21,5 @@ PREFIX = Strategy(
     prepare=_prepare,
     merge=None,
     changes_first_logits=True,
+    encoders=("text",),
 )

@@ -19,14 +19,14 @@ from acclimate.nn.penalties import (
     PENALTIES,
     ROW_PENALTIES,
     WEIGHT_PENALTIES,
-    Batch,
+    PenaltyBatch,
     Start,
     penalties_of,
 )
 from acclimate.nn.penalties.bss import Bss
 from acclimate.nn.penalties.delta import channel_attention
 from acclimate.nn.penalties.l2_sp import L2SP
-from acclimate.nn.step import Tokens, Workers, gradients, optimizer_for
+from acclimate.nn.step import Rows, Workers, gradients, optimizer_for
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
 from acclimate.nn.training_model import build, trainable
@@ -44,11 +44,10 @@ def with_penalty(job: TrainJob, **weights: float) -> TrainJob:
     return replace(job, settings={**job.settings, **weights})
 
 
-def batch_of(start: Start, rows: list[int]) -> Batch:
-    tokens = Tokens.of(start.encoder, start.job.train.texts, start.job.train.labels)
-    ids, mask, _ = tokens.batch(rows)
-    features = start.model.features(ids, mask)
-    return Batch(rows, ids, mask, features, start.model.classify(features))
+def batch_of(start: Start, rows: list[int]) -> PenaltyBatch:
+    inputs = Rows.of(start.encoder, start.job.train).prepared.batch(rows)
+    features = start.model.features(inputs)
+    return PenaltyBatch(rows, inputs, features, start.model.classify(features))
 
 
 def test_none_is_on_by_itself(make_job: MakeJob) -> None:
@@ -77,10 +76,10 @@ def test_a_gradient_is_finite_and_not_nothing(name: str, make_job: MakeJob) -> N
     start.model.train()
     plain = started(make_job())
     plain.model.train()
-    tokens = Tokens.of(start.encoder, start.job.train.texts, start.job.train.labels)
+    data = Rows.of(start.encoder, start.job.train)
     for one, penalties in ((start, penalties_of(start)), (plain, penalties_of(plain))):
         torch.manual_seed(0)
-        gradients(Compute(one.model, one.parameters, "fp32"), tokens, list(range(8)), Workers(), penalties)
+        gradients(Compute(one.model, one.parameters, "fp32"), data, list(range(8)), Workers(), penalties)
     largest = 0.0
     for key, parameter in start.parameters.items():
         assert parameter.grad is not None, key
@@ -176,7 +175,7 @@ def test_distillation_is_the_divergence_at_temperature_2(make_job: MakeJob) -> N
     rows = [3, 1, 4]
     logits = torch.randn(3, 2, generator=torch.Generator().manual_seed(2))
     teacher = linear(
-        start.encoder.embed([start.job.train.texts[row] for row in rows]), start.job.probe_weight, start.job.probe_bias
+        start.encoder.embed([start.job.train.inputs[row] for row in rows]), start.job.probe_weight, start.job.probe_bias
     )
     p, q = (np.exp(z / 2) / np.exp(z / 2).sum(axis=1, keepdims=True) for z in (teacher, logits.numpy()))
     expected = 0.7 * 4 * (p * (np.log(p) - np.log(q))).sum()
@@ -190,7 +189,7 @@ def test_distillation_is_the_divergence_at_temperature_2(make_job: MakeJob) -> N
 def test_deltas_attention_rises_with_what_the_answer_depends_on(make_job: MakeJob) -> None:
     """A head that looks at one channel only, and is right: that channel of the last block matters most."""
     job = make_job()
-    features = Encoder.load(job.source, precision="fp32").embed(job.train.texts)[:, 5]
+    features = Encoder.load(job.source, precision="fp32").embed(job.train.inputs)[:, 5]
     weight, bias = np.zeros_like(job.probe_weight), np.zeros_like(job.probe_bias)
     weight[1, 5] = 40.0
     labels = (features > np.median(features)).astype(np.int64)
@@ -211,13 +210,14 @@ def test_delta_is_the_mean_over_tokens_of_squared_distances(make_job: MakeJob) -
     (penalty,) = penalties_of(start).of_rows
     rows = [0, 1, 2]
     before = start.encoder.with_module(start.model.encoder)
-    texts = [start.job.train.texts[row] for row in rows]
-    ids, mask = before.pad(before.tokenize(texts))
+    texts = [start.job.train.inputs[row] for row in rows]
+    inputs = before.reader.prepare(texts).batch(range(len(texts)))
+    mask = inputs["attention_mask"]
     with torch.no_grad():
-        first = start.model.encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        first = start.model.encoder(**inputs, output_hidden_states=True).hidden_states
         for parameter in start.parameters.values():
             parameter.add_(0.01)
-        second = start.model.encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        second = start.model.encoder(**inputs, output_hidden_states=True).hidden_states
     attention = channel_attention(started(start.job))
     expected = 0.0
     for layer, weights in ((1, attention[0]), (2, attention[1])):

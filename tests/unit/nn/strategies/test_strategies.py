@@ -17,9 +17,8 @@ from acclimate.errors import ModelError
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import TrainJob, TrainResult
 from acclimate.nn.layer_groups import layer_groups
-from acclimate.nn.model import AdaptedModel, TextClassifier, linear
+from acclimate.nn.model import AdaptedModel, Classifier, linear
 from acclimate.nn.source_card import source_card
-from acclimate.nn.step import Tokens
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
 from acclimate.nn.training_model import Trained, build, finish, trainable
@@ -47,16 +46,16 @@ def adapted(job: TrainJob, trained: Trained) -> AdaptedModel:
     )
 
 
-def logits(encoder: Encoder, model: TextClassifier, texts: tuple[str, ...]) -> np.ndarray:
-    ids, mask, _ = Tokens.of(encoder, texts, [0] * len(texts)).batch(range(len(texts)))
+def logits(encoder: Encoder, model: Classifier, texts: tuple[str, ...]) -> np.ndarray:
+    batch = encoder.reader.prepare(texts).batch(range(len(texts)))
     model.eval()
     with torch.no_grad():
-        return model(ids, mask).numpy()
+        return model(batch).numpy()
 
 
 def frozen_logits(job: TrainJob) -> np.ndarray:
     encoder = Encoder.load(job.source, precision="fp32", max_length=job.max_length)
-    return linear(encoder.embed(job.validation.texts), job.probe_weight, job.probe_bias)
+    return linear(encoder.embed(job.validation.inputs), job.probe_weight, job.probe_bias)
 
 
 @pytest.mark.parametrize("name", FROM_PROBE)
@@ -64,7 +63,7 @@ def test_logits_at_step_0_are_the_probes(name: str, make_job: MakeJob) -> None:
     """Prefixes take their share of the attention even at zero: they must say so, and move the logits."""
     job = make_job(name)
     encoder, model = build(job)
-    same = np.allclose(logits(encoder, model, job.validation.texts), frozen_logits(job), atol=1e-5)
+    same = np.allclose(logits(encoder, model, job.validation.inputs), frozen_logits(job), atol=1e-5)
     assert same != STRATEGIES[name].changes_first_logits
 
 
@@ -138,12 +137,12 @@ def test_the_model_as_it_is_stored_computes_what_was_trained(name: str, make_job
     job = make_job(name, epochs=2)
     result, trained = trained_by(job)
     model = adapted(job, trained)
-    now = model.logits(job.validation.texts)
+    now = model.logits(job.validation.inputs)
     np.testing.assert_allclose(now, result.validation_logits, atol=1e-4)
     assert np.abs(now - frozen_logits(job)).max() > 0.05, "training was a no-op"
     digest = model.save(tmp_path / "stored")
     again = AdaptedModel.load(tmp_path / "stored")
-    np.testing.assert_array_equal(again.logits(job.validation.texts), now)
+    np.testing.assert_array_equal(again.logits(job.validation.inputs), now)
     assert again.digest == digest
     assert again.save(tmp_path / "copied") == digest
 
@@ -205,7 +204,7 @@ def test_options_of_lora_change_what_is_learnt(option: str, make_job: MakeJob) -
     other = replace(other, settings={**other.settings, option: True})
     results = [trained_by(job) for job in (plain, other)]
     assert not np.allclose(results[0][0].validation_logits, results[1][0].validation_logits, atol=1e-4)
-    merged = adapted(other, results[1][1]).logits(other.validation.texts)
+    merged = adapted(other, results[1][1]).logits(other.validation.inputs)
     np.testing.assert_allclose(merged, results[1][0].validation_logits, atol=1e-4)
 
 

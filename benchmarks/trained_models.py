@@ -1,0 +1,102 @@
+"""What the benchmarks of training share: a probe, a job with the product's defaults, and a trained model's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from acclimate.config import BaselineSpec
+from acclimate.config_finetune import FinetuneSpec
+from acclimate.core.folds import assign_folds
+from acclimate.core.metrics import IntArray, score
+from acclimate.core.probe import Probe, cross_validate_probe, fit_probe
+from acclimate.nn.calibrate import Precision
+from acclimate.nn.encoder import Encoder
+from acclimate.nn.job import FloatArray, LabelledRows, TrainJob
+from acclimate.nn.model import linear
+from acclimate.nn.readers import TextReader
+from acclimate.nn.training_model import Trained
+
+METRIC = "macro_f1"
+DEFAULTS = FinetuneSpec()
+
+
+def chosen_probe(features: FloatArray, labels: IntArray, n_classes: int, seed: int) -> tuple[Probe, float]:
+    """The probe as the baseline makes it, and the inverse penalty that cross-validation chose."""
+    baseline = BaselineSpec()
+    folds = assign_folds(labels, None, folds=baseline.folds, seed=seed)
+    c = cross_validate_probe(features, labels, n_classes, c_grid=baseline.c_grid, folds=folds, metric=METRIC).c
+    return fit_probe(features, labels, n_classes, c=c), c
+
+
+def training_job(
+    strategy: str,
+    source: Path,
+    digest: str,
+    probe: Probe,
+    train: LabelledRows,
+    validation: LabelledRows,
+    *,
+    epochs: int,
+    patience: int,
+    keep: int,
+    seed: int,
+    max_length: int,
+    precision: Precision,
+    folder: Path,
+    penalties: dict[str, float] | None = None,
+) -> TrainJob:
+    """A job as the stage ``finetune`` makes it where a user wrote nothing about training."""
+    return TrainJob(
+        strategy=strategy,
+        settings={**DEFAULTS.settings_of(strategy), **(penalties or {})},
+        source=source,
+        source_digest=digest,
+        probe_weight=probe.weight.astype(np.float32),
+        probe_bias=probe.bias.astype(np.float32),
+        train=train,
+        validation=validation,
+        metric=METRIC,
+        epochs=epochs,
+        schedule="full",
+        batch_size=DEFAULTS.batch_size,
+        warmup=DEFAULTS.warmup,
+        weight_decay=DEFAULTS.weight_decay,
+        clip_norm=DEFAULTS.clip_norm,
+        patience=patience,
+        keep=keep,
+        seed=seed,
+        max_length=max_length,
+        precision=precision,
+        folder=folder,
+    )
+
+
+def token_ids(encoder: Encoder, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of each text as the encoder reads it."""
+    return text_reader(encoder).prepare(texts).ids
+
+
+def text_reader(encoder: Encoder) -> TextReader:
+    """What reads the texts of an encoder of texts."""
+    assert isinstance(encoder.reader, TextReader), "these benchmarks are of texts"
+    return encoder.reader
+
+
+def score_of(parts: Trained, rows: LabelledRows) -> float:
+    """Macro-F1 of a model on rows, in the precision of its encoder."""
+    return score_of_features(parts.encoder, parts.weight, parts.bias, rows)
+
+
+def score_of_features(encoder: Encoder, weight: FloatArray, bias: FloatArray, rows: LabelledRows) -> float:
+    """Macro-F1 of a head on an encoder's features of rows."""
+    answers = linear(encoder.embed(rows.inputs), weight, bias).argmax(axis=1)
+    return score(METRIC, rows.labels, answers, len(bias))
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """Mean over seeds and its standard error; no error from a single seed."""
+    error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+    return float(np.mean(values)), error

@@ -1,0 +1,120 @@
+"""Workers and nodes that die while they train: what comes out is what an undisturbed training gives."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acclimate.errors import UnavailableError
+from acclimate.nn.job import LabelledRows, TrainJob, TrainResult
+from tests.ray_jobs import kill_one_worker, ray_job
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
+KILLS = 20
+EPOCHS = 40
+
+
+@pytest.fixture
+def make_job(tiny_source: Path, tmp_path: Path) -> Callable[..., TrainJob]:
+    rng = np.random.default_rng(3)
+    texts = [" ".join(f"{word} {rng.integers(1000)}" for word in [("bad", "good")[i % 2]] * 6) for i in range(400)]
+    rows = LabelledRows(tuple(texts), np.arange(400) % 2)
+    settings = {"learning_rate": 1e-4}
+    return partial(
+        ray_job, tiny_source, tmp_path / "checkpoints", epochs=EPOCHS, patience=EPOCHS, train=rows, settings=settings
+    )
+
+
+@pytest.fixture(autouse=True)
+def _own_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+def same(first: TrainResult, second: TrainResult) -> None:
+    """The same epochs with the same losses, and the same weights in the end."""
+    assert len(first.history) == len(second.history) == EPOCHS
+    for name in ("train_loss", "validation_loss"):
+        losses = [[getattr(point, name) for point in result.history] for result in (first, second)]
+        np.testing.assert_allclose(*losses, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(first.validation_logits, second.validation_logits, atol=1e-6, rtol=0)
+    assert first.best_epoch == second.best_epoch
+
+
+def test_twenty_kills_at_random_steps_change_nothing(make_job: Callable[..., TrainJob]) -> None:
+    from acclimate.adapters.ray import RayTrainer
+
+    undisturbed = RayTrainer(workers=2).train(make_job("undisturbed"))
+    per_epoch = undisturbed.seconds / EPOCHS
+    job, rng = make_job("killed"), np.random.default_rng(0)
+    killed: list[int] = []
+    epochs: list[int] = []
+    timers: list[threading.Timer] = []
+
+    def kill() -> None:
+        # between two lives of the workers there is none to kill
+        with suppress(ValueError):
+            killed.append(kill_one_worker())
+
+    def progress(event: str, /, **fields: Any) -> None:
+        if event != "epoch":
+            return
+        epochs.append(fields["epoch"])
+        if len(killed) < KILLS and not any(timer.is_alive() for timer in timers):
+            timers.append(threading.Timer(float(rng.uniform(0, 2 * per_epoch)), kill))
+            timers[-1].start()
+
+    result = None
+    while result is None:
+        # two deaths end a run; the next one goes on after the last whole epoch
+        with suppress(UnavailableError):
+            result = RayTrainer(workers=2).train(job, progress=progress)
+    assert len(killed) == KILLS
+    assert epochs == list(range(1, EPOCHS + 1)), "each epoch was trained to its end once"
+    same(result, undisturbed)
+
+
+@pytest.fixture
+def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A Ray cluster whose head has no processors, and two nodes with two each."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes = [cluster.add_node(num_cpus=2) for _ in range(2)]
+    cluster.wait_for_nodes()
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    yield cluster, nodes
+    cluster.shutdown()
+
+
+def test_a_node_that_is_lost_does_not_end_the_run(make_job: Callable[..., TrainJob], two_nodes: Any) -> None:
+    import ray
+
+    from acclimate.adapters.ray import RayTrainer
+
+    cluster, nodes = two_nodes
+    lost: list[str] = []
+
+    def progress(event: str, /, **fields: Any) -> None:
+        if event != "epoch" or fields["epoch"] != EPOCHS // 4 or lost:
+            return
+        busy = {
+            bundle
+            for group in ray.util.placement_group_table().values()
+            if group["state"] == "CREATED"
+            for bundle in group["bundles_to_node_id"].values()
+        }
+        (node,) = [node for node in nodes if node.node_id in busy]
+        lost.append(node.node_id)
+        cluster.remove_node(node, allow_graceful=False)
+
+    result = RayTrainer(workers=2).train(make_job("moved"), progress=progress)
+    assert len(lost) == 1
+    undisturbed = RayTrainer(workers=2).train(make_job("undisturbed"))
+    same(result, undisturbed)
