@@ -134,3 +134,15 @@ class FinetuneSpec(Section):
         """A strategy's own settings; what is left to its default elsewhere is absent."""
         section: Section = getattr(self, strategy)
         return {name: value for name, value in section.model_dump().items() if value is not None}
+
+
+#: What images have in the place of the defaults above, which are for texts.
+#: Source: AutoGluon-Multimodal's defaults for vision (Tang et al. 2024).
+IMAGE_DEFAULTS = {
+    "weight_decay": 0.001,
+    "patience": 10,
+    "soup": 3,
+    "partial": {"layer_decay": 0.9},
+    "gradual": {"layer_decay": 0.9},
+    "full": {"layer_decay": 0.9},
+}

@@ -258,6 +258,19 @@ class TestImages:
         config = load_config(yaml).config
         assert (config.task, config.target.image, config.target.label) == ("image-classification", "image", "label")
 
+    def test_training_has_defaults_of_its_own_and_what_is_written_wins(self, yaml: Path) -> None:
+        yaml.write_text(IMAGES + "finetune: {patience: 4, full: {learning_rate: 0.001}}\n", encoding="utf-8")
+        finetune = load_config(yaml, ["finetune.soup=1"]).config.finetune
+        assert (finetune.weight_decay, finetune.patience, finetune.soup) == (0.001, 4, 1)
+        assert (finetune.full.learning_rate, finetune.full.layer_decay) == (0.001, 0.9)
+        yaml.write_text(SMALLEST, encoding="utf-8")
+        texts = load_config(yaml).config.finetune
+        assert (texts.weight_decay, texts.patience, texts.soup, texts.full.layer_decay) == (0.01, 3, 1, 1.0)
+
+    def test_a_section_that_is_none_is_refused(self, yaml: Path) -> None:
+        (problem,) = problems_of(yaml, IMAGES + "finetune: {full: 3}\n")
+        assert "finetune.full" in problem.message
+
     @pytest.mark.parametrize(
         ("added", "at"),
         [

@@ -30,7 +30,7 @@ class LoadedConfig:
         config: the configuration, defaults filled in.
         root: project root: nearest folder upwards with .git or dvc.yaml, else the YAML's own.
         path: the YAML, absolute.
-        raw: plain values as written, overrides and shorthands written out, no defaults.
+        raw: plain values as written, overrides and shorthands written out, no defaults but those of its task.
         places: line of each key, for errors found later.
     """
 

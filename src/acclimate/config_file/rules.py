@@ -5,7 +5,7 @@ Works on plain values, so that these problems are shown together with those of s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from acclimate.config_file.addresses import data_address, folder_address, model_address, tracking_address
@@ -13,10 +13,11 @@ from acclimate.config_file.places import Places, dotted
 from acclimate.config_file.schema import TRAINED
 from acclimate.config_file.secrets import is_secret
 from acclimate.config_file.yaml_nodes import NodePath
-from acclimate.config_finetune import FinetuneSpec
+from acclimate.config_finetune import IMAGE_DEFAULTS, FinetuneSpec
 from acclimate.errors import Problem
 
 Found = tuple[NodePath, Problem]
+IMAGE_TASK = "image-classification"
 # Columns of the ingested tables. Equal to acclimate.examples.COLUMNS, which would import pyarrow here.
 RESERVED = ("row_id", "text", "image", "label", "group")
 
@@ -29,9 +30,11 @@ def get(raw: Any, *path: str) -> Any:
 
 
 def expand_shorthands(raw: dict[str, Any]) -> None:
-    """Write ``source: X`` and ``finetune.max_epochs: 3`` out in full, and fill epochs that were left out."""
+    """Write shorthands out in full: ``source: X``, ``finetune.max_epochs: 3``, and what a task has as its defaults."""
     if isinstance(raw.get("source"), str):
         raw["source"] = {"model": raw["source"]}
+    if raw.get("task") == IMAGE_TASK:
+        _fill(raw, {"finetune": IMAGE_DEFAULTS})
     finetune = raw.get("finetune")
     if not isinstance(finetune, dict) or "max_epochs" not in finetune:
         return
@@ -40,6 +43,17 @@ def expand_shorthands(raw: dict[str, Any]) -> None:
         finetune["max_epochs"] = dict.fromkeys(TRAINED, epochs)
     elif isinstance(epochs, dict):
         finetune["max_epochs"] = {**FinetuneSpec().max_epochs, **epochs}
+
+
+def _fill(given: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Add what is not given; a value that is no section is left for the checks."""
+    for key, default in defaults.items():
+        if isinstance(default, Mapping):
+            section = given.setdefault(key, {})
+            if isinstance(section, dict):
+                _fill(section, default)
+        else:
+            given.setdefault(key, default)
 
 
 def broken_rules(raw: dict[str, Any], places: Places) -> Iterator[Found]:
@@ -97,7 +111,7 @@ def _secrets(value: Any, places: Places, path: NodePath) -> Iterator[Found]:
 
 def _content(raw: dict[str, Any]) -> str:
     """The role of the column that is classified: ``text`` or ``image``."""
-    return "image" if raw.get("task") == "image-classification" else "text"
+    return "image" if raw.get("task") == IMAGE_TASK else "text"
 
 
 def _other_content(spec: Any, path: NodePath, places: Places, *, content: str) -> Iterator[Found]:
