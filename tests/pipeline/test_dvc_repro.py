@@ -32,7 +32,8 @@ class Repository:
             "from pathlib import Path\nhere = Path(__file__).parent\n(here / 'data').mkdir(exist_ok=True)\n"
             "(here / 'data' / 'mail.csv').write_bytes((here / 'mail.csv').read_bytes())\n"
         )
-        shutil.copy(ROOT / "examples" / "collect.py", project.folder)
+        for name in ("collect.py", "fetch_package.py"):
+            shutil.copy(ROOT / "examples" / name, project.folder)
         shutil.copy(ROOT / "dvc.yaml", folder)
         (folder / "src" / "acclimate").mkdir(parents=True)
         (folder / "src" / "acclimate" / "code.py").write_text("")
