@@ -1,10 +1,10 @@
-"""From predictions on the test rows to the records of an evaluation. Loads no torch."""
+"""From predictions on the test rows to the records of an evaluation. Imports records, examples and core only."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from acclimate.core.paired import bootstrap_score, detectable_effect, mcnemar_ex
 from acclimate.core.reliability import brier, ece_debiased, nll, reliability_bins, softmax
 from acclimate.core.slices import slices_of
 from acclimate.examples import Examples
-from acclimate.nn.shown import shown
 from acclimate.records import CalibrationBin, CalibrationScore, ClassScore, Comparison, HardRow, Interval, SliceScore
 
 Role = Literal["comparator", "trivial", "control"]
@@ -162,12 +161,20 @@ def calibration_score(logits: FloatArray, temperature: float, truth: IntArray, b
     )
 
 
-def hardest_errors(test: TestRows, prob: FloatArray, *, most: int = 20, text_length: int = 500) -> list[HardRow]:
+def hardest_errors(
+    test: TestRows,
+    prob: FloatArray,
+    show: Callable[[str | bytes, int], Mapping[str, Any]],
+    *,
+    most: int = 20,
+    text_length: int = 500,
+) -> list[HardRow]:
     """The wrong rows the candidate was surest of, surest first.
 
     Args:
         test: the test rows.
         prob: the candidate's probabilities, ``[n, C]``.
+        show: the fields of a record that show a row, see :func:`acclimate.nn.shown.shown`.
         most: rows at most.
         text_length: characters after which texts are cut.
     """
@@ -176,7 +183,7 @@ def hardest_errors(test: TestRows, prob: FloatArray, *, most: int = 20, text_len
     return [
         HardRow(
             row_id=ids[row],
-            **shown(test.examples.inputs[row], text_length),
+            **show(test.examples.inputs[row], text_length),
             label=test.labels[test.truth[row]],
             predicted=test.labels[predicted[row]],
             confidence=float(confidence[row]),

@@ -4,6 +4,7 @@ import pytest
 from acclimate.core.paired import bootstrap_score
 from acclimate.core.reliability import ece_debiased, softmax
 from acclimate.examples import Examples
+from acclimate.nn.shown import shown
 from acclimate.scoring import TestRows, calibration_score, class_scores, comparison, hardest_errors
 
 
@@ -72,7 +73,7 @@ def test_calibration_before_is_without_the_temperature() -> None:
 def test_errors_are_cut_and_ordered() -> None:
     truth = np.zeros(50, dtype=np.int64)
     prob = np.array([[1 - p, p] for p in np.linspace(0.01, 0.99, 50)])
-    found = hardest_errors(rows_of(truth), prob, most=3, text_length=500)
+    found = hardest_errors(rows_of(truth), prob, shown, most=3, text_length=500)
     assert [row.row_id for row in found] == ["00049", "00048", "00047"]
     assert {(row.label, row.predicted, len(row.text)) for row in found} == {("no", "yes", 500)}
 

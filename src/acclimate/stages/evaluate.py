@@ -18,6 +18,7 @@ from acclimate.errors import DataError
 from acclimate.examples import Inputs, read_examples
 from acclimate.nn.compared import logits_in_order, random_features_predictions, trivial_predictions
 from acclimate.nn.model import AdaptedModel
+from acclimate.nn.shown import shown
 from acclimate.nn.source_head import source_predictions
 from acclimate.nn.source_task import SourceKnowledge
 from acclimate.ports import Progress, silent
@@ -91,7 +92,7 @@ def evaluate(
         labels=test.labels,
         confusion=counts.tolist(),
         calibration=calibration_score(logits, model.temperature, test.truth, config.bins),
-        errors=hardest_errors(test, prob),
+        errors=hardest_errors(test, prob, shown),
         model_digest=model.digest,
         size_bytes=sum(path.stat().st_size for path in candidate.rglob("*") if path.is_file()),
         test_digest=hashlib.sha256("\n".join(sorted(test.examples.row_ids)).encode()).hexdigest(),
