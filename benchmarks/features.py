@@ -23,8 +23,8 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from acclimate.adapters.sources import resolve_source
 from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import PRECISIONS, Encoder, quiet
 from benchmarks.labelled_rows import parts, read_rows
-from benchmarks.measured import DATA, SOURCE, big_product_tflops, in_turn, machine, say, store
+from benchmarks.measured import DATA, SOURCE, big_product_tflops, machine, paired_speeds, say, smallest_cosine, store
 from benchmarks.trained_models import token_ids
 
 THEIRS = "sentence-transformers"
@@ -85,32 +85,14 @@ def operations(config: Any, lengths: Sequence[int]) -> float:
     return float(sum(2 * weights * length + layers * 4 * length**2 * d for length in lengths))
 
 
-def smallest_cosine(a: np.ndarray, b: np.ndarray) -> float:
-    """The smallest over rows."""
-    return float(((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min())
-
-
 def compare(embeds: dict[str, Embed], texts: list[str], rounds: int, tera_operations: float) -> dict[str, Any]:
     """Paired speeds and the closeness of the features."""
     features = {name: embed(texts) for name, embed in embeds.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in embeds}
-    for turn in range(rounds):
-        for name in in_turn(list(embeds), turn):
-            started = time.perf_counter()
-            embeds[name](texts)
-            seconds[name].append(time.perf_counter() - started)
-    found: dict[str, Any] = {}
-    for name, own in seconds.items():
-        median = statistics.median(own)
-        found[name] = {"rows_per_second": round(len(texts) / median, 1), "tflops": round(tera_operations / median, 3)}
+    found = paired_speeds({name: partial(embed, texts) for name, embed in embeds.items()}, THEIRS, len(texts), rounds)
+    for name, speeds in found.items():
+        speeds["tflops"] = round(tera_operations * speeds["rows_per_second"] / len(texts), 3)
         if name != THEIRS:
-            ratios = [theirs / ours for theirs, ours in zip(seconds[THEIRS], own, strict=True)]
-            found[name] |= {
-                "ratio_median": round(statistics.median(ratios), 3),
-                "ratio_lowest": round(min(ratios), 3),
-                "ratio_highest": round(max(ratios), 3),
-                "cosine_lowest": round(smallest_cosine(features[name], features[THEIRS]), 6),
-            }
+            speeds["cosine_lowest"] = round(smallest_cosine(features[name], features[THEIRS]), 6)
     return found
 
 

@@ -118,7 +118,7 @@ def trained(
             job = training_job(
                 STRATEGY,
                 folder,
-                encoder.digest,
+                encoder,
                 probe,
                 train,
                 validation,
@@ -126,8 +126,6 @@ def trained(
                 patience=options.patience,
                 keep=1,
                 seed=seed,
-                max_length=encoder.max_length,
-                precision="bf16" if encoder.precision == "bf16" else "fp32",
                 folder=Path(kept),
                 penalties=penalties,
             )

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import argparse
 import io
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +25,7 @@ from PIL import Image
 
 from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import PRECISIONS, Encoder
-from benchmarks.features import smallest_cosine
-from benchmarks.measured import in_turn, machine, say, store
+from benchmarks.measured import machine, paired_speeds, smallest_cosine, store
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PLAIN = "plain_loop"
@@ -74,24 +72,10 @@ def main() -> None:
     embeds: dict[str, Embed] = {PLAIN: plain_loop(options.source, encoders["fp32"])}
     embeds |= {precision: encoder.embed for precision, encoder in encoders.items()}
     features = {name: embed(images) for name, embed in embeds.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in embeds}
-    for turn in range(options.rounds):
-        for name in in_turn(list(embeds), turn):
-            started = time.perf_counter()
-            embeds[name](images)
-            seconds[name].append(time.perf_counter() - started)
-            say(round=turn, name=name, seconds=round(seconds[name][-1], 2))
-    found = {}
-    for name, own in seconds.items():
-        found[name] = {"images_per_second": round(len(images) / statistics.median(own), 1)}
-        if name != PLAIN:
-            ratios = [plain / ours for plain, ours in zip(seconds[PLAIN], own, strict=True)]
-            found[name] |= {
-                "ratio_median": round(statistics.median(ratios), 3),
-                "ratio_lowest": round(min(ratios), 3),
-                "ratio_highest": round(max(ratios), 3),
-                "cosine_lowest": round(smallest_cosine(features[name], features[PLAIN]), 6),
-            }
+    work = {name: partial(embed, images) for name, embed in embeds.items()}
+    found = paired_speeds(work, PLAIN, len(images), options.rounds)
+    for name in PRECISIONS:
+        found[name]["cosine_lowest"] = round(smallest_cosine(features[name], features[PLAIN]), 6)
     result = {
         "claim": "features of images, against a plain loop over transformers' image processor and the model",
         "expected": "fp32 >= 1.3 times the plain loop, bf16 >= 2 times; cosine >= .999",

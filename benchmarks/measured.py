@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import platform
+import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from acclimate.nn.calibrate import GEMM_REPEATS
@@ -45,6 +47,39 @@ def in_turn(names: Sequence[str], turn: int) -> list[str]:
     """All names, another one first each turn, so that what else the machine does hits all alike."""
     start = turn % len(names)
     return [*names[start:], *names[:start]]
+
+
+def paired_speeds(work: Mapping[str, Callable[[], object]], reference: str, rows: int, rounds: int) -> dict[str, Any]:
+    """Rows per second of each, and how many times as fast as the reference it was, in turns.
+
+    Args:
+        work: what is timed, by name.
+        reference: the name of what the others are compared with.
+        rows: rows that each call works on.
+        rounds: how often each is called, another one first each round.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for turn in range(rounds):
+        for name in in_turn(list(work), turn):
+            started = time.perf_counter()
+            work[name]()
+            seconds[name].append(time.perf_counter() - started)
+    found: dict[str, Any] = {}
+    for name, own in seconds.items():
+        found[name] = {"rows_per_second": round(rows / statistics.median(own), 1)}
+        if name != reference:
+            ratios = [theirs / ours for theirs, ours in zip(seconds[reference], own, strict=True)]
+            found[name] |= {
+                "ratio_median": round(statistics.median(ratios), 3),
+                "ratio_lowest": round(min(ratios), 3),
+                "ratio_highest": round(max(ratios), 3),
+            }
+    return found
+
+
+def smallest_cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """The smallest over rows."""
+    return float(((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min())
 
 
 def say(**fields: object) -> None:

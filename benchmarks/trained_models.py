@@ -12,7 +12,6 @@ from acclimate.config_finetune import FinetuneSpec
 from acclimate.core.folds import assign_folds
 from acclimate.core.metrics import IntArray, score
 from acclimate.core.probe import Probe, cross_validate_probe, fit_probe
-from acclimate.nn.calibrate import Precision
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import FloatArray, LabelledRows, TrainJob
 from acclimate.nn.model import linear
@@ -34,7 +33,7 @@ def chosen_probe(features: FloatArray, labels: IntArray, n_classes: int, seed: i
 def training_job(
     strategy: str,
     source: Path,
-    digest: str,
+    encoder: Encoder,
     probe: Probe,
     train: LabelledRows,
     validation: LabelledRows,
@@ -43,8 +42,6 @@ def training_job(
     patience: int,
     keep: int,
     seed: int,
-    max_length: int,
-    precision: Precision,
     folder: Path,
     penalties: dict[str, float] | None = None,
 ) -> TrainJob:
@@ -53,7 +50,7 @@ def training_job(
         strategy=strategy,
         settings={**DEFAULTS.settings_of(strategy), **(penalties or {})},
         source=source,
-        source_digest=digest,
+        source_digest=encoder.digest,
         probe_weight=probe.weight.astype(np.float32),
         probe_bias=probe.bias.astype(np.float32),
         train=train,
@@ -68,8 +65,8 @@ def training_job(
         patience=patience,
         keep=keep,
         seed=seed,
-        max_length=max_length,
-        precision=precision,
+        max_length=encoder.max_length,
+        precision="bf16" if encoder.precision == "bf16" else "fp32",
         folder=folder,
     )
 

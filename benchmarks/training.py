@@ -136,7 +136,7 @@ def measured(options: argparse.Namespace, read: LabelledData, folder: Path, enco
                     job = training_job(
                         arm,
                         folder,
-                        encoder.digest,
+                        encoder,
                         probe,
                         train,
                         validation,
@@ -144,8 +144,6 @@ def measured(options: argparse.Namespace, read: LabelledData, folder: Path, enco
                         patience=options.epochs,
                         keep=options.epochs,
                         seed=seed,
-                        max_length=encoder.max_length,
-                        precision="bf16" if encoder.precision == "bf16" else "fp32",
                         folder=Path(kept),
                     )
                     seconds, model = who[mode](job)

@@ -24,7 +24,7 @@ from acclimate.nn.preflight import read_json
 from acclimate.nn.readers import Batch, only
 
 FILE = "preprocessor_config.json"
-# as the patches of common vision transformers; a convolution too runs fastest on few images at once
+# as the patches of common vision transformers, so that a batch of images costs about what one of texts does
 PIXELS_PER_TOKEN = 14 * 14
 # ConvNeXt was evaluated on whole images from this size on, and on the middle of larger ones below
 WHOLE_FROM = 384
@@ -217,7 +217,7 @@ class ImageRows:
         return [max(1, height * width // PIXELS_PER_TOKEN)] * len(self._images)
 
     def batch(self, rows: Sequence[int]) -> Batch:
-        """``pixel_values`` of some rows, float32 [B, 3, H, W], channels last in memory: convolutions like that.
+        """``pixel_values`` of some rows, float32 [B, 3, H, W], channels last in memory, as convolutions take them.
 
         Raises:
             DataError: E-DATA-060, an image can't be decoded.
