@@ -457,6 +457,7 @@ def test_a_run_submitted_after_a_cancelled_one_goes_on_with_its_training(submitt
     done = cluster.epochs(1)
     step = start(cluster, "again", seed=1)
     assert step.ended(300)[0] == 0, step.err
+    assert cluster.epochs(2), "there was something left to train"
     assert not set(done) & set(cluster.epochs(2)), "it goes on after the last whole epoch"
     reference = (step.home / "out").read_text().splitlines()[-1]
     report = FinetuneReport.read(S3Store(submitted.workspace, submitted.folder / "reader").open(reference))
