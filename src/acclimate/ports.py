@@ -24,7 +24,7 @@ from acclimate.records import (
 )
 
 if TYPE_CHECKING:
-    from acclimate.nn.job import TrainJob, TrainResult
+    from acclimate.nn.job import Job, TrainResult
 
 
 class Progress(Protocol):
@@ -241,7 +241,7 @@ class Trainer(Protocol):
     def workers(self) -> int:
         """Number of training processes."""
 
-    def train(self, job: TrainJob, *, progress: Progress = silent) -> TrainResult:
+    def train(self, job: Job, *, progress: Progress = silent) -> TrainResult:
         """Train a job to its end, or take it up where an earlier run left it.
 
         Raises:

@@ -15,7 +15,7 @@ import torch.distributed
 from acclimate.adapters.ray_files import Exchange, SharedFolders
 from acclimate.adapters.ray_session import connected, first_line, quiet_output
 from acclimate.errors import AcclimateError, UnavailableError, from_dict
-from acclimate.nn.job import TrainJob, TrainResult
+from acclimate.nn.job import Job, TrainResult
 from acclimate.nn.step import Workers
 from acclimate.nn.train import finished, job_key, require_result, train
 from acclimate.ports import Progress, silent
@@ -50,7 +50,7 @@ class RayTrainer:
         self.gpus = gpus
         self.shared = shared
 
-    def train(self, job: TrainJob, *, progress: Progress = silent) -> TrainResult:
+    def train(self, job: Job, *, progress: Progress = silent) -> TrainResult:
         """Train a job to its end; a worker that dies once is replaced, and training goes on after the last epoch.
 
         Raises:
@@ -71,7 +71,7 @@ class RayTrainer:
             exchange.close()
         return require_result(job)
 
-    def _fit(self, job: TrainJob, exchange: Exchange, progress: Progress) -> None:
+    def _fit(self, job: Job, exchange: Exchange, progress: Progress) -> None:
         import ray.train.torch
 
         errors: list[AcclimateError] = []
@@ -103,7 +103,7 @@ class RayTrainer:
         if failure is not None:
             raise failure from failure.__cause__
 
-    def _failure(self, trainer: Any, job: TrainJob) -> UnavailableError | None:
+    def _failure(self, trainer: Any, job: Job) -> UnavailableError | None:
         import ray.train
 
         try:
@@ -150,7 +150,7 @@ def _is_passing(error: AcclimateError) -> bool:
     return error.code == _DISAGREEMENT or (isinstance(error, UnavailableError) and error.code != _OTHER_CODE)
 
 
-def _require_same_code(job: TrainJob, key: str) -> None:
+def _require_same_code(job: Job, key: str) -> None:
     if job_key(job) != key:
         raise UnavailableError(
             _OTHER_CODE,

@@ -16,7 +16,7 @@ from typing import Protocol
 from filelock import FileLock
 
 from acclimate.errors import ConfigError, UnavailableError
-from acclimate.nn.job import TrainJob
+from acclimate.nn.job import Job
 from acclimate.nn.preflight import weight_files
 from acclimate.nn.source_card import CONTENT_FILES
 
@@ -54,7 +54,7 @@ class Exchange:
     source: str = ""
 
     @classmethod
-    def opened(cls, job: TrainJob, shared: SharedFolders | None) -> Exchange:
+    def opened(cls, job: Job, shared: SharedFolders | None) -> Exchange:
         """The driver's part: a folder of its own, and the source model in the workspace.
 
         Raises:
@@ -77,7 +77,7 @@ class Exchange:
         folder = self.folder if self.shared is None else self.shared.home / "tmp" / self.folder.name
         return (folder / _MARKER).exists()
 
-    def local(self, job: TrainJob) -> TrainJob:
+    def local(self, job: Job) -> Job:
         """The worker's part: the job with the folders it has here, brought up to date.
 
         Raises:

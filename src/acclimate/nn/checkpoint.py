@@ -39,7 +39,7 @@ class Checkpoint(Record):
         finished: nothing is left to train.
         best_epoch: epoch with the best validation score, from 1.
         history: one point for each epoch done.
-        kept: parameters and validation logits of the best epochs, best first.
+        kept: parameters and validation outputs of the best epochs, best first.
         state: parameters and optimizer now; absent once finished.
     """
 

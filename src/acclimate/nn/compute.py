@@ -11,24 +11,27 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import Generic, TypeVar
 
 import torch
 
-from acclimate.nn.model import Classifier
+from acclimate.nn.trainable import Trainable
 from acclimate.nn.training_model import statistics
 
+Model = TypeVar("Model", bound=Trainable)
 
-class Compute:
-    """A classifier in the precision it computes in.
+
+class Compute(Generic[Model]):
+    """A model in the precision it computes in.
 
     Args:
-        model: the classifier with float32 weights.
+        model: the model with float32 weights.
         parameters: those that are trained, by name.
-        precision: ``fp32``: it computes itself; ``bf16``: a copy of its encoder does, the head stays in float32. One
-            that learns statistics of batch normalisation computes itself.
+        precision: ``fp32``: it computes itself; ``bf16``: a copy of it does, but a new head stays in float32. One that
+            learns statistics of batch normalisation computes itself.
     """
 
-    def __init__(self, model: Classifier, parameters: Mapping[str, torch.nn.Parameter], precision: str) -> None:
+    def __init__(self, model: Model, parameters: Mapping[str, torch.nn.Parameter], precision: str) -> None:
         self.model = model
         self._pairs: list[tuple[torch.nn.Parameter, torch.nn.Parameter]] = []
         self._parameters = parameters
@@ -37,6 +40,8 @@ class Compute:
         if precision == "bf16" and not statistics(model):
             self.model = copy.deepcopy(model)
             self.model.encoder.to(torch.bfloat16)
+            if not model.head_is_new:
+                self.model.head.to(torch.bfloat16)
             own = dict(self.model.named_parameters())
             self._pairs = [(parameter, own[name]) for name, parameter in parameters.items()]
 

@@ -35,13 +35,15 @@ def clip(parameters: Parameters, largest: float, *, where: str) -> float:
     return norm
 
 
-def require_bounded(strategy: str, train_loss: float, validation_loss: float, n_classes: int, *, where: str) -> None:
-    """Stop a training whose loss is not finite, or on train over twice that of knowing nothing (log C).
+def require_bounded(
+    strategy: str, train_loss: float, validation_loss: float, knows_nothing: float, *, where: str
+) -> None:
+    """Stop a training whose loss is not finite, or on train over twice that of knowing nothing.
 
     Raises:
         ModelError: E-TRAIN-003.
     """
-    if math.isfinite(validation_loss) and train_loss <= 2 * math.log(n_classes):
+    if math.isfinite(validation_loss) and train_loss <= 2 * knows_nothing:
         return
     raise ModelError(
         "E-TRAIN-003",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -34,17 +35,30 @@ class LabelledRows:
 
 
 @dataclass(frozen=True)
-class TrainJob:
-    """One strategy to train.
+class Pairs:
+    """What a language model is to write: each answer behind its prompt.
+
+    Args:
+        prompts: what it reads; None for plain text, which has none.
+        answers: what it is to write.
+    """
+
+    prompts: Sequence[str] | None
+    answers: Sequence[str]
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.answers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(ABC):
+    """One strategy to train, whatever the task.
 
     Args:
         strategy: a name in :data:`acclimate.nn.strategies.STRATEGIES`.
         settings: the strategy's own settings, e.g. ``learning_rate``, ``rank``.
         source: folder of the source model; ``source_digest`` tells which one it is.
-        probe_weight: weight of the baseline's head, float32 ``[C, d]``.
-        probe_bias: its bias, float32 ``[C]``.
-        train: rows to fit on.
-        validation: rows to choose the epoch by.
         metric: what is measured on validation.
         epochs: longest training, epochs.
         schedule: ``full``: the rate rises, then falls to 0; ``rung``: it rises, then stays.
@@ -64,10 +78,6 @@ class TrainJob:
     settings: Mapping[str, float | int]
     source: Path
     source_digest: str
-    probe_weight: FloatArray
-    probe_bias: FloatArray
-    train: LabelledRows
-    validation: LabelledRows
     metric: str
     epochs: int
     schedule: Schedule
@@ -82,10 +92,9 @@ class TrainJob:
     precision: Literal["fp32", "bf16"]
     folder: Path
 
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return len(self.probe_bias)
+    @abstractmethod
+    def content(self) -> dict[str, object]:
+        """Digests of the rows, and of what else decides the result beside the plain values."""
 
     def digest(self) -> str:
         """sha256 over everything that decides the result; not where files lie."""
@@ -93,10 +102,58 @@ class TrainJob:
             name: value for name, value in vars(self).items() if isinstance(value, str | int | float)
         }
         plain["settings"] = dict(self.settings)
+        return data_digest(plain | self.content())
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob(Job):
+    """A classifier to train, from the baseline's probe.
+
+    Args:
+        probe_weight: weight of the baseline's head, float32 ``[C, d]``.
+        probe_bias: its bias, float32 ``[C]``.
+        train: rows to fit on.
+        validation: rows to choose the epoch by.
+    """
+
+    probe_weight: FloatArray
+    probe_bias: FloatArray
+    train: LabelledRows
+    validation: LabelledRows
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return len(self.probe_bias)
+
+    def content(self) -> dict[str, object]:
+        """Digests of the probe and the rows."""
         arrays = (self.probe_weight, self.probe_bias, self.train.labels, self.validation.labels)
-        plain["arrays"] = [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays]
-        plain["inputs"] = [features_name("", rows.inputs) for rows in (self.train, self.validation)]
-        return data_digest(plain)
+        return {
+            "arrays": [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays],
+            "inputs": [features_name("", rows.inputs) for rows in (self.train, self.validation)],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class WritingJob(Job):
+    """A causal language model to train.
+
+    Args:
+        train: rows to fit on.
+        validation: rows to choose the epoch by.
+    """
+
+    train: Pairs
+    validation: Pairs
+
+    def content(self) -> dict[str, object]:
+        """Digests of the rows."""
+        return {
+            "pairs": [
+                features_name("", [*(rows.prompts or ()), *rows.answers]) for rows in (self.train, self.validation)
+            ]
+        }
 
 
 @dataclass(frozen=True)
@@ -105,7 +162,8 @@ class TrainResult:
 
     Args:
         weights: safetensors files of the trained parameters at the best epochs, best first, ``parameter/<name>``.
-        validation_logits: logits at the best epoch, float32 ``[validation rows, C]``.
+        validation_outputs: what the model said of the validation rows at the best epoch: logits, float32 ``[n, C]``; of
+            a language model :attr:`acclimate.nn.causal.scoring.AnswerScores.table`, ``[n, 3]``.
         history: one point an epoch.
         best_epoch: epoch whose weights were kept, counted from 1.
         trained_parameters: number of trained parameters.
@@ -114,7 +172,7 @@ class TrainResult:
     """
 
     weights: tuple[Path, ...]
-    validation_logits: FloatArray
+    validation_outputs: FloatArray
     history: tuple[EpochPoint, ...]
     best_epoch: int
     trained_parameters: int

@@ -21,12 +21,13 @@ from acclimate.nn.inserts.stored import write_insert
 from acclimate.nn.preflight import preflight
 from acclimate.nn.readers import Batch
 from acclimate.nn.tensor_file import first_not_finite, read_header
+from acclimate.nn.trainable import Trainable
 from acclimate.nn.vision.models import save_module
 from acclimate.ports import Progress, silent
 from acclimate.records import SourceCard
 
 
-class Classifier(torch.nn.Module):
+class Classifier(Trainable):
     """What is trained: an encoder, pooling and a linear head.
 
     Args:
@@ -37,12 +38,8 @@ class Classifier(torch.nn.Module):
     """
 
     def __init__(self, encoder_module: Any, dim: int, n_classes: int, pooling: str = "mean") -> None:
-        super().__init__()
-        self.encoder = encoder_module
-        self.head = torch.nn.Linear(dim, n_classes)
+        super().__init__(encoder_module, torch.nn.Linear(dim, n_classes), head_is_new=True)
         self.pooling = pooling
-        self.learns_statistics = False
-        """Whether batch normalisation learns its statistics; only a model that starts from random weights does."""
 
     def set_head(self, weight: np.ndarray, bias: np.ndarray) -> None:
         """Start the head from a probe (LP-FT).

@@ -16,6 +16,10 @@ MODEL_TYPES = frozenset(
     ("albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta")
 )
 
+#: Causal language models: decoders whose attention keeps packed rows apart.
+CAUSAL_MODEL_TYPES = frozenset(("llama", "mistral", "qwen2", "qwen3"))
+_EMBEDDINGS = ("word_embeddings.weight", "embed_tokens.weight")
+
 
 @dataclass(frozen=True)
 class ImageModelType:
@@ -142,13 +146,13 @@ def _check_links(folder: Path) -> None:
 def _check_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     config = read_json(path)
-    if str(config.get("model_type")) not in {*MODEL_TYPES, *IMAGE_MODEL_TYPES}:
+    if str(config.get("model_type")) not in {*MODEL_TYPES, *CAUSAL_MODEL_TYPES, *IMAGE_MODEL_TYPES}:
         raise _refuse(
             6,
             f"model_type {config.get('model_type')!r} is not one that acclimate loads",
             path,
-            f"it loads text encoders ({', '.join(sorted(MODEL_TYPES))}) and vision encoders "
-            f"({', '.join(sorted(IMAGE_MODEL_TYPES))})",
+            f"it loads text encoders ({', '.join(sorted(MODEL_TYPES))}), causal language models "
+            f"({', '.join(sorted(CAUSAL_MODEL_TYPES))}) and vision encoders ({', '.join(sorted(IMAGE_MODEL_TYPES))})",
         )
     for file in (path, *(folder / name for name in SETTINGS_FILES)):
         values = read_json(file) if file.is_file() else {}
@@ -216,9 +220,7 @@ def _tokens(folder: Path) -> int:
 
 
 def _check_vocabulary(folder: Path, config: dict[str, Any], tensors: dict[str, TensorEntry]) -> None:
-    rows = [
-        entry.shape[0] for name, entry in tensors.items() if name.endswith("word_embeddings.weight") and entry.shape
-    ]
+    rows = [entry.shape[0] for name, entry in tensors.items() if name.endswith(_EMBEDDINGS) and entry.shape]
     size = min([int(config.get("vocab_size", 0) or 0), *rows]) if rows else 0
     if not rows:
         raise _refuse(8, "the weights have no word embeddings", folder, "fetch the model again")

@@ -18,6 +18,7 @@ CONTENT_FILES = (
     "1_Pooling/config.json",
     "acclimate.json",
     "added_tokens.json",
+    "chat_template.jinja",
     "config.json",
     "head.safetensors",
     INSERT_FILE,

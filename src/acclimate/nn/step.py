@@ -10,8 +10,8 @@ import torch
 
 from acclimate.nn.compute import Compute
 from acclimate.nn.encoder import Encoder
-from acclimate.nn.job import LabelledRows, TrainJob
-from acclimate.nn.model import normalise
+from acclimate.nn.job import Job, LabelledRows
+from acclimate.nn.model import Classifier, normalise
 from acclimate.nn.penalties import FeaturePenalty, Penalties, PenaltyBatch
 from acclimate.nn.readers import Prepared
 
@@ -62,7 +62,7 @@ class Rows:
 
 
 def optimizer_for(
-    job: TrainJob, parameters: Mapping[str, torch.nn.Parameter], rates: Mapping[str, float] | None = None
+    job: Job, parameters: Mapping[str, torch.nn.Parameter], rates: Mapping[str, float] | None = None
 ) -> torch.optim.AdamW:
     """AdamW with bias correction; no decay on biases and normalisation, which are the vectors, nor beside L2-SP.
 
@@ -89,7 +89,7 @@ def optimizer_for(
 
 
 def gradients(
-    compute: Compute,
+    compute: Compute[Classifier],
     data: Rows,
     rows: Sequence[int],
     workers: Workers,
@@ -128,7 +128,7 @@ def gradients(
         compute.collect()
         total += float(summed.detach()) if own else 0.0
     if workers.world > 1:
-        _add_up_gradients(compute.trained, workers)
+        add_up_gradients(compute.trained, workers)
     for weight_penalty in penalties.of_weights:
         weight_penalty.add_gradient()
     return total
@@ -157,7 +157,8 @@ def _parts(rows: Sequence[int], data: Rows, *, whole: bool) -> list[Sequence[int
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _add_up_gradients(parameters: Iterable[torch.nn.Parameter], workers: Workers) -> None:
+def add_up_gradients(parameters: Iterable[torch.nn.Parameter], workers: Workers) -> None:
+    """Replace each gradient by its sum over all workers."""
     parts = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([part.reshape(-1) for part in parts])
     workers.add_up(flat)

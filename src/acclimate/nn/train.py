@@ -8,26 +8,24 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from acclimate.core.metrics import score
 from acclimate.core.unfreezing import next_opening
 from acclimate.digests import code_digest, data_digest
 from acclimate.errors import IntegrityError
 from acclimate.nn import checkpoint as store
-from acclimate.nn.batching import shuffled_batches, token_batches
-from acclimate.nn.compute import Compute
+from acclimate.nn.batching import shuffled_batches
+from acclimate.nn.causal.learner import WritingLearner
+from acclimate.nn.class_learner import ClassLearner
 from acclimate.nn.guard import Movement, clip, require_bounded
-from acclimate.nn.job import FloatArray, TrainJob, TrainResult
+from acclimate.nn.job import FloatArray, Job, TrainJob, TrainResult, WritingJob
 from acclimate.nn.layer_groups import layer_groups
-from acclimate.nn.model import Classifier
-from acclimate.nn.penalties import Penalties, Start, penalties_of
+from acclimate.nn.learner import Learner, Validated
 from acclimate.nn.schedule import rate_factor
-from acclimate.nn.step import Rows, Workers, gradients, optimizer_for
+from acclimate.nn.step import Workers, optimizer_for
 from acclimate.nn.strategies import STRATEGIES
-from acclimate.nn.training_model import build, put, statistics, trainable
+from acclimate.nn.training_model import put, statistics, trainable
 from acclimate.ports import Progress, silent
 from acclimate.records import EpochPoint
 
-EVALUATION_TOKENS = 4096
 ALONE = Workers()
 
 
@@ -35,16 +33,12 @@ ALONE = Workers()
 class _Run:
     """A training under way."""
 
-    job: TrainJob
+    job: Job
     key: str
     workers: Workers
-    model: Classifier
-    compute: Compute
+    learner: Learner
     parameters: dict[str, torch.nn.Parameter]
     optimizer: torch.optim.AdamW
-    train: Rows
-    validation: Rows
-    penalties: Penalties
     history: list[EpochPoint] = field(default_factory=list)
     best_epoch: int = 0
     # worker 0 keeps the best epochs' weights on disk, best first
@@ -63,19 +57,19 @@ class _Run:
         return done >= self.job.epochs or (done > 0 and done - self.best_epoch >= self.job.patience)
 
 
-def job_key(job: TrainJob) -> str:
+def job_key(job: Job) -> str:
     """Digest of everything that decides a job's result, this code and torch included."""
     return data_digest({"job": job.digest(), "code": code_digest("acclimate.nn.train"), "torch": torch.__version__})
 
 
-def finished(job: TrainJob) -> TrainResult | None:
+def finished(job: Job) -> TrainResult | None:
     """The result of a job that was trained to its end, or None."""
     found = _checkpoint_of(job, job_key(job), silent)
     if found is None or not found.finished:
         return None
     return TrainResult(
         weights=tuple(job.folder / stored.file for stored in found.kept),
-        validation_logits=store.load_tensors(job.folder, found.kept[0])["logits"].numpy(),
+        validation_outputs=store.load_tensors(job.folder, found.kept[0])["outputs"].numpy(),
         history=tuple(found.history),
         best_epoch=found.best_epoch,
         trained_parameters=found.trained_parameters,
@@ -89,13 +83,13 @@ class InProcessTrainer:
 
     workers = 1
 
-    def train(self, job: TrainJob, *, progress: Progress = silent) -> TrainResult:
+    def train(self, job: Job, *, progress: Progress = silent) -> TrainResult:
         """Train a job to its end; see :func:`train`."""
         train(job, progress=progress)
         return require_result(job)
 
 
-def require_result(job: TrainJob) -> TrainResult:
+def require_result(job: Job) -> TrainResult:
     """The result of a job that was just trained.
 
     Raises:
@@ -112,7 +106,7 @@ def require_result(job: TrainJob) -> TrainResult:
     return result
 
 
-def train(job: TrainJob, *, workers: Workers = ALONE, progress: Progress = silent) -> None:
+def train(job: Job, *, workers: Workers = ALONE, progress: Progress = silent) -> None:
     """Train one strategy, or what is left of it; :func:`finished` gives the result.
 
     A checkpoint of the same job is taken up after its last whole epoch, with the same bits as if nothing had
@@ -140,7 +134,7 @@ def train(job: TrainJob, *, workers: Workers = ALONE, progress: Progress = silen
         _epoch(run, progress)
 
 
-def _checkpoint_of(job: TrainJob, key: str, progress: Progress) -> store.Checkpoint | None:
+def _checkpoint_of(job: Job, key: str, progress: Progress) -> store.Checkpoint | None:
     try:
         return store.read_checkpoint(job.folder, key)
     except IntegrityError as error:
@@ -148,7 +142,7 @@ def _checkpoint_of(job: TrainJob, key: str, progress: Progress) -> store.Checkpo
         return None
 
 
-def _require_agreement(workers: Workers, job: TrainJob, epoch: int) -> None:
+def _require_agreement(workers: Workers, job: Job, epoch: int) -> None:
     seen = torch.zeros(workers.world, dtype=torch.int64)
     seen[workers.rank] = epoch
     workers.add_up(seen)
@@ -161,22 +155,20 @@ def _require_agreement(workers: Workers, job: TrainJob, epoch: int) -> None:
         )
 
 
-def _started(job: TrainJob, key: str, workers: Workers) -> _Run:
-    encoder, model = build(job)
-    parameters = trainable(model)
-    compute = Compute(model, parameters, job.precision)
-    return _Run(
-        job=job,
-        key=key,
-        workers=workers,
-        model=model,
-        compute=compute,
-        parameters=parameters,
-        optimizer=optimizer_for(job, parameters, STRATEGIES[job.strategy].rates(model, job.settings)),
-        penalties=penalties_of(Start(job, encoder, compute.model, parameters)),
-        train=Rows.of(encoder, job.train),
-        validation=Rows.of(encoder, job.validation),
-    )
+def learner_of(job: Job) -> Learner:
+    """What the task of a job adds to the loop."""
+    if isinstance(job, WritingJob):
+        return WritingLearner(job)
+    if isinstance(job, TrainJob):
+        return ClassLearner(job)
+    raise TypeError(f"nothing trains a {type(job).__name__}")
+
+
+def _started(job: Job, key: str, workers: Workers) -> _Run:
+    learner = learner_of(job)
+    parameters = trainable(learner.model)
+    rates = STRATEGIES[job.strategy].rates(learner.model, job.settings)
+    return _Run(job, key, workers, learner, parameters, optimizer_for(job, parameters, rates))
 
 
 def _epoch(run: _Run, progress: Progress) -> None:
@@ -187,8 +179,8 @@ def _epoch(run: _Run, progress: Progress) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(np.random.SeedSequence([job.seed, epoch, run.workers.rank]).generate_state(1)[0]))
         train_loss = _train_epoch(run, epoch)
-    logits = _evaluate(run)
-    point = _point(run, epoch, train_loss, logits, groups)
+    found = run.learner.validate(run.workers)
+    point = _point(run, epoch, train_loss, found, groups)
     run.history.append(point)
     run.seconds += time.monotonic() - started
     if epoch == 1 or point.validation_score > run.history[run.best_epoch - 1].validation_score:
@@ -196,7 +188,7 @@ def _epoch(run: _Run, progress: Progress) -> None:
         if groups is not None:
             run.best_values = {name: value.detach().clone() for name, value in run.parameters.items()}
     if run.workers.rank == 0:
-        _keep(run, epoch, logits)
+        _keep(run, epoch, found.outputs)
         _save(run)
         progress(
             "epoch",
@@ -210,7 +202,7 @@ def _epoch(run: _Run, progress: Progress) -> None:
         )
 
 
-def _keep(run: _Run, epoch: int, logits: FloatArray) -> None:
+def _keep(run: _Run, epoch: int, outputs: FloatArray) -> None:
     """Store an epoch's weights if it is among the best so far; the earlier of two equals is the better."""
 
     def rank(kept: int) -> tuple[float, int]:
@@ -219,14 +211,14 @@ def _keep(run: _Run, epoch: int, logits: FloatArray) -> None:
     best = sorted([*(kept for kept, _ in run.kept), epoch], key=rank)[: run.job.keep]
     stored = dict(run.kept)
     if epoch in best:
-        logits_too = {**_weights(run), "logits": torch.from_numpy(logits)}
-        stored[epoch] = store.store_tensors(run.job.folder, f"best-{epoch}", logits_too)
+        outputs_too = {**_weights(run), "outputs": torch.from_numpy(outputs)}
+        stored[epoch] = store.store_tensors(run.job.folder, f"best-{epoch}", outputs_too)
     run.kept = [(kept, stored[kept]) for kept in best]
 
 
 def _open(run: _Run) -> int:
     """Open and close layer groups for the next epoch; the number of open ones. Only the scores so far decide."""
-    groups = layer_groups(run.model.encoder)
+    groups = layer_groups(run.learner.model.encoder)
     opening = next_opening([point.validation_score for point in run.history], len(groups))
     if opening.goes_back and run.best_values is not None:
         put(run.best_values, run.parameters)
@@ -238,16 +230,16 @@ def _open(run: _Run) -> int:
         if not parameter.requires_grad:
             # the optimizer passes over what has no gradient; a zero would still decay
             parameter.grad = None
-    run.compute.refresh()
+    run.learner.compute.refresh()
     return opening.groups
 
 
 def _train_epoch(run: _Run, epoch: int) -> float:
     """One pass over the training rows; mean loss."""
     job = run.job
-    order = shuffled_batches(run.train.sizes, batch_size=job.batch_size, rng=np.random.default_rng([job.seed, epoch]))
+    order = shuffled_batches(run.learner.sizes, batch_size=job.batch_size, rng=np.random.default_rng([job.seed, epoch]))
     watch = Movement(run.parameters, job.weight_decay) if epoch == 1 else None
-    run.compute.model.train()
+    run.learner.compute.model.train()
     total = 0.0
     for i, rows in enumerate(order):
         factor = rate_factor(
@@ -256,41 +248,30 @@ def _train_epoch(run: _Run, epoch: int) -> float:
         rate = float(job.settings["learning_rate"]) * factor
         for group in run.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        run.compute.begin()
-        total += gradients(run.compute, run.train, rows, run.workers, run.penalties)
+        run.learner.compute.begin()
+        total += run.learner.gradients(rows, run.workers)
         clip(run.parameters, job.clip_norm, where=f"{run.where}, step {i + 1}")
         run.optimizer.step()
-        run.compute.refresh()
+        run.learner.compute.refresh()
         if watch is not None:
             watch.stepped(rate)
     if watch is not None:
         watch.check(where=run.where)
-    for learned in statistics(run.model).values():
+    for learned in statistics(run.learner.model).values():
         run.workers.add_up(learned.div_(run.workers.world))
     summed = torch.tensor([total], dtype=torch.float64)
     run.workers.add_up(summed)
-    return float(summed) / len(run.train)
+    return float(summed) / run.learner.units
 
 
-def _evaluate(run: _Run) -> FloatArray:
-    """Validation logits, float32 ``[n, C]``, the rows shared among the workers."""
-    run.compute.model.eval()
-    logits = torch.zeros(len(run.validation), run.job.n_classes)
-    batches = token_batches(run.validation.sizes, token_budget=EVALUATION_TOKENS)
-    with torch.no_grad():
-        for rows in batches[run.workers.rank :: run.workers.world]:
-            logits[rows] = run.compute.model(run.validation.prepared.batch(rows))
-    run.workers.add_up(logits)
-    return np.asarray(logits.numpy(), dtype=np.float32)
-
-
-def _point(run: _Run, epoch: int, train_loss: float, logits: FloatArray, groups: int | None) -> EpochPoint:
-    loss = float(torch.nn.functional.cross_entropy(torch.from_numpy(logits), run.validation.labels))
-    job = run.job
-    require_bounded(job.strategy, train_loss, loss, job.n_classes, where=run.where)
-    value = score(job.metric, job.validation.labels, logits.argmax(axis=1), job.n_classes)
+def _point(run: _Run, epoch: int, train_loss: float, found: Validated, groups: int | None) -> EpochPoint:
+    require_bounded(run.job.strategy, train_loss, found.loss, run.learner.loss_of_knowing_nothing, where=run.where)
     return EpochPoint(
-        epoch=epoch, train_loss=train_loss, validation_loss=loss, validation_score=value, open_groups=groups
+        epoch=epoch,
+        train_loss=train_loss,
+        validation_loss=found.loss,
+        validation_score=found.score,
+        open_groups=groups,
     )
 
 
@@ -303,7 +284,7 @@ def _save(run: _Run) -> None:
         history=run.history,
         seconds=run.seconds,
         trained_parameters=sum(p.numel() for p in run.parameters.values()),
-        total_parameters=sum(p.numel() for p in run.model.parameters()),
+        total_parameters=sum(p.numel() for p in run.learner.model.parameters()),
         kept=[stored for _, stored in run.kept],
         state=None if run.is_over else store.store_tensors(folder, f"state-{done}", _state(run)),
     )
@@ -312,7 +293,7 @@ def _save(run: _Run) -> None:
 
 def _weights(run: _Run) -> store.Tensors:
     values: store.Tensors = {f"parameter/{name}": value for name, value in run.parameters.items()}
-    return {**values, **{f"statistic/{name}": value for name, value in statistics(run.model).items()}}
+    return {**values, **{f"statistic/{name}": value for name, value in statistics(run.learner.model).items()}}
 
 
 def _state(run: _Run) -> store.Tensors:
@@ -328,12 +309,12 @@ def _take_up(run: _Run, found: store.Checkpoint) -> None:
         raise ValueError("a checkpoint that is not finished has a state")
     values = store.load_tensors(run.job.folder, found.state)
     put({name: values[f"parameter/{name}"] for name in run.parameters}, run.parameters)
-    learned = statistics(run.model)
+    learned = statistics(run.learner.model)
     put({name: values[f"statistic/{name}"] for name in learned}, learned)
     for name, parameter in run.parameters.items():
         parts = {part: values.get(f"optimizer/{part}/{name}") for part in ("step", "exp_avg", "exp_avg_sq")}
         run.optimizer.state[parameter] = {part: value for part, value in parts.items() if value is not None}
-    run.compute.refresh()
+    run.learner.compute.refresh()
     run.history, run.best_epoch = list(found.history), found.best_epoch
     run.kept = [(int(stored.file.removeprefix("best-").split(".")[0]), stored) for stored in found.kept]
     if STRATEGIES[run.job.strategy].unfreezes:

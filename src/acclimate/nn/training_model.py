@@ -15,6 +15,7 @@ from acclimate.nn.inserts import Insert
 from acclimate.nn.job import FloatArray, TrainJob
 from acclimate.nn.model import Classifier, is_batch_norm
 from acclimate.nn.strategies import STRATEGIES
+from acclimate.nn.trainable import Trainable
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,12 @@ def build(job: TrainJob) -> tuple[Encoder, Classifier]:
     return encoder, model
 
 
-def trainable(model: Classifier) -> dict[str, torch.nn.Parameter]:
+def trainable(model: Trainable) -> dict[str, torch.nn.Parameter]:
     """The parameters that are trained, by name."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def statistics(model: Classifier) -> dict[str, torch.Tensor]:
+def statistics(model: Trainable) -> dict[str, torch.Tensor]:
     """What batch normalisation learned beside the parameters, by name; empty where it keeps to the source's."""
     if not model.learns_statistics:
         return {}

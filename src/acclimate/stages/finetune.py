@@ -258,7 +258,7 @@ def _arms(stage: _Stage, seconds: dict[str, float]) -> list[_Tried]:
     return [
         _trained(stage, arm, "arm", halving.rung_scores[arm], seconds)
         if arm == halving.survivor
-        else _tried(stage, arm, "arm", halving.rung_scores[arm], last[arm], _classes(last[arm].validation_logits))
+        else _tried(stage, arm, "arm", halving.rung_scores[arm], last[arm], _classes(last[arm].validation_outputs))
         for arm in arms
     ]
 

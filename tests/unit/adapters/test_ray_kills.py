@@ -43,7 +43,7 @@ def same(first: TrainResult, second: TrainResult) -> None:
     for name in ("train_loss", "validation_loss"):
         losses = [[getattr(point, name) for point in result.history] for result in (first, second)]
         np.testing.assert_allclose(*losses, atol=1e-6, rtol=0)
-    np.testing.assert_allclose(first.validation_logits, second.validation_logits, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(first.validation_outputs, second.validation_outputs, atol=1e-6, rtol=0)
     assert first.best_epoch == second.best_epoch
 
 

@@ -70,7 +70,7 @@ def test_so_many_of_the_best_epochs_are_kept_best_first(make_job: MakeJob) -> No
     assert [path.name for path in result.weights] == [f"best-{epoch + 1}.safetensors" for epoch in order]
     assert {path.name for path in job.folder.iterdir()} == {"checkpoint.json", *(path.name for path in result.weights)}
     predicted = logits(finish(job, result.weights[0]), job.validation.inputs)
-    np.testing.assert_allclose(predicted, result.validation_logits, atol=1e-4)
+    np.testing.assert_allclose(predicted, result.validation_outputs, atol=1e-4)
 
 
 def test_the_best_point_is_handed_on_and_of_equals_the_one_nearer_to_the_source(make_job: MakeJob) -> None:

@@ -49,7 +49,7 @@ def result_of(job: TrainJob, **how: Any) -> TrainResult:
 
 def assert_same(a: TrainResult, b: TrainResult) -> None:
     assert (a.history, a.best_epoch) == (b.history, b.best_epoch)
-    np.testing.assert_array_equal(a.validation_logits, b.validation_logits)
+    np.testing.assert_array_equal(a.validation_outputs, b.validation_outputs)
     left, right = load_file(a.weights[0]), load_file(b.weights[0])
     assert left.keys() == right.keys()
     assert all(torch.equal(left[name], right[name]) for name in left)
@@ -67,7 +67,7 @@ def test_the_result_is_that_of_the_best_epoch(make_job: MakeJob) -> None:
     result = result_of(job)
     scores = [point.validation_score for point in result.history]
     assert result.best_epoch == scores.index(max(scores)) + 1
-    predicted = result.validation_logits.argmax(axis=1)
+    predicted = result.validation_outputs.argmax(axis=1)
     assert score("macro_f1", job.validation.labels, predicted, 2) == max(scores)
 
 
@@ -213,8 +213,8 @@ def test_one_row_a_batch_and_a_batch_of_all(make_job: MakeJob) -> None:
 
 def test_bf16_is_close_to_fp32(make_job: MakeJob) -> None:
     fp32, bf16 = result_of(make_job(epochs=1)), result_of(make_job(epochs=1, precision="bf16"))
-    assert not np.array_equal(fp32.validation_logits, bf16.validation_logits)
-    np.testing.assert_allclose(fp32.validation_logits, bf16.validation_logits, atol=0.1)
+    assert not np.array_equal(fp32.validation_outputs, bf16.validation_outputs)
+    np.testing.assert_allclose(fp32.validation_outputs, bf16.validation_outputs, atol=0.1)
 
 
 def in_threads(job: TrainJob, world: int) -> TrainResult:
@@ -260,7 +260,7 @@ def test_several_workers_take_the_same_steps_as_one(
     # 50 rows in batches of 7: shares of unequal size, and a last batch of one row that leaves workers without any
     plain = {"source": copied_source, "epochs": 3, "batch_size": 7, "settings": {"learning_rate": 1e-3, **penalties}}
     one, several = result_of(make_job(strategy, **plain)), in_threads(make_job(strategy, **plain), world)
-    np.testing.assert_allclose(several.validation_logits, one.validation_logits, atol=2e-3)
+    np.testing.assert_allclose(several.validation_outputs, one.validation_outputs, atol=2e-3)
     for left, right in zip(one.history, several.history, strict=True):
         assert left.train_loss == pytest.approx(right.train_loss, abs=1e-4)
 

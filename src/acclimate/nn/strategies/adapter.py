@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from acclimate.nn.inserts import attach
-from acclimate.nn.model import Classifier
 from acclimate.nn.strategies.strategy import Settings, Strategy
+from acclimate.nn.trainable import Trainable
 
 
-def _prepare(model: Classifier, settings: Settings) -> None:
+def _prepare(model: Trainable, settings: Settings) -> None:
     model.encoder = attach("adapter", model.encoder, settings)
-    model.head.requires_grad_(True)
+    model.open_head()
 
 
 ADAPTER = Strategy(

@@ -5,16 +5,16 @@ Source: Liu et al. 2022 ((IA)^3), as peft places them for the architecture.
 
 from __future__ import annotations
 
-from acclimate.nn.model import Classifier
 from acclimate.nn.strategies.lora import merge_peft
 from acclimate.nn.strategies.strategy import Settings, Strategy
+from acclimate.nn.trainable import Trainable
 
 
-def _prepare(model: Classifier, settings: Settings) -> None:  # noqa: ARG001 - no settings of its own
+def _prepare(model: Trainable, settings: Settings) -> None:  # noqa: ARG001 - no settings of its own
     from peft import IA3Config, get_peft_model
 
     model.encoder = get_peft_model(model.encoder, IA3Config())
-    model.head.requires_grad_(True)
+    model.open_head()
 
 
 IA3 = Strategy(
@@ -25,5 +25,5 @@ IA3 = Strategy(
     forgets="little",
     prepare=_prepare,
     merge=merge_peft,
-    encoders=("text",),
+    encoders=("text", "causal"),
 )

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import torch
 
-from acclimate.nn.model import Classifier
 from acclimate.nn.strategies.strategy import Settings, Strategy
+from acclimate.nn.trainable import Trainable
 
 
-def _prepare(model: Classifier, settings: Settings) -> None:
+def _prepare(model: Trainable, settings: Settings) -> None:
     # peft takes four seconds to import, and most commands never train
     from peft import LoraConfig, get_peft_model
 
@@ -28,7 +28,7 @@ def _prepare(model: Classifier, settings: Settings) -> None:
         target_modules=adapted_layers(model.encoder),
     )
     model.encoder = get_peft_model(model.encoder, config)
-    model.head.requires_grad_(True)
+    model.open_head()
 
 
 def adapted_layers(encoder: torch.nn.Module) -> list[str]:
@@ -38,7 +38,7 @@ def adapted_layers(encoder: torch.nn.Module) -> list[str]:
     return linear or [name for name, layer in named if isinstance(layer, torch.nn.Conv2d) and layer.groups == 1]
 
 
-def merge_peft(model: Classifier) -> None:
+def merge_peft(model: Trainable) -> None:
     """Merge: fold peft's layers into the weights they change."""
     model.encoder = model.encoder.merge_and_unload(safe_merge=True)
     model.requires_grad_(True)

@@ -6,11 +6,11 @@ Source: Yosinski et al. 2014: lower layers transfer, upper ones are specific to 
 from __future__ import annotations
 
 from acclimate.nn.layer_groups import layer_groups
-from acclimate.nn.model import Classifier
 from acclimate.nn.strategies.strategy import Settings, Strategy, slower_downwards, train_only
+from acclimate.nn.trainable import Trainable
 
 
-def _prepare(model: Classifier, settings: Settings) -> None:
+def _prepare(model: Trainable, settings: Settings) -> None:
     groups = layer_groups(model.encoder)
     top = min(int(settings.get("groups", 2)), len(groups))
     train_only(model, {name for group in groups[-top:] for name in group})

@@ -7,20 +7,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from acclimate.nn.layer_groups import layer_groups
-from acclimate.nn.model import Classifier
+from acclimate.nn.trainable import Trainable
 
-#: ``text``: hidden states of tokens; ``patches``: of an image's patches; ``map``: a convolution's, by place.
-Form = Literal["text", "patches", "map"]
+#: ``text``: hidden states of tokens; ``causal``: of tokens that see only those before; ``patches``: of an image's
+#: patches; ``map``: a convolution's, by place.
+Form = Literal["text", "causal", "patches", "map"]
 Settings = Mapping[str, float | int]
 Rates = Mapping[str, float]
 
 
-def the_same_rate(model: Classifier, settings: Settings) -> Rates:  # noqa: ARG001 - no settings of its own
+def the_same_rate(model: Trainable, settings: Settings) -> Rates:  # noqa: ARG001 - no settings of its own
     """Rates: every parameter learns at the strategy's learning rate."""
     return {}
 
 
-def nothing_to_merge(model: Classifier) -> None:
+def nothing_to_merge(model: Trainable) -> None:
     """Merge: nothing was added to the model."""
 
 
@@ -50,12 +51,12 @@ class Strategy:
     role: Literal["arm", "control"]
     starts_from_probe: bool
     forgets: Literal["little", "some", "much"]
-    prepare: Callable[[Classifier, Settings], None]
-    merge: Callable[[Classifier], None] | None = nothing_to_merge
-    rates: Callable[[Classifier, Settings], Rates] = the_same_rate
+    prepare: Callable[[Trainable, Settings], None]
+    merge: Callable[[Trainable], None] | None = nothing_to_merge
+    rates: Callable[[Trainable, Settings], Rates] = the_same_rate
     unfreezes: bool = False
     changes_first_logits: bool = False
-    encoders: tuple[Form, ...] = ("text", "patches", "map")
+    encoders: tuple[Form, ...] = ("text", "causal", "patches", "map")
 
     @property
     def is_mergeable(self) -> bool:
@@ -68,19 +69,19 @@ class Strategy:
         return self.starts_from_probe and self.merge is nothing_to_merge
 
 
-def train_everything(model: Classifier, settings: Settings) -> None:  # noqa: ARG001 - no settings of its own
+def train_everything(model: Trainable, settings: Settings) -> None:  # noqa: ARG001 - no settings of its own
     """Prepare: every parameter is trained."""
     model.requires_grad_(True)
 
 
-def train_only(model: Classifier, names: set[str]) -> None:
+def train_only(model: Trainable, names: set[str]) -> None:
     """Train the head and the named parameters of the encoder."""
     for name, parameter in model.encoder.named_parameters():
         parameter.requires_grad_(name in names)
-    model.head.requires_grad_(True)
+    model.open_head()
 
 
-def slower_downwards(model: Classifier, settings: Settings) -> Rates:
+def slower_downwards(model: Trainable, settings: Settings) -> Rates:
     """Rates: discriminative, each layer group learns slower than the one above it by ``layer_decay``.
 
     Source: Howard & Ruder 2018 (ULMFiT), discriminative fine-tuning. The head and the top group learn at the full rate.

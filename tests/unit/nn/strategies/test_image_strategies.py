@@ -90,7 +90,7 @@ def test_the_model_as_it_is_stored_computes_what_was_trained(
     trained = finish(job, result.weights[0])
     model = AdaptedModel.build(trained.encoder, trained.weight, trained.bias, ["a", "b"], strategy=name, source=CARD)
     now = model.logits(job.validation.inputs)
-    np.testing.assert_allclose(now, result.validation_logits, atol=1e-3, rtol=1e-3)
+    np.testing.assert_allclose(now, result.validation_outputs, atol=1e-3, rtol=1e-3)
     assert np.abs(now - frozen_logits(job)).max() > 1e-3, "training was a no-op"
     digest = model.save(tmp_path / "stored")
     again = AdaptedModel.load(tmp_path / "stored")
@@ -130,7 +130,7 @@ def test_statistics_are_taken_up_with_the_weights(make_image_job: MakeImageJob) 
     results = [finished(job) for job in (whole, cut)]
     assert results[0] is not None
     assert results[1] is not None
-    np.testing.assert_array_equal(results[0].validation_logits, results[1].validation_logits)
+    np.testing.assert_array_equal(results[0].validation_outputs, results[1].validation_outputs)
     assert results[0].weights[0].read_bytes() == results[1].weights[0].read_bytes()
 
 
@@ -156,7 +156,7 @@ def test_penalties_work_on_images(kind: str, penalty: str, make_image_job: MakeI
     results = [finished(job) for job in (plain, held)]
     assert results[0] is not None
     assert results[1] is not None
-    assert not np.array_equal(results[0].validation_logits, results[1].validation_logits)
+    assert not np.array_equal(results[0].validation_outputs, results[1].validation_outputs)
 
 
 def test_delta_is_the_mean_over_places_of_squared_distances(make_image_job: MakeImageJob) -> None:
@@ -229,7 +229,7 @@ def test_bfloat16_trains_what_is_stored(name: str, make_image_job: MakeImageJob,
     model.save(tmp_path / "stored")
     again = AdaptedModel.load(tmp_path / "stored").logits(job.validation.inputs)
     np.testing.assert_array_equal(again, model.logits(job.validation.inputs))
-    np.testing.assert_allclose(again, result.validation_logits, atol=0.1)
+    np.testing.assert_allclose(again, result.validation_outputs, atol=0.1)
 
 
 def test_only_a_model_with_batch_normalisation_learns_statistics(

@@ -138,7 +138,7 @@ def test_the_model_as_it_is_stored_computes_what_was_trained(name: str, make_job
     result, trained = trained_by(job)
     model = adapted(job, trained)
     now = model.logits(job.validation.inputs)
-    np.testing.assert_allclose(now, result.validation_logits, atol=1e-4)
+    np.testing.assert_allclose(now, result.validation_outputs, atol=1e-4)
     assert np.abs(now - frozen_logits(job)).max() > 0.05, "training was a no-op"
     digest = model.save(tmp_path / "stored")
     again = AdaptedModel.load(tmp_path / "stored")
@@ -203,9 +203,9 @@ def test_options_of_lora_change_what_is_learnt(option: str, make_job: MakeJob) -
     plain, other = make_job("lora", epochs=1), make_job("lora", epochs=1)
     other = replace(other, settings={**other.settings, option: True})
     results = [trained_by(job) for job in (plain, other)]
-    assert not np.allclose(results[0][0].validation_logits, results[1][0].validation_logits, atol=1e-4)
+    assert not np.allclose(results[0][0].validation_outputs, results[1][0].validation_outputs, atol=1e-4)
     merged = adapted(other, results[1][1]).logits(other.validation.inputs)
-    np.testing.assert_allclose(merged, results[1][0].validation_logits, atol=1e-4)
+    np.testing.assert_allclose(merged, results[1][0].validation_outputs, atol=1e-4)
 
 
 def test_partial_trains_the_top_and_learns_slower_downwards(make_job: MakeJob) -> None:

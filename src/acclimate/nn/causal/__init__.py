@@ -1,0 +1,1 @@
+"""Causal language models: what they read, how they are trained, scored and asked to write."""
