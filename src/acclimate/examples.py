@@ -16,7 +16,7 @@ from acclimate.records import Split
 
 Table = Literal["target", "reference"]
 #: Of an Arrow file; ``image`` stands in the place of ``text`` where the rows are images.
-COLUMNS = ("row_id", "text", "image", "label", "group")
+COLUMNS = ("row_id", "text", "image", "label", "answer", "group")
 #: Texts, or the bytes of encoded images.
 Inputs = Sequence[str] | Sequence[bytes]
 

@@ -17,6 +17,7 @@ from acclimate.errors import IntegrityError
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 IMAGE_TASK = "image-classification"
+GENERATION_TASK = "text-generation"
 
 
 class Record(BaseModel):
