@@ -318,6 +318,10 @@ class TestGeneration:
         config = load_config(yaml).config
         assert (config.target.answer, config.goal.metric) == (None, "token_accuracy")
 
+    def test_the_shipped_example_is_valid(self) -> None:
+        config = load_config(Path(__file__).parents[2] / "examples" / "generation.yaml").config
+        assert (config.target.answer, config.goal.metric, config.finetune.arms) == ("answer", "exact_match", ["lora"])
+
     @pytest.mark.parametrize("text", [GENERATION, PLAIN_TEXT])
     def test_resolved_configuration_gives_itself(self, text: str, yaml: Path) -> None:
         yaml.write_text(text + "generation: {shots: 0}\nfinetune: {arms: [lora, ia3, scratch]}\n", encoding="utf-8")
