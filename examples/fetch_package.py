@@ -1,13 +1,14 @@
-"""Package files by pinned version and digest, and folders that are whole or absent."""
+"""Package files by pinned version and digest, and tables and folders that are whole or absent."""
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 # requirement, file name, sha256 of the file
@@ -48,6 +49,18 @@ def _fetched(package: Package, folder: Path, command: list[str]) -> Path:
     if sha256(path) != digest:
         sys.exit(f"{name} is not the file these examples were made for (sha256 differs); nothing was written")
     return path
+
+
+def write_table(path: Path, header: tuple[str, str], rows: Iterable[tuple[str, str]], digest: str) -> None:
+    """Write a CSV file, whole or not at all, and check its digest."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+    if sha256(partial) != digest:
+        sys.exit(f"{partial} came out different from what these examples were made for: {sha256(partial)}")
+    partial.replace(path)
 
 
 def folder_digest(folder: Path) -> str:

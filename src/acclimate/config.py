@@ -11,9 +11,10 @@ from pydantic import Field
 
 from acclimate.config_base import DataSpec, Section
 from acclimate.config_finetune import FinetuneSpec
+from acclimate.config_generation import GenerationSpec
 from acclimate.config_retrain import RetrainSpec
 
-Metric = Literal["macro_f1", "accuracy", "balanced_accuracy"]
+Metric = Literal["macro_f1", "accuracy", "balanced_accuracy", "exact_match", "rouge_l", "token_accuracy"]
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
@@ -31,7 +32,11 @@ class SourceSpec(Section):
 class Goal(Section):
     """What is wanted, and the smallest gain worth having."""
 
-    metric: Metric = Field("macro_f1", description="what is measured, on every split")
+    metric: Metric = Field(
+        "macro_f1",
+        description="what is measured, on every split; the last three are for text-generation, whose default is "
+        "exact_match, or token_accuracy without answers",
+    )
     at_least: Share | None = Field(None, description="score the model must reach")
     at_least_by: Literal["point", "lower"] = Field(
         "point", description="reach it with the point score, or with the lower end of its interval"
@@ -119,7 +124,7 @@ class Adaptation(Section):
     """One adaptation: a source model, target data, a goal."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}$", description="name of the registered model")
-    task: Literal["text-classification", "image-classification"] = Field(
+    task: Literal["text-classification", "image-classification", "text-generation"] = Field(
         "text-classification", description="what is predicted"
     )
     source: SourceSpec
@@ -129,6 +134,7 @@ class Adaptation(Section):
     gap: GapSpec = GapSpec()
     baseline: BaselineSpec = BaselineSpec()
     finetune: FinetuneSpec = FinetuneSpec()
+    generation: GenerationSpec = GenerationSpec()
     evaluate: EvaluateSpec = EvaluateSpec()
     gate: GateSpec = GateSpec()
     retrain: RetrainSpec = RetrainSpec()

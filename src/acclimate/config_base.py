@@ -23,9 +23,14 @@ class DataSpec(Section):
         "dvc://PATH@REV; for images a folder with a folder of images for each label, or Parquet with their bytes",
         min_length=1,
     )
-    text: str = Field("text", description="column that holds the text", min_length=1)
+    text: str = Field("text", description="column that holds the text; of instruction pairs the prompt", min_length=1)
     image: str = Field("image", description="column of a Parquet file that holds encoded images", min_length=1)
-    label: str | None = Field("label", description="column that holds the label; null if there is none")
+    label: str | None = Field(
+        "label", description="column that holds the label; null if there is none, as for text-generation"
+    )
+    answer: str | None = Field(
+        None, description="column that holds the answer; for text-generation; null: plain text", min_length=1
+    )
     group: str | None = Field(None, description="column of groups that must never be split, e.g. the author")
     split: str | None = Field(None, description="column with train, validation or test, where splits are given")
     slices: list[str] = Field(default_factory=list, description="columns whose values are reported apart")

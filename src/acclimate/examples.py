@@ -16,7 +16,7 @@ from acclimate.records import Split
 
 Table = Literal["target", "reference"]
 #: Of an Arrow file; ``image`` stands in the place of ``text`` where the rows are images.
-COLUMNS = ("row_id", "text", "image", "label", "group")
+COLUMNS = ("row_id", "text", "image", "label", "answer", "group")
 #: Texts, or the bytes of encoded images.
 Inputs = Sequence[str] | Sequence[bytes]
 
@@ -31,6 +31,7 @@ class Examples:
         labels: index into the sorted label names, int64 of shape ``[rows]``; None without labels.
         groups: group of each row; None where no group column was given.
         slices: values of the slice columns by column name.
+        answers: the answer to each text; None where the table has none.
     """
 
     row_ids: list[str]
@@ -38,6 +39,7 @@ class Examples:
     labels: np.ndarray | None
     groups: list[str] | None
     slices: dict[str, list[str]]
+    answers: list[str] | None = None
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -67,6 +69,7 @@ class Examples:
             labels=None if self.labels is None else self.labels[list(rows)],
             groups=None if self.groups is None else [self.groups[row] for row in rows],
             slices={name: [values[row] for row in rows] for name, values in self.slices.items()},
+            answers=None if self.answers is None else [self.answers[row] for row in rows],
         )
 
 
@@ -92,8 +95,8 @@ def write_examples(path: Path, columns: Mapping[str, Sequence[str | bytes | None
 
     Args:
         path: the file, see :func:`split_path`.
-        columns: ``row_id``, ``text`` or ``image`` (bytes), ``label`` (name or None), ``group`` (or None), then slice
-            columns.
+        columns: ``row_id``, ``text`` or ``image`` (bytes), ``label`` (name or None), ``answer`` (only where there are
+            any), ``group`` (or None), then slice columns.
     """
     kinds = {"image": pa.large_binary()}
     table = pa.table({name: pa.array(values, kinds.get(name, pa.string())) for name, values in columns.items()})
@@ -134,4 +137,5 @@ def read_examples(data: Path, table: Table, splits: Sequence[Split], labels: Seq
         labels=index,
         groups=None if not groups or groups[0] is None else groups,
         slices={name: rows[name].to_pylist() for name in rows.column_names if name not in COLUMNS},
+        answers=rows["answer"].to_pylist() if "answer" in rows.column_names else None,
     )

@@ -88,6 +88,7 @@ class TableReader(Protocol):
         optional: Sequence[str],
         format: str | None,  # noqa: A002
         text: str = "",
+        answer: str | None = None,
         image: str = "",
         encoding: str = "utf-8",
         root: Path,
@@ -99,6 +100,7 @@ class TableReader(Protocol):
             path: file or folder, resolved.
             name: the section of the configuration, for hints, e.g. ``target``.
             text: column that holds the text, kept exactly as read; empty where images are read.
+            answer: column of texts that holds the answers and must be there; None reads none.
             image: column that holds encoded images; empty where texts are read.
             required: further columns that must be there; their values in one canonical spelling.
             optional: columns that may be absent.

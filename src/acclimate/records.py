@@ -108,6 +108,7 @@ class TableCard(Record):
     slices: list[str]
     licence: str | None
     warnings: list[str]
+    answers: bool = Field(default=False, description="the rows are pairs of a prompt and its answer")
 
 
 class DataCard(StoredRecord):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from acclimate import records
 from acclimate.config import Adaptation
 from acclimate.config_file import (
     config_schema,
@@ -16,6 +17,7 @@ from acclimate.config_file import (
     project_root,
     resolve_data_path,
     resolved_yaml,
+    task_rules,
     write_init,
 )
 from acclimate.config_file.rules import RESERVED
@@ -291,6 +293,107 @@ class TestImages:
     def test_keys_of_images_are_refused_for_texts(self, added: str, yaml: Path) -> None:
         (problem,) = problems_of(yaml, SMALLEST.replace("label: label", f"label: label, {added}"))
         assert problem.code == "E-CONFIG-035"
+
+
+GENERATION = """\
+name: helper
+task: text-generation
+source: models/smollm2
+target: {data: pairs.jsonl, text: prompt, answer: reply}
+"""
+PLAIN_TEXT = GENERATION.replace(", text: prompt, answer: reply", "")
+
+
+class TestGeneration:
+    def test_pairs_need_no_label_and_are_judged_by_exact_match(self, yaml: Path) -> None:
+        yaml.write_text(GENERATION.replace("models/smollm2", "{model: m, reference: {data: r.csv}}"), encoding="utf-8")
+        config = load_config(yaml).config
+        assert (config.target.label, config.target.answer, config.goal.metric) == (None, "reply", "exact_match")
+        assert config.source.reference is not None
+        assert (config.source.reference.label, config.source.reference.answer) == (None, None)
+        assert (config.generation.max_new_tokens, config.generation.shots) == (64, 4)
+
+    def test_plain_text_is_judged_by_tokens(self, yaml: Path) -> None:
+        yaml.write_text(PLAIN_TEXT, encoding="utf-8")
+        config = load_config(yaml).config
+        assert (config.target.answer, config.goal.metric) == (None, "token_accuracy")
+
+    def test_the_shipped_example_is_valid(self) -> None:
+        config = load_config(Path(__file__).parents[2] / "examples" / "generation.yaml").config
+        assert (config.target.answer, config.goal.metric, config.finetune.arms) == ("answer", "exact_match", ["lora"])
+
+    @pytest.mark.parametrize("text", [GENERATION, PLAIN_TEXT])
+    def test_resolved_configuration_gives_itself(self, text: str, yaml: Path) -> None:
+        yaml.write_text(text + "generation: {shots: 0}\nfinetune: {arms: [lora, ia3, scratch]}\n", encoding="utf-8")
+        config = load_config(yaml).config
+        yaml.write_text(resolved_yaml(config), encoding="utf-8")
+        assert load_config(yaml).config == config
+        assert config.generation.shots == 0
+
+    def test_overrides_count_before_the_default_metric_is_chosen(self, yaml: Path) -> None:
+        yaml.write_text(PLAIN_TEXT, encoding="utf-8")
+        assert load_config(yaml, ["target.answer=reply"]).config.goal.metric == "exact_match"
+        assert load_config(yaml, ["target.answer=reply", "goal.metric=rouge_l"]).config.goal.metric == "rouge_l"
+
+    def test_all_that_belongs_to_classes_is_refused_at_once_with_its_line(self, yaml: Path) -> None:
+        text = GENERATION.replace("answer: reply", "answer: reply, label: label") + (
+            "goal: {metric: macro_f1}\n"
+            "finetune:\n"
+            "  arms: [lora, prefix, adapter]\n"
+            "  penalties: {l2_sp: 0.1, delta: 0.01, bss: 0.001, lwf: 1}\n"
+            "source_reference: 1\n"
+        )
+        found = [(problem.where.rpartition(":")[2], problem.message.split()[0]) for problem in problems_of(yaml, text)]
+        assert found[:-1] == [
+            ("4", "target.label"),
+            ("5", "goal.metric"),
+            ("7", "finetune.arms[1]"),
+            ("7", "finetune.arms[2]"),
+            *(("8", f"finetune.penalties.{name}") for name in ("delta", "bss", "lwf")),
+        ]
+        assert found[-1] == ("9", "unknown")
+
+    @pytest.mark.parametrize(
+        ("text", "at"),
+        [
+            (PLAIN_TEXT + "goal: {metric: exact_match}\n", "goal.metric is exact_match, which needs answers"),
+            (PLAIN_TEXT + "goal: {metric: accuracy}\n", "goal.metric is accuracy, which task text-generation"),
+            (SMALLEST.replace("macro_f1", "rouge_l"), "goal.metric is rouge_l, which task text-classification"),
+            (IMAGES + "goal: {metric: token_accuracy}\n", "goal.metric is token_accuracy, which task image"),
+            (SMALLEST.replace("label: label", "label: label, answer: reply"), "target.answer has no meaning"),
+            (IMAGES + "generation: {shots: 3}\n", "generation.shots has no meaning"),
+            (GENERATION + "generation: {shots: 65}\n", "generation.shots is 65"),
+            (GENERATION + "generation: {max_length: 8}\n", "generation.max_length is 8"),
+            (GENERATION.replace("answer: reply", "answer: prompt"), "target.answer is the column 'prompt'"),
+            (GENERATION.replace("answer: reply", "answer: reply, image: i"), "target.image has no meaning"),
+            (GENERATION.replace("answer: reply", "slices: [answer]"), "target.slices[0] is 'answer'"),
+        ],
+    )
+    def test_what_does_not_fit_the_task_is_refused(self, text: str, at: str, yaml: Path) -> None:
+        (problem,) = problems_of(yaml, text)
+        assert problem.message.startswith(at)
+        assert problem.hint
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "goal: {metric: [a]}",
+            "goal: 3",
+            "finetune: {penalties: {lwf: [1]}}",
+            "generation: [1]",
+            "finetune: {arms: 3}",
+        ],
+    )
+    def test_a_value_of_the_wrong_kind_is_said_once(self, line: str, yaml: Path) -> None:
+        (problem,) = problems_of(yaml, GENERATION + line + "\n")
+        assert "has no meaning" not in problem.message
+
+    def test_a_misspelt_task_is_the_only_problem(self, yaml: Path) -> None:
+        (problem,) = problems_of(yaml, GENERATION.replace("text-generation", "text-generaton"))
+        assert problem.hint == "did you mean text-generation?"
+
+    def test_names_of_tasks_are_those_of_the_records(self) -> None:
+        assert (task_rules.IMAGE_TASK, task_rules.GENERATION_TASK) == (records.IMAGE_TASK, records.GENERATION_TASK)
 
 
 class TestInit:

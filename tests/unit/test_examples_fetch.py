@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SIZES = {"Flags": 3, "People & Body": 4, "Objects": 2, "Symbols": 2, "Food & Drink": 2, "Activities": 1, "Travel": 2}
@@ -40,6 +42,11 @@ def emoji() -> ModuleType:
 @pytest.fixture
 def efficientnet() -> ModuleType:
     return importlib.import_module("fetch_efficientnet")
+
+
+@pytest.fixture
+def smollm2() -> ModuleType:
+    return importlib.import_module("fetch_smollm2")
 
 
 def listed(sizes: dict[str, int]) -> list[dict[str, Any]]:
@@ -119,6 +126,17 @@ def test_nothing_is_written_outside_the_folder(package: ModuleType, tmp_path: Pa
     assert list(tmp_path.rglob("*.png")) == []
 
 
+def test_a_table_is_written_whole_or_not_at_all(package: ModuleType, tmp_path: Path) -> None:
+    path, rows = tmp_path / "pairs.csv", [("a, b", 'say "c"')]
+    content = b'text,answer\n"a, b","say ""c"""\n'
+    with pytest.raises(SystemExit, match="came out different"):
+        package.write_table(path, ("text", "answer"), rows, "0" * 64)
+    assert not path.exists()
+    package.write_table(path, ("text", "answer"), rows, hashlib.sha256(content).hexdigest())
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
 # --- packages ---------------------------------------------------------------------------------
 
 
@@ -149,6 +167,7 @@ def test_the_command_names_what_it_fetches() -> None:
     assert done.returncode == 2
     assert "texts" in done.stderr
     assert "images" in done.stderr
+    assert "generation" in done.stderr
 
 
 # --- emoji ------------------------------------------------------------------------------------
@@ -176,6 +195,12 @@ def test_images_lie_in_their_groups_without_skin_variations(emoji: ModuleType) -
     assert sorted(made.values()) == sorted(entry["unified"].encode() for entry in kept)
     assert made["people-body/0003-FE0F.png"] == b"0003-FE0F"
     assert {name.split("/")[0] for name in made} == {emoji.slug(category) for category in SIZES} - {"activities"}
+
+
+def test_names_are_prompts_and_their_paths_the_answers(emoji: ModuleType) -> None:
+    names = [("GRINNING FACE", "Smileys & Emotion", "face-smiling"), ("SKIN TONE-2", "Component", "skin-tone")]
+    one = [dict(zip(("name", "category", "subcategory"), entry, strict=True)) for entry in names]
+    assert emoji.paths(one) == [("Unicode category of the emoji: grinning face", "Smileys & Emotion / face-smiling")]
 
 
 def test_only_the_list_and_the_drawings_of_64_pixels_are_read(emoji: ModuleType, tmp_path: Path) -> None:
@@ -252,3 +277,68 @@ def test_the_normalisation_is_the_one_the_weights_were_trained_with(efficientnet
     assert ours < 0.5
     assert imagenet > 1
     assert zero_to_one > 1
+
+
+# --- language model ---------------------------------------------------------------------------
+
+
+def test_weights_are_halved_and_the_output_layer_is_stored_once(smollm2: ModuleType) -> None:
+    embeddings = torch.tensor([[0.1, -1.5], [2.0, 3e-8]])
+    norm = torch.tensor([9.25, 1 / 3])
+    given = {"model.embed_tokens.weight": embeddings, "model.norm.weight": norm, "lm_head.weight": embeddings.clone()}
+    made = smollm2.half_tensors(given)
+    assert set(made) == {"model.embed_tokens.weight", "model.norm.weight"}
+    assert all(torch.equal(tensor, given[name].half()) for name, tensor in made.items())
+    with pytest.raises(AssertionError):
+        smollm2.half_tensors({**given, "lm_head.weight": embeddings + 1})
+
+
+def test_every_digit_is_a_token_and_the_rest_is_as_it_was(smollm2: ModuleType) -> None:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate([*alphabet, "19", "ab"])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [("1", "9"), ("a", "b")]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    assert "19" in tokenizer.encode("ab 19").tokens
+    assert smollm2.digits_apart(tokenizer).encode("ab 19").tokens == ["ab", "\u0120", "1", "9"]
+
+
+def test_the_folder_loads_as_a_language_model_and_renders_turns(smollm2: ModuleType, tmp_path: Path) -> None:
+    small = {"hidden_size": 64, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1}
+    config = {**smollm2.CONFIG, **small, "num_key_value_heads": 1, "vocab_size": 256}
+    model = LlamaForCausalLM(LlamaConfig.from_dict(config))
+    vocabulary = {token: i for i, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    files = smollm2.model_files(smollm2.half_tensors(model.state_dict()), Tokenizer(models.BPE(vocabulary, [])))
+    files["config.json"] = json.dumps(config).encode()
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    loaded, report = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    assert loaded.lm_head.weight is loaded.model.embed_tokens.weight
+    turns = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Hi"}]
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) == (
+        "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert (tokenizer.eos_token, tokenizer.pad_token) == ("<|im_end|>", "<|im_end|>")
+
+
+def test_a_missing_gguf_is_named_before_anything_is_fetched(
+    smollm2: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smollm2, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit, match="gguf is not installed"):
+        smollm2.fetch(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_real_model_answers(smollm2: ModuleType) -> None:
+    folder = EXAMPLES / "models" / "smollm2-135m-instruct"
+    if not folder.is_dir():
+        pytest.skip("needs the real weights: python examples/fetch.py generation")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    turns = [{"role": "user", "content": "What is the capital of France?"}]
+    asked = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    written = model.generate(**asked, max_new_tokens=12, do_sample=False)[0, asked["input_ids"].shape[1] :]
+    assert tokenizer.decode(written) == "The capital of France is Paris.<|im_end|>"

@@ -11,10 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from acclimate.config import Adaptation
+from acclimate.config_file.findings import Found
 from acclimate.config_file.overrides import apply_overrides
 from acclimate.config_file.paths import project_root
 from acclimate.config_file.places import Places
-from acclimate.config_file.rules import Found, broken_rules, expand_shorthands
+from acclimate.config_file.rules import broken_rules, expand_shorthands
+from acclimate.config_file.task_rules import fill_task_defaults
 from acclimate.config_file.wording import in_our_words, nearest
 from acclimate.config_file.yaml_nodes import MAX_BYTES, Document, NodePath, decode_yaml, parse_yaml
 from acclimate.errors import ConfigError, Problem
@@ -70,6 +72,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> LoadedConfig:
     expand_shorthands(raw)
     found += [(1 << 30, problem) for problem in apply_overrides(raw, overrides, places)]
     expand_shorthands(raw)
+    fill_task_defaults(raw)
     config, invalid = _validate(raw, places)
     invalid = [*invalid, *broken_rules(raw, places)]
     found += [(places.order(at), problem) for at, problem in _without(invalid, document.unusable)]

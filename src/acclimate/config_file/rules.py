@@ -5,36 +5,26 @@ Works on plain values, so that these problems are shown together with those of s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from acclimate.config_file.addresses import data_address, folder_address, model_address, tracking_address
+from acclimate.config_file.findings import Found, finding, get
 from acclimate.config_file.places import Places, dotted
 from acclimate.config_file.schema import TRAINED
 from acclimate.config_file.secrets import is_secret
+from acclimate.config_file.task_rules import GENERATION_TASK, TABLES, content_of, other_tasks
 from acclimate.config_file.yaml_nodes import NodePath
-from acclimate.config_finetune import IMAGE_DEFAULTS, FinetuneSpec
-from acclimate.errors import Problem
+from acclimate.config_finetune import FinetuneSpec
 
-Found = tuple[NodePath, Problem]
-IMAGE_TASK = "image-classification"
 # Columns of the ingested tables. Equal to acclimate.examples.COLUMNS, which would import pyarrow here.
-RESERVED = ("row_id", "text", "image", "label", "group")
-
-
-def get(raw: Any, *path: str) -> Any:
-    """The value at a path, or None where there is none."""
-    for part in path:
-        raw = raw.get(part) if isinstance(raw, dict) else None
-    return raw
+RESERVED = ("row_id", "text", "image", "label", "answer", "group")
 
 
 def expand_shorthands(raw: dict[str, Any]) -> None:
-    """Write shorthands out in full: ``source: X``, ``finetune.max_epochs: 3``, and what a task has as its defaults."""
+    """Write shorthands out in full: ``source: X``, ``finetune.max_epochs: 3``."""
     if isinstance(raw.get("source"), str):
         raw["source"] = {"model": raw["source"]}
-    if raw.get("task") == IMAGE_TASK:
-        _fill(raw, {"finetune": IMAGE_DEFAULTS})
     finetune = raw.get("finetune")
     if not isinstance(finetune, dict) or "max_epochs" not in finetune:
         return
@@ -45,40 +35,26 @@ def expand_shorthands(raw: dict[str, Any]) -> None:
         finetune["max_epochs"] = {**FinetuneSpec().max_epochs, **epochs}
 
 
-def _fill(given: dict[str, Any], defaults: Mapping[str, Any]) -> None:
-    """Add what is not given; a value that is no section is left for the checks."""
-    for key, default in defaults.items():
-        if isinstance(default, Mapping):
-            section = given.setdefault(key, {})
-            if isinstance(section, dict):
-                _fill(section, default)
-        else:
-            given.setdefault(key, default)
-
-
 def broken_rules(raw: dict[str, Any], places: Places) -> Iterator[Found]:
     """All problems that concern more than one key's own kind and range."""
     yield from _not_built(raw, places)
     yield from _addresses(raw, places)
     yield from _secrets(raw, places, ())
-    for path in (("target",), ("source", "reference"), ("retrain", "fresh")):
-        yield from _columns(get(raw, *path), path, places, content=_content(raw))
-        yield from _other_content(get(raw, *path), path, places, content=_content(raw))
+    yield from other_tasks(raw, places)
+    for path in TABLES:
+        yield from _columns(get(raw, *path), path, places, content=content_of(raw))
     yield from _contradictions(raw, places)
-
-
-def _problem(places: Places, path: NodePath, code: str, says: str, hint: str) -> Found:
-    return path, Problem(code, f"{dotted(path)} {says}", places.where(path), hint)
 
 
 def _not_built(raw: dict[str, Any], places: Places) -> Iterator[Found]:
     if isinstance(raw.get("source"), list):
         says = "is a list; choosing between several source models is not built yet"
-        yield _problem(places, ("source",), "E-CONFIG-030", says, "name one model")
+        yield finding(places, ("source",), "E-CONFIG-030", says, "name one model")
     target = raw.get("target")
-    if isinstance(target, dict) and "label" in target and target["label"] is None:
+    labelled = raw.get("task") != GENERATION_TASK
+    if labelled and isinstance(target, dict) and "label" in target and target["label"] is None:
         says = "is null; adapting without target labels is not built yet"
-        yield _problem(places, ("target", "label"), "E-CONFIG-030", says, "name the column that holds the label")
+        yield finding(places, ("target", "label"), "E-CONFIG-030", says, "name the column that holds the label")
 
 
 def _addresses(raw: dict[str, Any], places: Places) -> Iterator[Found]:
@@ -103,32 +79,10 @@ def _secrets(value: Any, places: Places, path: NodePath) -> Iterator[Found]:
     if is_secret(value):
         says = "holds what looks like a secret; it is not shown"
         hint = "delete it and revoke it if this file was shared; secrets are read from environment variables only"
-        yield _problem(places, path, "E-CONFIG-034", says, hint)
+        yield finding(places, path, "E-CONFIG-034", says, hint)
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
         yield from _secrets(item, places, (*path, key))
-
-
-def _content(raw: dict[str, Any]) -> str:
-    """The role of the column that is classified: ``text`` or ``image``."""
-    return "image" if raw.get("task") == IMAGE_TASK else "text"
-
-
-def _other_content(spec: Any, path: NodePath, places: Places, *, content: str) -> Iterator[Found]:
-    """Keys of a table that belong to the other kind of task."""
-    if not isinstance(spec, dict):
-        return
-    task = f"{content}-classification"
-    # a resolved configuration holds all keys at their defaults
-    others = {"text": "text", "encoding": "utf-8"} if content == "image" else {"image": "image"}
-    for key, default in others.items():
-        if spec.get(key, default) != default:
-            yield _problem(places, (*path, key), "E-CONFIG-035", f"has no meaning for task {task}", "leave it out")
-    formats = ("csv", "tsv", "jsonl") if content == "image" else ("image-folder",)
-    if spec.get("format") in formats:
-        says = f"is {spec['format']}, which task {task} does not read"
-        hint = "write image-folder or parquet" if content == "image" else "write csv, tsv, jsonl or parquet"
-        yield _problem(places, (*path, "format"), "E-CONFIG-035", says, hint)
 
 
 def _columns(spec: Any, path: NodePath, places: Places, *, content: str) -> Iterator[Found]:
@@ -136,14 +90,14 @@ def _columns(spec: Any, path: NodePath, places: Places, *, content: str) -> Iter
     if not isinstance(spec, dict):
         return
     taken: dict[str, str] = {}
-    for role in (content, "label", "group", "split"):
+    for role in (content, "label", "answer", "group", "split"):
         name = spec.get(role, role if role in {content, "label"} else None)
         if not isinstance(name, str):
             continue
         if name in taken:
             at = (*path, role) if role in spec else (*path, taken[name])
             says = f"is the column {name[:60]!r}, which is the {taken[name]} already"
-            yield _problem(places, at, "E-CONFIG-035", says, "name another column")
+            yield finding(places, at, "E-CONFIG-035", says, "name another column")
         taken.setdefault(name, role)
     yield from _slices(spec.get("slices"), {column for column, role in taken.items() if role != "group"}, path, places)
 
@@ -153,16 +107,16 @@ def _slices(names: Any, taken: set[str], path: NodePath, places: Places) -> Iter
     for i, name in enumerate(names if isinstance(names, list) else ()):
         at = (*path, "slices", i)
         if repr(name) in seen:
-            yield _problem(places, at, "E-CONFIG-035", "names a column twice", "keep one of them")
+            yield finding(places, at, "E-CONFIG-035", "names a column twice", "keep one of them")
         elif isinstance(name, str) and (name in taken or name in RESERVED):
             says = f"is {name[:60]!r}, a name that slices can't have"
-            yield _problem(places, at, "E-CONFIG-035", says, "name a column other than text, label, split and row_id")
+            yield finding(places, at, "E-CONFIG-035", says, "name a column other than text, label, split and row_id")
         seen.add(repr(name))
 
 
 def _contradictions(raw: dict[str, Any], places: Places) -> Iterator[Found]:
     def wrong(path: NodePath, says: str, hint: str) -> Found:
-        return _problem(places, path, "E-CONFIG-035", says, hint)
+        return finding(places, path, "E-CONFIG-035", says, hint)
 
     arms = get(raw, "finetune", "arms")
     if isinstance(arms, list):

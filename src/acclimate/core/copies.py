@@ -18,7 +18,8 @@ class Copies:
     Args:
         kept: rows that stay, ascending.
         dropped: rows that were copies of a kept one.
-        conflicts: rows of each text that has several labels; none of them is kept.
+        conflicts: rows of each text that has several labels, none of which is kept; of prompts the rows that are
+            dropped because the prompt is in a stricter split too.
         across_splits: rows of each text that is in several splits.
     """
 
@@ -68,6 +69,45 @@ def resolve_copies(
                 across.append(same)
             kept.append(min(same, key=lambda row: (_PREFERENCE[splits[row]], row_ids[row])))
             dropped += len(same) - 1
+    return Copies(sorted(kept), dropped, conflicts, across)
+
+
+def resolve_answers(
+    rows: Iterable[int],
+    prompts: Sequence[str | None],
+    answers: Sequence[str | None],
+    row_ids: Sequence[str],
+    splits: Sequence[Split],
+) -> Copies:
+    """Keep all answers to a prompt, each once, in one split: the strictest (test, validation, train) that has it.
+
+    Only groups and given splits can put a prompt into several splits. The result is a function of the set of rows,
+    not of their order.
+
+    Args:
+        rows: indices of the rows to look at.
+        prompts: prompt of every row.
+        answers: answer of every row.
+        row_ids: content digest of every row.
+        splits: split of every row.
+    """
+    by_prompt: dict[str | None, list[int]] = {}
+    for row in rows:
+        by_prompt.setdefault(prompts[row], []).append(row)
+    kept: list[int] = []
+    conflicts: list[list[int]] = []
+    across: list[list[int]] = []
+    dropped = 0
+    for same in by_prompt.values():
+        strictest = min((splits[row] for row in same), key=_PREFERENCE.__getitem__)
+        if elsewhere := [row for row in same if splits[row] != strictest]:
+            across.append(same)
+            conflicts.append(elsewhere)
+        first: dict[str | None, int] = {}
+        for row in sorted(set(same) - set(elsewhere), key=lambda row: (row_ids[row], row)):
+            first.setdefault(answers[row], row)
+        kept += first.values()
+        dropped += len(same) - len(elsewhere) - len(first)
     return Copies(sorted(kept), dropped, conflicts, across)
 
 

@@ -9,6 +9,8 @@ from acclimate.errors import DataError, Problem
 
 MAX_LABELS = 1_000
 MIN_ROWS = 5
+#: Of a table without classes.
+MIN_SPLIT_ROWS: dict[Split, int] = {"train": 20, "validation": 10, "test": 10}
 _SHOWN = 20
 
 
@@ -56,6 +58,31 @@ def check_classes(counts: Mapping[Split, Mapping[str, int]], labels: Iterable[st
                 problems.append(Problem("E-DATA-045", message, where, _too_few_hint(total, given=given)))
     if problems:
         raise DataError.of(problems[:_SHOWN])
+
+
+def check_split_rows(rows: Mapping[Split, int], where: str, *, given: bool) -> None:
+    """Refuse a split with too few rows to be trained on, chosen by or judged; for tables without classes.
+
+    Args:
+        rows: rows of each split.
+        where: place for the error.
+        given: the splits come with the data.
+
+    Raises:
+        DataError: E-DATA-050, one problem for each split.
+    """
+    total = sum(rows.values())
+    advice = (
+        "move rows between the given splits, or leave target.split out" if given else "about 100 are safe: add rows"
+    )
+    hint = f"there are {total:,} rows in all after copies were dropped; {advice}"
+    problems = [
+        Problem("E-DATA-050", f"{split} has {rows[split]} rows, at least {least} are needed", where, hint)
+        for split, least in MIN_SPLIT_ROWS.items()
+        if rows[split] < least
+    ]
+    if problems:
+        raise DataError.of(problems)
 
 
 def _too_few_hint(total: int, *, given: bool) -> str:

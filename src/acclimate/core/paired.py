@@ -12,7 +12,6 @@ scores take few values. If no row is wrong, the bootstrap can't see any spread a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +19,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from acclimate.core.metrics import FloatArray, IntArray, as_classes, score, score_of_counts
-
-Groups = Sequence[str] | npt.NDArray[np.generic]
-_CHUNK_COUNTS = 4_000_000
+from acclimate.core.resampling import Groups, group_counts, group_sums, outward, stratified_counts
 
 
 @dataclass(frozen=True)
@@ -88,30 +85,6 @@ def _scores(metric: str, totals: FloatArray, n_classes: int) -> FloatArray:
     return np.stack([score_of_counts(metric, hits, predicted, true) for hits, predicted in pairs], axis=1)
 
 
-def _stratified_counts(
-    cells: IntArray, rows: IntArray, bootstraps: int, rng: np.random.Generator
-) -> Iterator[FloatArray]:
-    """Counts of each cell in stratified bootstrap samples, in blocks ``[samples, cells]``."""
-    strata = [np.flatnonzero(cells[:, 0] == label) for label in np.unique(cells[:, 0])]
-    block = max(1, _CHUNK_COUNTS // len(cells))
-    for start in range(0, bootstraps, block):
-        size = min(block, bootstraps - start)
-        counts = np.empty((size, len(cells)))
-        for stratum in strata:
-            n = int(rows[stratum].sum())
-            counts[:, stratum] = rng.multinomial(n, rows[stratum] / n, size=size)
-        yield counts
-
-
-def _group_counts(groups: int, bootstraps: int, rng: np.random.Generator) -> Iterator[FloatArray]:
-    """How often each group is drawn, in blocks ``[samples, groups]``."""
-    block = max(1, _CHUNK_COUNTS // groups)
-    for start in range(0, bootstraps, block):
-        size = min(block, bootstraps - start)
-        drawn = rng.integers(groups, size=(size, groups)) + groups * np.arange(size)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=size * groups).reshape(size, groups).astype(np.float64)
-
-
 def _bootstrap(
     metric: str, codes: IntArray, n_classes: int, *, bootstraps: int, seed: int, groups: Groups | None
 ) -> FloatArray:
@@ -122,22 +95,11 @@ def _bootstrap(
     cells, cell_of_row, rows = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
     units = _unit_counts(cells, n_classes)
     if groups is None:
-        blocks = _stratified_counts(cells, rows, bootstraps, rng)
+        blocks = stratified_counts(cells[:, 0], rows, bootstraps, rng)
     else:
-        if len(groups) != len(codes):
-            raise ValueError(f"{len(codes)} rows but {len(groups)} groups")
-        names, group_of_row = np.unique(np.asarray(groups), return_inverse=True)
-        in_group = np.zeros((len(names), units.shape[1]))
-        np.add.at(in_group, group_of_row, units[cell_of_row.ravel()])
-        units = in_group
-        blocks = _group_counts(len(names), bootstraps, rng)
+        units = group_sums(units[cell_of_row.ravel()], groups)
+        blocks = group_counts(len(units), bootstraps, rng)
     return np.concatenate([_scores(metric, counts @ units, n_classes) for counts in blocks])
-
-
-def _outward(values: FloatArray, tail: float) -> tuple[float, float]:
-    low = np.quantile(values, tail, method="lower")
-    high = np.quantile(values, 1.0 - tail, method="higher")
-    return float(low), float(high)
 
 
 def _codes(n_classes: int, *columns: npt.ArrayLike) -> IntArray:
@@ -181,7 +143,7 @@ def bootstrap_score(
     """
     codes = _codes(n_classes, truth, predicted)
     values = _bootstrap(metric, codes, n_classes, bootstraps=bootstraps, seed=seed, groups=groups)[:, 0]
-    return Bounds(score(metric, codes[:, 0], codes[:, 1], n_classes), *_outward(values, (1.0 - level) / 2.0))
+    return Bounds(score(metric, codes[:, 0], codes[:, 1], n_classes), *outward(values, (1.0 - level) / 2.0))
 
 
 def paired_difference(
@@ -222,7 +184,7 @@ def paired_difference(
     values = _bootstrap(metric, codes, n_classes, bootstraps=bootstraps, seed=seed, groups=groups)
     differences = values[:, 0] - values[:, 1]
     point = score(metric, codes[:, 0], codes[:, 1], n_classes) - score(metric, codes[:, 0], codes[:, 2], n_classes)
-    return PairedDifference(point, *_outward(differences, alpha / 2.0), *_outward(differences, alpha))
+    return PairedDifference(point, *outward(differences, alpha / 2.0), *outward(differences, alpha))
 
 
 def mcnemar_exact(truth: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike) -> McNemar:

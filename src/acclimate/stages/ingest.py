@@ -9,13 +9,19 @@ from pathlib import Path
 
 from acclimate.config_base import DataSpec
 from acclimate.config_file import resolve_data_path
-from acclimate.core.copies import Copies, names_across_splits, near_duplicates_across_splits, resolve_copies
-from acclimate.core.label_checks import check_classes, check_label_column, lookalikes
+from acclimate.core.copies import (
+    Copies,
+    names_across_splits,
+    near_duplicates_across_splits,
+    resolve_answers,
+    resolve_copies,
+)
+from acclimate.core.label_checks import check_classes, check_label_column, check_split_rows, lookalikes
 from acclimate.core.row_identity import Split, normal_form, row_id, spelled_split, split_of, table_digest
 from acclimate.errors import DataError
 from acclimate.examples import Table, split_path, write_examples
 from acclimate.ports import Progress, RawTable, TableReader, silent
-from acclimate.records import IMAGE_TASK, SPLITS, DataCard, SplitCard, TableCard
+from acclimate.records import GENERATION_TASK, IMAGE_TASK, SPLITS, DataCard, SplitCard, TableCard
 
 MAX_DROPPED = 0.10
 MAX_CONFLICTING = 0.01
@@ -36,11 +42,12 @@ def ingest(
     """Ingest the target's data and, where there are any, the source domain's.
 
     Rows with an empty text or label are dropped and counted. Of copies of a text one is kept; copies whose labels
-    conflict are all dropped. Splits are 60/20/20 by a hash of the group or the text, or as given; of images by a hash
+    conflict are all dropped. For text-generation there are no labels: all answers to a prompt are kept, each once, and
+    fall into one split. Splits are 60/20/20 by a hash of the group or the text, or as given; of images by a hash
     of how they look, so that near-duplicates fall into one split.
 
     Args:
-        target: the target's data; their labels must be usable.
+        target: the target's data; their labels must be usable; for text-generation they have none.
         reference: data of the source domain; labels are optional.
         task: the task, for the record.
         root: the project root; relative paths in the specs start here.
@@ -53,12 +60,14 @@ def ingest(
         The card, as written.
 
     Raises:
-        DataError: E-DATA-001 to -049; no card is in ``out`` then.
+        DataError: E-DATA-001 to -050; no card is in ``out`` then.
         ConfigError: E-CONFIG-031 to -036, the path can't be used.
     """
     specs: dict[Table, DataSpec] = {"target": target, **({"reference": reference} if reference else {})}
     tables: dict[Table, _Settled] = {}
     for name, spec in specs.items():
+        if task == GENERATION_TASK:
+            spec = spec.model_copy(update={"label": None})
         raw = _read(name, spec, root, read, is_images=task == IMAGE_TASK, allow_outside=allow_outside)
         tables[name] = _settle(raw, spec, is_target=name == "target")
         progress("ingested", table=name, rows=len(tables[name].rows), read=len(raw.lines))
@@ -77,7 +86,7 @@ def _read(
     table: Table, spec: DataSpec, root: Path, read: TableReader, *, is_images: bool, allow_outside: bool
 ) -> RawTable:
     section = _section(table == "target")
-    content = {"image": spec.image} if is_images else {"text": spec.text, "encoding": spec.encoding}
+    texts = {"text": spec.text, "answer": spec.answer, "encoding": spec.encoding}
     label = [spec.label] if spec.label else []
     return read(
         resolve_data_path(spec.data, root, root, allow_outside, name=f"{section}.data"),
@@ -88,7 +97,7 @@ def _read(
         format=spec.format,
         root=root,
         allow_outside=allow_outside,
-        **content,
+        **({"image": spec.image} if is_images else texts),
     )
 
 
@@ -124,6 +133,7 @@ class _Settled:
         # of images what tells one from another stands in for the text
         self.texts = raw.columns[spec.text if raw.images is None else spec.image]
         self.labels = raw.columns.get(spec.label, nothing) if spec.label else nothing
+        self.answers = raw.columns[spec.answer] if spec.answer else None
         self.groups = raw.columns[spec.group] if spec.group else nothing
         self.slices = {name: [value or "" for value in raw.columns[name]] for name in spec.slices}
         self.rows = list(range(len(raw.lines)))
@@ -138,15 +148,23 @@ class _Settled:
         return DataError(code, message, where=where, hint=hint)
 
     def drop_unusable(self) -> None:
-        """Drop rows without text, then rows without label, unless they are too many to be an accident."""
+        """Drop rows without text, then rows without label or answer, unless they are too many to be an accident."""
         empty = [row for row in self.rows if not (self.texts[row] or "").strip()]
         what = ("an empty text", "name the right column in .text, or fill the texts")
         if self.raw.images is not None:
             what = ("no image", "name the right column in .image, or fill it")
         self._drop(empty, "E-DATA-041", *what)
         self.empty = len(empty)
-        if self.spec.label and self.spec.label not in self.raw.columns:
-            says = f"no column {self.spec.label!r}, so read without labels"
+        if self.answers is not None:
+            unanswered = [row for row in self.rows if not (self.answers[row] or "").strip()]
+            self._drop(unanswered, "E-DATA-042", "no answer", "answer them, or take them out of the table")
+            self.unlabelled = len(unanswered)
+        elif self.spec.label:
+            self._drop_unlabelled(self.spec.label)
+
+    def _drop_unlabelled(self, column: str) -> None:
+        if column not in self.raw.columns:
+            says = f"no column {column!r}, so read without labels"
             self.warnings.append(f"{says}; if that is meant, set source.reference.label to null")
         missing = [row for row in self.rows if self.labels[row] is None]
         if not self.is_target and len(missing) == len(self.rows):
@@ -155,7 +173,7 @@ class _Settled:
         self.unlabelled = len(missing)
         self.label_counts = Counter(label for row in self.rows if (label := self.labels[row]) is not None)
         if self.is_target:
-            check_label_column(self.label_counts, str(self.spec.label), self.raw.place(self.rows[0]))
+            check_label_column(self.label_counts, column, self.raw.place(self.rows[0]))
 
     def _drop(self, dropped: list[int], code: str, what: str, hint: str) -> None:
         if not dropped:
@@ -175,7 +193,8 @@ class _Settled:
         for row in self.rows:
             text, group = self._text(row), self.groups[row]
             values = [(name, column[row]) for name, column in self.slices.items()]
-            self.ids[row] = row_id(text, self.labels[row], group, values)
+            answer = self.labels[row] if self.answers is None else self.answers[row]
+            self.ids[row] = row_id(text, answer, group, values)
             self.splits[row] = self._given_split(row) if self.spec.split else split_of(self._look(row), group)
 
     def _text(self, row: int) -> str:
@@ -195,17 +214,22 @@ class _Settled:
 
     def drop_copies(self) -> None:
         """Drop copies and conflicts; refuse given splits that share a text or a group."""
-        self.copies = resolve_copies(self.rows, self.texts, self.labels, self.ids, self.splits)
-        conflicting = sum(map(len, self.copies.conflicts))
-        if conflicting:
-            self._judge_conflicts(conflicting)
+        if self.answers is not None:
+            self.copies = resolve_answers(self.rows, self.texts, self.answers, self.ids, self.splits)
+            self._warn_of_answers()
+        else:
+            self.copies = resolve_copies(self.rows, self.texts, self.labels, self.ids, self.splits)
+            self._judge_conflicts()
         if self.spec.split:
             self._refuse_leaks()
         if not self.copies.kept:
             raise self._error("E-DATA-040", "no rows are left", "all copies have conflicting labels")
         self.rows = sorted(self.copies.kept, key=lambda row: self.ids[row])
 
-    def _judge_conflicts(self, conflicting: int) -> None:
+    def _judge_conflicts(self) -> None:
+        conflicting = sum(map(len, self.copies.conflicts))
+        if not conflicting:
+            return
         first = min(self.copies.conflicts)
         other = next(row for row in first if self.labels[row] != self.labels[first[0]])
         message = f"{conflicting:,} of {len(self.rows):,} rows are copies of a text with conflicting labels"
@@ -214,6 +238,16 @@ class _Settled:
             hint = f"compare e.g. {example}; correct the labels or name the right column"
             raise self._error("E-DATA-043", f"{message}, over {MAX_CONFLICTING:.0%}", hint, first[0])
         self.warnings.append(f"{message}; all were dropped, e.g. {example}")
+
+    def _warn_of_answers(self) -> None:
+        prompts = Counter(self.texts[row] for row in self.copies.kept)
+        several = sum(count > 1 for count in prompts.values())
+        if several:
+            self.warnings.append(f"{several:,} prompts have several answers; all are kept, each prompt's in one split")
+        if self.copies.conflicts:
+            rows = sum(map(len, self.copies.conflicts))
+            says = f"{rows:,} rows were dropped: another group has their prompt in a stricter split"
+            self.warnings.append(f"{says}, e.g. {self.raw.place(min(self.copies.conflicts)[0])}")
 
     def _refuse_leaks(self) -> None:
         leaks = self.copies.across_splits
@@ -230,11 +264,14 @@ class _Settled:
             raise self._error("E-DATA-049", message, hint, row)
 
     def finish(self) -> None:
-        """Check the classes and fill the card."""
+        """Check the classes, or the rows where there are none, and fill the card."""
         counts = {split: self._label_counts(split) for split in SPLITS}
+        rows = {split: sum(self.splits[row] == split for row in self.rows) for split in SPLITS}
         labels = sorted(set().union(*counts.values())) or None
-        if self.is_target:
+        if self.is_target and self.spec.label:
             check_classes(counts, sorted(self.label_counts), self.raw.files[0].uri, given=bool(self.spec.split))
+        elif self.is_target:
+            check_split_rows(rows, self.raw.files[0].uri, given=bool(self.spec.split))
         self._warn_of_groups_and_labels()
         near = self._near_duplicates()
         self.card = TableCard(
@@ -248,15 +285,13 @@ class _Settled:
             unlabelled_rows_dropped=self.unlabelled,
             near_duplicates_across_splits=near,
             labels=labels,
-            splits={
-                split: SplitCard(rows=sum(self.splits[row] == split for row in self.rows), label_counts=counts[split])
-                for split in SPLITS
-            },
+            splits={split: SplitCard(rows=rows[split], label_counts=counts[split]) for split in SPLITS},
             grouped=bool(self.spec.group),
             given_splits=bool(self.spec.split),
             slices=list(self.spec.slices),
             licence=self.spec.licence,
             warnings=self.warnings,
+            answers=self.answers is not None,
         )
 
     def _near_duplicates(self) -> int:
@@ -297,6 +332,7 @@ class _Settled:
                 "row_id": [self.ids[row] for row in rows],
                 **content,
                 "label": [self.labels[row] for row in rows],
+                **({} if self.answers is None else {"answer": [self.answers[row] for row in rows]}),
                 "group": [self._written_group(row) for row in rows],
                 **{name: [values[row] for row in rows] for name, values in self.slices.items()},
             }

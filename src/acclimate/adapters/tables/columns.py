@@ -73,7 +73,7 @@ class Columns:
             for line, (content, *others) in rows:
                 self.contents.append(self.content.take(file, content, line))
                 for column, value, name in zip(self.others, others, self.wanted.names[1:], strict=True):
-                    column.append(self._name(file, value, name, line))
+                    column.append(self._other(file, value, name, line))
                 self.lines.append(line)
                 self.file_of.append(index)
                 if len(self.lines) > self.limits.rows or self.content.size > self.limits.text_chars:
@@ -89,6 +89,11 @@ class Columns:
             if error.code != _MISSING_COLUMN or not self.headers:
                 raise
             raise file.error("E-DATA-032", f"{error}, unlike in {self.files[0].uri}", _ONE_SCHEMA, 1) from error
+
+    def _other(self, file: TableFile, value: object, column: str, line: int) -> str | None:
+        if self.wanted.is_text(column):
+            return self.content.take(file, value, line)
+        return self._name(file, value, column, line)
 
     def _name(self, file: TableFile, value: object, column: str, line: int) -> str | None:
         try:

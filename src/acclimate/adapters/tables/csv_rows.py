@@ -83,7 +83,7 @@ def _csv_error(file: TableFile, says: str, line: int) -> DataError:
 
 
 def _check_delimiter(file: TableFile, wanted: Wanted, names: list[str], delimiter: str) -> None:
-    if len(names) > 1 or not {wanted.content, *wanted.required} - set(names):
+    if len(names) > 1 or not set(wanted.needed) - set(names):
         return
     for other, plural in _DELIMITERS.items():
         if other != delimiter and other in names[0]:

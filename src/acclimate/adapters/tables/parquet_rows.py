@@ -65,7 +65,7 @@ def _open(file: TableFile, stream: pa.NativeFile, wanted: Wanted, header: Header
         if name == image:
             _check_image_type(file, name, kind)
         else:
-            _check_type(file, name, kind, is_text=name == wanted.content)
+            _check_type(file, name, kind, is_text=wanted.is_text(name))
     _check_size(file, metadata, {_leaf(name, kind) for name, kind in kinds.items()})
     texts = [name for name, kind in kinds.items() if not (_is_plain(kind) or pa.types.is_struct(kind))]
     return pq.ParquetFile(

@@ -37,6 +37,7 @@ def read_table(
     *,
     name: str = "target",
     text: str,
+    answer: str | None = None,
     required: Sequence[str] = (),
     optional: Sequence[str] = (),
     encoding: str = "utf-8",
@@ -52,6 +53,7 @@ def read_table(
         path: a file, or a folder of files of one format and one schema; read in the order of their names.
         name: section of the configuration, for hints.
         text: column that holds the text, kept exactly as read; None where missing.
+        answer: column that holds answers, kept exactly as read, which must be there; None reads none.
         required: further columns that must be there. Their values come in one spelling, see
             :func:`acclimate.adapters.tables.values.canonical`.
         optional: columns that may be absent.
@@ -67,7 +69,7 @@ def read_table(
         AccessError: E-DATA-008.
     """
     limits = limits or Limits()
-    columns = Columns(Wanted(text, required, optional), limits, Texts(limits))
+    columns = Columns(Wanted(text, required, optional, answer=answer), limits, Texts(limits))
     return fill(
         columns,
         path,

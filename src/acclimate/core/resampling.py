@@ -1,0 +1,68 @@
+"""Bootstrap samples as counts, of rows or of whole groups, and the percentiles of what they give."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from acclimate.core.metrics import FloatArray, IntArray
+
+Groups = Sequence[str] | npt.NDArray[np.generic]
+_CHUNK_COUNTS = 4_000_000
+
+
+def stratified_counts(
+    stratum_of_cell: IntArray, rows: IntArray, bootstraps: int, rng: np.random.Generator
+) -> Iterator[FloatArray]:
+    """Counts of each cell in stratified bootstrap samples.
+
+    Args:
+        stratum_of_cell: stratum of each cell, ``[cells]``.
+        rows: rows of each cell, ``[cells]``, at least 1.
+        bootstraps: number of bootstrap samples.
+        rng: what they are drawn with.
+
+    Returns:
+        Blocks ``[samples, cells]``; within a stratum a sample's counts add up to its rows.
+    """
+    strata = [np.flatnonzero(stratum_of_cell == name) for name in np.unique(stratum_of_cell)]
+    block = max(1, _CHUNK_COUNTS // len(rows))
+    for start in range(0, bootstraps, block):
+        size = min(block, bootstraps - start)
+        counts = np.empty((size, len(rows)))
+        for stratum in strata:
+            n = int(rows[stratum].sum())
+            counts[:, stratum] = rng.multinomial(n, rows[stratum] / n, size=size)
+        yield counts
+
+
+def group_counts(groups: int, bootstraps: int, rng: np.random.Generator) -> Iterator[FloatArray]:
+    """How often each group is drawn, in blocks ``[samples, groups]``."""
+    block = max(1, _CHUNK_COUNTS // groups)
+    for start in range(0, bootstraps, block):
+        size = min(block, bootstraps - start)
+        drawn = rng.integers(groups, size=(size, groups)) + groups * np.arange(size)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=size * groups).reshape(size, groups).astype(np.float64)
+
+
+def group_sums(units: FloatArray, groups: Groups) -> FloatArray:
+    """What the rows of each group add up to, ``[groups, values]`` of ``[n, values]``; groups in sorted order.
+
+    Raises:
+        ValueError: unequal lengths.
+    """
+    if len(groups) != len(units):
+        raise ValueError(f"{len(units)} rows but {len(groups)} groups")
+    names, group_of_row = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.zeros((len(names), units.shape[1]))
+    np.add.at(sums, group_of_row, units)
+    return sums
+
+
+def outward(values: FloatArray, tail: float) -> tuple[float, float]:
+    """The percentiles that leave ``tail`` on either side, rounded outwards to a bootstrap value."""
+    low = np.quantile(values, tail, method="lower")
+    high = np.quantile(values, 1.0 - tail, method="higher")
+    return float(low), float(high)
