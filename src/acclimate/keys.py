@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from acclimate.config import Adaptation
 from acclimate.core.row_identity import SPLIT_SALT
 from acclimate.digests import data_digest
 from acclimate.execution import Context
@@ -17,12 +19,16 @@ def data_digests(data: Path) -> dict[str, str | None]:
     return {"target": card.target.digest, "reference": card.reference.digest if card.reference else None}
 
 
+def keyed_sections(config: Adaptation) -> dict[str, Any]:
+    """The sections of a configuration that are part of the run key; ``generation`` where texts are generated."""
+    names = {"task", "goal", "budget", "gap", "baseline", "finetune", "evaluate"}
+    if config.task == GENERATION_TASK:
+        names.add("generation")
+    return config.model_dump(mode="json", include=names)
+
+
 def run_key(context: Context, data: Path) -> str:
     """Identity of an adaptation: what is adapted to what, and how; not where or under which name."""
-    config = context.request.adaptation
-    generation = {"generation"} if config.task == GENERATION_TASK else set()
-    sections = config.model_dump(
-        mode="json", include={"task", "goal", "budget", "gap", "baseline", "finetune", "evaluate"} | generation
-    )
+    sections = keyed_sections(context.request.adaptation)
     source = source_of(context)[1].digest
     return data_digest({**sections, "salt": SPLIT_SALT, "data": data_digests(data), "source": source})
