@@ -15,7 +15,7 @@ class GenerationSpec(Section):
         512,
         ge=16,
         le=32_768,
-        description="tokens of prompt and answer together; longer rows are left out of training and counted",
+        description="tokens of prompt and answer together; longer rows are refused",
     )
     shots: int = Field(4, ge=0, le=64, description="examples in the prompt of the few-shot baseline")
     baseline_rows: int = Field(200, ge=20, le=10_000, description="rows of train on which prompting is scored")

@@ -124,6 +124,11 @@ class DataCard(StoredRecord):
         """Whether the rows are images, not texts."""
         return self.task == IMAGE_TASK
 
+    @property
+    def is_generation(self) -> bool:
+        """Whether texts are to be written."""
+        return self.task == GENERATION_TASK
+
 
 class SourceCard(Record):
     """The source model as pinned: everything but where it lies on this machine."""
@@ -175,6 +180,14 @@ class MapPoint(Record):
     domain: Literal["source", "target"]
 
 
+class PerplexityGap(Record):
+    """How well the source model foretells both domains' answers, or plain texts; per token."""
+
+    target: float
+    reference: float | None = Field(description="null without reference data")
+    ratio: Interval | None = Field(description="target / reference")
+
+
 class GapReport(StoredRecord):
     """How far the target lies from the source."""
 
@@ -189,6 +202,7 @@ class GapReport(StoredRecord):
     )
     measures: list[GapMeasure]
     input_side: dict[str, float] = Field(description="statistics of both sides' texts or images themselves")
+    perplexity: PerplexityGap | None = Field(None, description="of text generation")
     furthest: list[FarRow]
     map: list[MapPoint]
     notes: list[str]
@@ -200,7 +214,7 @@ class GapReport(StoredRecord):
 class Control(Record):
     """Something run only to be compared with."""
 
-    name: Literal["random_features", "tfidf", "pixels", "histogram", "majority", "source_as_is"]
+    name: Literal["random_features", "tfidf", "pixels", "histogram", "nearest", "majority", "source_as_is"]
     trivial: bool = Field(description="needs no pretrained model")
     score: Interval | None = Field(description="null where it does not apply")
     reason: str = Field("", description="why it does not apply")
@@ -213,21 +227,38 @@ class CurvePoint(Record):
     score: Interval
 
 
+class Prompted(Record):
+    """How a language model was asked for its baseline."""
+
+    rows: int = Field(description="of train that were asked, none of them shown as an example")
+    shots: int = Field(description="examples in the prompt of the frozen baseline; 0 was at least as good without")
+    zero_shot: Interval = Field(description="without examples")
+    few_shot: Interval | None = Field(description="with examples; null where none were asked for")
+    perplexity: float = Field(description="of the right answers under the frozen baseline")
+
+
 class BaselineReport(StoredRecord):
-    """Frozen features plus a small head, and its controls. Scores are out-of-fold on train."""
+    """The frozen source model and its controls.
+
+    Of classification a small head on frozen features, scores out of fold on train; of text generation the source model
+    prompted, scores on a sample of train.
+    """
 
     file_name: ClassVar[str] = "baseline_report.json"
     metric: str
     train_rows: int
     validation_rows: int
     rows_per_class: dict[str, int]
-    feature_dim: int
-    near_constant_dims: int
+    feature_dim: int | None
+    near_constant_dims: int | None
     score: Interval
-    probe_c: float
-    neighbours: int
-    knn_score: Interval
-    disagreement: float = Field(description="share of rows on which probe and kNN differ")
+    probe_c: float | None
+    neighbours: int | None
+    knn_score: Interval | None
+    disagreement: float = Field(
+        description="share of rows on which probe and kNN differ; of text generation the mean squared difference of "
+        "the baseline's scores and the best trivial control's"
+    )
     controls: list[Control]
     best_control: str
     best_trivial: str
@@ -238,6 +269,7 @@ class BaselineReport(StoredRecord):
     validation_score: Interval
     precision: Literal["fp32", "bf16"]
     model_digest: str = Field(description="digest of the frozen model written to model/")
+    prompted: Prompted | None = Field(None, description="of text generation")
 
 
 # --- decide -----------------------------------------------------------------------------------
@@ -400,7 +432,8 @@ class Comparison(Record):
     """Candidate - other on the same test rows."""
 
     other: str = Field(
-        description="champion, baseline, scratch, random_features, tfidf, pixels, histogram, majority, source_as_is"
+        description="champion, baseline, scratch, random_features, tfidf, pixels, histogram, nearest, majority, "
+        "source_as_is"
     )
     role: Literal["comparator", "trivial", "control"]
     other_score: Interval
@@ -450,14 +483,17 @@ class Evaluation(StoredRecord):
     slices: list[SliceScore]
     labels: list[str]
     confusion: list[list[int]] = Field(description="rows: truth, columns: predicted, in the order of labels")
-    calibration: CalibrationScore
+    calibration: CalibrationScore | None = Field(description="null for text generation, which gives no classes")
     errors: list[HardRow]
     model_digest: str
     size_bytes: int
     test_digest: str
     overlap_rows: int = Field(description="test rows that a compared model was trained on; must be 0")
     near_duplicates: int = Field(description="near-duplicates across splits, from ingest")
-    retention: Retention | None = Field(None, description="null without a labelled reference of the source domain")
+    retention: Retention | None = Field(None, description="null without a reference of the source domain to measure it")
+    perplexity: dict[str, float] = Field(
+        default={}, description="of the right answers, per token: candidate and compared models; of text generation"
+    )
 
 
 # --- register ---------------------------------------------------------------------------------

@@ -2,4 +2,6 @@
 
 TRIVIAL_OF_TEXTS = ("tfidf", "majority")
 TRIVIAL_OF_IMAGES = ("pixels", "histogram", "majority")
-TRIVIAL = frozenset((*TRIVIAL_OF_TEXTS, *TRIVIAL_OF_IMAGES))
+TRIVIAL_OF_ANSWERS = ("nearest", "majority")
+TRIVIAL_OF_PLAIN_TEXT = ("majority",)
+TRIVIAL = frozenset((*TRIVIAL_OF_TEXTS, *TRIVIAL_OF_IMAGES, *TRIVIAL_OF_ANSWERS))

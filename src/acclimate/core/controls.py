@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -70,3 +71,26 @@ def linear_predict(train_features: FloatArray, train_labels: IntArray, features:
     model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=_ITERATIONS))
     model.fit(train_features, train_labels)
     return np.asarray(model.predict(features), dtype=np.int64)
+
+
+def nearest_answers(train_prompts: Sequence[str], train_answers: Sequence[str], prompts: Sequence[str]) -> list[str]:
+    """The answer to the training prompt that is most like each prompt, by the cosine of TF-IDF of words and word pairs.
+
+    Args:
+        train_prompts: n prompts.
+        train_answers: their answers.
+        prompts: m prompts to answer.
+
+    Returns:
+        m answers; the first of equally near ones.
+    """
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=_WORDS, max_features=MAX_TERMS)
+    known = vectorizer.fit_transform(train_prompts)
+    nearest = [int(row.argmax()) for row in (vectorizer.transform(prompts) @ known.T).tocsr()]
+    return [train_answers[i] for i in nearest]
+
+
+def commonest(answers: Sequence[str]) -> str:
+    """The commonest answer; of equals the first in the order of the alphabet."""
+    counts = Counter(answers)
+    return min(counts, key=lambda answer: (-counts[answer], answer))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from acclimate.core.metrics import IntArray, score
+from acclimate.core.metrics import FloatArray, IntArray, score
 from acclimate.core.paired import Bounds, PairedDifference, bootstrap_score, paired_difference
+from acclimate.core.paired_means import bootstrap_mean, paired_mean_difference
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,30 @@ class Judge:
             seed=self.seed,
             groups=self.groups,
         )
+
+
+@dataclass(frozen=True)
+class MeanJudge:
+    """How scores of rows, 0..1, are averaged and compared.
+
+    Args:
+        bootstraps: samples of each interval.
+        seed: seed of the bootstrap; the same for all, so that all see the same samples.
+        groups: group of each row, resampled whole; None without groups.
+    """
+
+    bootstraps: int
+    seed: int
+    groups: Sequence[str] | None
+
+    def score(self, rows: FloatArray) -> Bounds:
+        """Mean with its interval; see :func:`~acclimate.core.paired_means.bootstrap_mean`."""
+        return bootstrap_mean(rows, bootstraps=self.bootstraps, seed=self.seed, groups=self.groups)
+
+    def point(self, rows: FloatArray) -> float:
+        """Mean alone."""
+        return float(rows.mean())
+
+    def difference(self, a: FloatArray, b: FloatArray) -> PairedDifference:
+        """Mean of a - mean of b; see :func:`~acclimate.core.paired_means.paired_mean_difference`."""
+        return paired_mean_difference(a, b, bootstraps=self.bootstraps, seed=self.seed, groups=self.groups)

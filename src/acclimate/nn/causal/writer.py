@@ -178,6 +178,19 @@ class Writer:
             self._inference.generation_config = transformers.GenerationConfig()
         return self._inference
 
+    def asked(self, prompting: Prompting) -> Writer:
+        """The same weights, asked in another way."""
+        other = Writer(
+            self.lm,
+            self.reader.tokenizer,
+            prompting,
+            precision=self.precision,
+            strategy=self.strategy,
+            source=self.source,
+        )
+        other._inference = self._inference_lm()
+        return other
+
     def save(self, folder: Path) -> str:
         """Write the model: a plain transformers folder, plus ``acclimate.json``.
 

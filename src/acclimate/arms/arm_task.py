@@ -1,0 +1,99 @@
+"""What stage ``finetune`` asks of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from acclimate.core.paired import Bounds, PairedDifference
+from acclimate.nn.job import Job, Schedule, TrainResult
+from acclimate.nn.strategies import STRATEGIES
+
+Role = Literal["arm", "control"]
+#: What a judge compares on the validation rows: class indices, or scores, ``[n]``.
+Answers = np.ndarray
+
+
+class RowJudge(Protocol):
+    """Scores and compares answers on the same rows."""
+
+    def point(self, answers: Answers) -> float:
+        """The score alone."""
+
+    def score(self, answers: Answers) -> Bounds:
+        """The score with its interval."""
+
+    def difference(self, a: Answers, b: Answers) -> PairedDifference:
+        """Score of a - score of b."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An arm that was trained on its full schedule.
+
+    Args:
+        answers: of the model as it is served, on the validation rows.
+        digest: of its folder.
+        facts: further fields of its :class:`acclimate.records.Arm`.
+    """
+
+    answers: Answers
+    digest: str
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FrozenArm:
+    """The frozen baseline as an arm.
+
+    Args:
+        answers: its own, on the validation rows.
+        digest: of its folder.
+        parameters: of the head that was made for it.
+        settings: what it was made with.
+        keeps_the_source: whether what is kept of the source's domain is measured: a frozen model keeps all.
+    """
+
+    answers: Answers
+    digest: str
+    parameters: int
+    settings: Mapping[str, float | int | str]
+    keeps_the_source: bool
+
+
+class ArmTask(Protocol):
+    """The task's own part of the stage."""
+
+    @property
+    def judge(self) -> RowJudge:
+        """What arms are chosen by."""
+
+    @property
+    def source_score(self) -> float | None:
+        """The source model's own score on the source's held-out rows; None where that is not measured."""
+
+    def frozen(self) -> FrozenArm:
+        """The baseline, which has been trained already."""
+
+    def job(
+        self, strategy: str, settings: Mapping[str, float | int], schedule: Schedule, epochs: int, folder: Path
+    ) -> Job:
+        """What is to be trained."""
+
+    def answers(self, job: Job, result: TrainResult) -> Answers:
+        """What a training comes to on the validation rows, without storing its model."""
+
+    def finished(self, job: Job, result: TrainResult, role: Role, folder: Path) -> Finished:
+        """Make the model that would be served of a training, and store it."""
+
+
+def fitting_penalties(strategy: str, penalties: Mapping[str, float]) -> dict[str, float]:
+    """Those of the decision's penalties that mean something for a strategy."""
+    chosen = STRATEGIES[strategy]
+    if not chosen.starts_from_probe:
+        return {}
+    return {name: weight for name, weight in penalties.items() if name != "l2_sp" or chosen.trains_source_weights}

@@ -1,0 +1,193 @@
+"""Arms of classification: started from the probe, averaged, interpolated with the source, given a temperature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from acclimate.arms.arm_task import Finished, FrozenArm, Role
+from acclimate.config_finetune import FinetuneSpec
+from acclimate.core.judge import Judge
+from acclimate.core.metrics import IntArray
+from acclimate.core.reliability import fit_temperature
+from acclimate.errors import IntegrityError
+from acclimate.examples import read_examples
+from acclimate.nn.averaging import between
+from acclimate.nn.blending import Blended, blended
+from acclimate.nn.job import FloatArray, Job, LabelledRows, Schedule, TrainJob, TrainResult
+from acclimate.nn.model import AdaptedModel
+from acclimate.nn.source_task import SourceKnowledge
+from acclimate.nn.training_model import Trained
+from acclimate.ports import Progress
+from acclimate.records import BaselineReport, BlendPoint, DataCard, Interval, SourceCard
+
+BOOTSTRAPS = 2000
+# of the line to the source: each point costs an embedding of the source's rows
+CURVE_ALPHAS = (0.2, 0.5, 0.8, 1.0)
+SOURCE_ROWS = (800, 500)
+
+
+class Classifying:
+    """The port ``ArmTask`` for classifiers.
+
+    Args:
+        data: ingest's folder; target's train (to fit) and validation (to choose) are read.
+        source: folder of the source model.
+        source_card: what the source model is.
+        baseline: baseline's folder.
+        config: how arms are trained.
+        metric: the goal's.
+        max_length: tokens of a text that are read; None takes the frozen model's.
+        precision: what is computed in.
+        progress: told of what is done.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        source: Path,
+        source_card: SourceCard,
+        baseline: Path,
+        *,
+        config: FinetuneSpec,
+        metric: str,
+        max_length: int | None,
+        precision: Literal["fp32", "bf16"],
+        progress: Progress,
+    ) -> None:
+        labels = DataCard.read(data).target.labels
+        train, validation = (read_examples(data, "target", [split], labels) for split in ("train", "validation"))
+        assert labels is not None, "decide refuses targets without labels"
+        assert train.labels is not None, "labels were asked for"
+        assert validation.labels is not None, "labels were asked for"
+        self.judge = Judge(metric, validation.labels, len(labels), BOOTSTRAPS, config.seed, validation.groups)
+        self._train = LabelledRows(train.inputs, train.labels)
+        self._validation = LabelledRows(validation.inputs, validation.labels)
+        self._source, self._card, self._baseline = source, source_card, baseline
+        self._frozen = AdaptedModel.load(baseline / "model")
+        self._config, self._metric, self._precision, self._progress = config, metric, precision, progress
+        self._max_length = max_length or self._frozen.max_length
+        self._knowledge = SourceKnowledge.measured(
+            data,
+            self._frozen.encoder,
+            "validation",
+            SOURCE_ROWS,
+            metric=metric,
+            bootstraps=BOOTSTRAPS,
+            seed=config.seed,
+        )
+
+    @property
+    def source_score(self) -> float | None:
+        """Of the source model, by a probe on its features."""
+        return None if self._knowledge is None else self._knowledge.score()
+
+    def frozen(self) -> FrozenArm:
+        """The baseline's stored logits.
+
+        Raises:
+            IntegrityError: E-TRAIN-020, they don't fit the data.
+        """
+        report, path = BaselineReport.read(self._baseline), self._baseline / "validation.safetensors"
+        shape = (len(self._validation), len(self._frozen.labels))
+        logits = load_file(path)["logits"] if path.is_file() else np.empty((0, 0), dtype=np.float32)
+        if logits.shape != shape:
+            raise IntegrityError(
+                "E-TRAIN-020",
+                f"the baseline's validation logits have shape {logits.shape}, the data need {shape}",
+                where=str(path),
+                hint="run baseline again on these data",
+            )
+        return FrozenArm(
+            _classes(logits),
+            report.model_digest,
+            self._frozen.weight.size + self._frozen.bias.size,
+            {} if report.probe_c is None else {"probe_c": report.probe_c},
+            keeps_the_source=self._knowledge is not None,
+        )
+
+    def job(
+        self, strategy: str, settings: Mapping[str, float | int], schedule: Schedule, epochs: int, folder: Path
+    ) -> TrainJob:
+        """A training that starts from the baseline's head."""
+        config = self._config
+        return TrainJob(
+            strategy=strategy,
+            settings=settings,
+            source=self._source,
+            source_digest=self._card.digest,
+            probe_weight=self._frozen.weight,
+            probe_bias=self._frozen.bias,
+            train=self._train,
+            validation=self._validation,
+            metric=self._metric,
+            epochs=epochs,
+            schedule=schedule,
+            batch_size=config.batch_size,
+            warmup=config.warmup,
+            weight_decay=config.weight_decay,
+            clip_norm=config.clip_norm,
+            patience=config.patience,
+            keep=config.soup,
+            seed=config.seed,
+            max_length=self._max_length,
+            precision=self._precision,
+            folder=folder,
+        )
+
+    def answers(self, job: Job, result: TrainResult) -> IntArray:  # noqa: ARG002 - the result has them
+        """The best epoch's classes."""
+        return _classes(result.validation_outputs)
+
+    def finished(self, job: Job, result: TrainResult, role: Role, folder: Path) -> Finished:
+        """Average and interpolate, and write the model with its temperature."""
+        assert isinstance(job, TrainJob), "made by this task"
+
+        def adapted(parts: Trained, temperature: float = 1.0) -> AdaptedModel:
+            given = (parts.encoder, parts.weight, parts.bias, self._frozen.labels)
+            return AdaptedModel.build(*given, strategy=job.strategy, source=self._card, temperature=temperature)
+
+        def score(parts: Trained) -> float:
+            # of the merged model as it is served, not of the one in training
+            return self.judge.point(_classes(adapted(parts).logits(job.validation.inputs)))
+
+        self._progress(
+            "blending",
+            strategy=job.strategy,
+            says="averaging the best epochs, looking between them and the source",
+        )
+        source = Trained(self._frozen.encoder, self._frozen.weight, self._frozen.bias)
+        found = blended(job, result, score, source=source if self._config.interpolate else None)
+        logits = adapted(found.model).logits(job.validation.inputs)
+        model = adapted(found.model, fit_temperature(logits, job.validation.labels))
+        facts: dict[str, object] = {"epochs_averaged": list(found.epochs)}
+        if len(found.scores) > 1:
+            facts["alpha"] = found.alpha
+        if role == "arm":
+            facts |= self._kept_of_the_source(found, source)
+        return Finished(_classes(logits), model.save(folder), facts)
+
+    def _kept_of_the_source(self, found: Blended, source: Trained) -> dict[str, object]:
+        """The line to the source, and what the features still know of the source's task along it."""
+        known: dict[float, float] = {}
+        facts: dict[str, object] = {}
+        if self._knowledge is not None:
+            looked_at = [alpha for alpha in found.scores if alpha in (*CURVE_ALPHAS, found.alpha)]
+            answers = {a: self._knowledge.answers(between(source, found.tuned, a).encoder) for a in looked_at}
+            known = {alpha: self._knowledge.score(answer) for alpha, answer in answers.items()}
+            change = self._knowledge.change(answers[found.alpha])
+            facts["source_change"] = Interval(point=change.point, low=change.low, high=change.high)
+        if len(found.scores) > 1:
+            facts["blends"] = [
+                BlendPoint(alpha=alpha, score=score, source_score=known.get(alpha))
+                for alpha, score in found.scores.items()
+            ]
+        return facts
+
+
+def _classes(logits: FloatArray) -> IntArray:
+    return np.asarray(logits.argmax(axis=1), dtype=np.int64)

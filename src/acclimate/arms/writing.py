@@ -1,0 +1,143 @@
+"""Arms of text generation: a language model is trained, merged, and asked without examples in its prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from acclimate.arms.arm_task import Finished, FrozenArm, Role
+from acclimate.config_finetune import FinetuneSpec
+from acclimate.config_generation import GenerationSpec
+from acclimate.core.judge import MeanJudge
+from acclimate.core.metrics import FloatArray
+from acclimate.errors import IntegrityError
+from acclimate.examples import read_examples
+from acclimate.nn.causal.judged import judged, pairs_of
+from acclimate.nn.causal.model import finish
+from acclimate.nn.causal.source_text import SourceText
+from acclimate.nn.causal.writer import Prompting, Writer
+from acclimate.nn.job import Job, Schedule, TrainResult, WritingJob
+from acclimate.ports import Progress
+from acclimate.records import BaselineReport, SourceCard
+
+BOOTSTRAPS = 2000
+
+
+class Writing:
+    """The port ``ArmTask`` for causal language models.
+
+    Args:
+        data: ingest's folder; target's train (to fit) and validation (to choose) are read.
+        source: folder of the source model.
+        source_card: what the source model is.
+        baseline: baseline's folder.
+        config: how arms are trained.
+        generation: how texts are written.
+        metric: the goal's.
+        precision: what is computed in.
+        progress: told of what is done.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        source: Path,
+        source_card: SourceCard,
+        baseline: Path,
+        *,
+        config: FinetuneSpec,
+        generation: GenerationSpec,
+        metric: str,
+        precision: Literal["fp32", "bf16"],
+        progress: Progress,
+    ) -> None:
+        train, validation = (read_examples(data, "target", [split], None) for split in ("train", "validation"))
+        self.judge = MeanJudge(BOOTSTRAPS, config.seed, validation.groups)
+        self._train, self._validation = pairs_of(train), pairs_of(validation)
+        self._source, self._card, self._baseline = source, source_card, baseline
+        self._config, self._generation = config, generation
+        self._metric, self._precision, self._progress = metric, precision, progress
+        self._frozen = Writer.load(baseline / "model")
+        self._known = SourceText.measured(
+            data, self._frozen, "validation", bootstraps=BOOTSTRAPS, seed=config.seed, progress=progress
+        )
+
+    @property
+    def source_score(self) -> float | None:
+        """Share of the tokens of the source's own texts that the source model would write."""
+        return None if self._known is None else self._known.score()
+
+    def frozen(self) -> FrozenArm:
+        """The baseline's stored scores.
+
+        Raises:
+            IntegrityError: E-TRAIN-020, they don't fit the data.
+        """
+        path = self._baseline / "validation.safetensors"
+        scores = load_file(path)["scores"] if path.is_file() else np.empty(0)
+        if scores.shape != (len(self._validation),):
+            raise IntegrityError(
+                "E-TRAIN-020",
+                f"the baseline's validation scores have shape {scores.shape}, the data need ({len(self._validation)},)",
+                where=str(path),
+                hint="run baseline again on these data",
+            )
+        digest = BaselineReport.read(self._baseline).model_digest
+        shots = {"shots": len(self._frozen.prompting.shots)}
+        return FrozenArm(scores.astype(np.float64), digest, 0, shots, keeps_the_source=self._known is not None)
+
+    def job(
+        self, strategy: str, settings: Mapping[str, float | int], schedule: Schedule, epochs: int, folder: Path
+    ) -> WritingJob:
+        """A training on the answers' tokens."""
+        config = self._config
+        return WritingJob(
+            strategy=strategy,
+            settings=settings,
+            source=self._source,
+            source_digest=self._card.digest,
+            train=self._train,
+            validation=self._validation,
+            metric="token_accuracy",
+            epochs=epochs,
+            schedule=schedule,
+            batch_size=config.batch_size,
+            warmup=config.warmup,
+            weight_decay=config.weight_decay,
+            clip_norm=config.clip_norm,
+            patience=config.patience,
+            keep=1,
+            seed=config.seed,
+            max_length=self._generation.max_length,
+            precision=self._precision,
+            folder=folder,
+        )
+
+    def answers(self, job: Job, result: TrainResult) -> FloatArray:
+        """Scores of what the best epoch's model writes."""
+        return judged(self._writer(job, result), self._validation, self._metric, progress=self._progress).scores
+
+    def finished(self, job: Job, result: TrainResult, role: Role, folder: Path) -> Finished:
+        """Merge the best epoch's weights, ask the model, and store it."""
+        writer = self._writer(job, result)
+        found = judged(writer, self._validation, self._metric, progress=self._progress)
+        facts: dict[str, Any] = {"epochs_averaged": [result.best_epoch]}
+        if role == "arm" and self._known is not None:
+            facts["source_change"] = self._known.change(writer, progress=self._progress)[0]
+        return Finished(found.scores, writer.save(folder), facts)
+
+    def _writer(self, job: Job, result: TrainResult) -> Writer:
+        assert isinstance(job, WritingJob), "made by this task"
+        asked, spec = self._frozen.prompting, self._generation
+        return Writer(
+            finish(job, result.weights[0]),
+            self._frozen.reader.tokenizer,
+            Prompting(asked.has_prompts, (), spec.max_length, spec.max_new_tokens),
+            precision=self._precision,
+            strategy=job.strategy,
+            source=self._card,
+        )
