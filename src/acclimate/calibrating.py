@@ -13,7 +13,7 @@ from acclimate.core.evidence import FROZEN, SCRATCH
 from acclimate.digests import data_digest
 from acclimate.execution import WORK_SECONDS, Context, add_timing
 from acclimate.keys import data_digests
-from acclimate.records import Calibration, SourceCard
+from acclimate.records import GENERATION_TASK, Calibration, SourceCard
 from acclimate.wiring import source_of
 
 CALIBRATION_ROWS = 256
@@ -28,7 +28,7 @@ def calibration_of(context: Context, data: Path) -> Calibration:
         "source": card.digest,
         "precision": config.compute.precision,
         "data": data_digests(data)["target"],
-        "max_length": config.baseline.max_length,
+        "max_length": config.generation.max_length if config.task == GENERATION_TASK else config.baseline.max_length,
         "batch_size": config.finetune.batch_size,
         "strategies": _measured(context),
     }
@@ -67,20 +67,13 @@ def _machine() -> list[Any]:
 
 
 def _calibrate(context: Context, data: Path, folder: Path, card: SourceCard, place: Path) -> None:
-    from acclimate.examples import read_examples
-    from acclimate.nn.calibrate import calibrate
-
     config = context.request.adaptation
     context.progress("calibrating", says="measuring this machine's speed, once")
     started = time.monotonic()
-    inputs = read_examples(data, "target", ["train"], None).inputs[:CALIBRATION_ROWS]
-    measured = calibrate(
-        folder,
-        inputs,
-        precision=config.compute.precision,
-        max_length=config.baseline.max_length,
-        strategies=_measured(context),
-        batch_size=config.finetune.batch_size,
+    measured = (
+        _measured_writing(context, data, folder)
+        if config.task == GENERATION_TASK
+        else _measured_classes(context, data, folder)
     )
     partial = context.scratch / "calibration"
     partial.mkdir(parents=True, exist_ok=True)
@@ -88,6 +81,38 @@ def _calibrate(context: Context, data: Path, folder: Path, card: SourceCard, pla
     place.mkdir(parents=True, exist_ok=True)
     add_timing(place, {WORK_SECONDS: round(time.monotonic() - started, 3)})
     written.replace(place / Calibration.file_name)
+
+
+def _measured_classes(context: Context, data: Path, folder: Path) -> Calibration:
+    from acclimate.examples import read_examples
+    from acclimate.nn.calibrate import calibrate
+
+    config = context.request.adaptation
+    return calibrate(
+        folder,
+        read_examples(data, "target", ["train"], None).inputs[:CALIBRATION_ROWS],
+        precision=config.compute.precision,
+        max_length=config.baseline.max_length,
+        strategies=_measured(context),
+        batch_size=config.finetune.batch_size,
+    )
+
+
+def _measured_writing(context: Context, data: Path, folder: Path) -> Calibration:
+    from acclimate.examples import read_examples
+    from acclimate.nn.calibrate import calibrate_writing
+    from acclimate.nn.causal.judged import pairs_of
+
+    config = context.request.adaptation
+    rows = read_examples(data, "target", ["train"], None)
+    return calibrate_writing(
+        folder,
+        pairs_of(rows.some(range(min(len(rows), CALIBRATION_ROWS)))),
+        precision=config.compute.precision,
+        max_length=config.generation.max_length,
+        strategies=_measured(context),
+        batch_size=config.finetune.batch_size,
+    )
 
 
 def _cpu_model() -> str:

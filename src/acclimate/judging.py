@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Literal
 
-from acclimate.core.control_names import TRIVIAL_OF_IMAGES, TRIVIAL_OF_TEXTS
+from acclimate.core.control_names import (
+    TRIVIAL_OF_ANSWERS,
+    TRIVIAL_OF_IMAGES,
+    TRIVIAL_OF_PLAIN_TEXT,
+    TRIVIAL_OF_TEXTS,
+)
 from acclimate.core.gate import (
     Difference,
     GateInputs,
@@ -104,6 +109,7 @@ def gate_inputs(
     look: int,
 ) -> GateInputs:
     """What the gate looks at; the arguments are :func:`judge_records`'s."""
+    calibration = evaluation.calibration
     primary = [_difference(row) for row in evaluation.comparisons if row.role == "comparator"]
     chosen = "frozen" if finetune is None else finetune.chosen
     if chosen != evaluation.strategy or not _digest_fits(finetune, evaluation):
@@ -121,23 +127,33 @@ def gate_inputs(
         comparator=evaluation.comparator,
         primary=primary[0] if len(primary) == 1 else None,
         comparisons=tuple(_difference(row) for row in evaluation.comparisons),
-        expected_controls=frozenset({"random_features", *(decision.controls if finetune else ())}),
-        trivial=TRIVIAL_OF_IMAGES if data.has_images else TRIVIAL_OF_TEXTS,
+        expected_controls=frozenset({_untransferred(data), *(decision.controls if finetune else ())} - {""}),
+        trivial=_trivial(data),
         slices=tuple(
             SliceResult(f"{s.column} = {s.value}", s.rows, s.score.point, s.score.low, s.score.high)
             for s in evaluation.slices
         ),
-        reliability=Reliability(
-            evaluation.calibration.ece,
-            evaluation.calibration.ece_before,
-            evaluation.calibration.nll,
-            evaluation.calibration.brier,
-        ),
+        reliability=None
+        if calibration is None
+        else Reliability(calibration.ece, calibration.ece_before, calibration.nll, calibration.brier),
+        gives_probabilities=not data.is_generation,
         retention_low=evaluation.retention.low_one_sided if evaluation.retention else None,
         size_bytes=evaluation.size_bytes,
         licences={"source model": source.licence, "target data": data.target.licence or OWN},
         look=look,
     )
+
+
+def _trivial(data: DataCard) -> tuple[str, ...]:
+    """The controls without a pretrained model that the task has."""
+    if data.is_generation:
+        return TRIVIAL_OF_ANSWERS if data.target.answers else TRIVIAL_OF_PLAIN_TEXT
+    return TRIVIAL_OF_IMAGES if data.has_images else TRIVIAL_OF_TEXTS
+
+
+def _untransferred(data: DataCard) -> str:
+    """The control that shows what the source's knowledge is worth; a random language model writes nothing."""
+    return "" if data.is_generation else "random_features"
 
 
 def _difference(row: Comparison) -> Difference:

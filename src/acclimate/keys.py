@@ -27,6 +27,13 @@ def keyed_sections(config: Adaptation) -> dict[str, Any]:
     return config.model_dump(mode="json", include=names)
 
 
+def of_generation(config: Adaptation) -> dict[str, Any]:
+    """What a stage's key holds beside the rest where texts are generated; nothing elsewhere."""
+    if config.task != GENERATION_TASK:
+        return {}
+    return {"task": config.task, "generation": config.generation.model_dump(mode="json")}
+
+
 def run_key(context: Context, data: Path) -> str:
     """Identity of an adaptation: what is adapted to what, and how; not where or under which name."""
     sections = keyed_sections(context.request.adaptation)

@@ -257,7 +257,7 @@ class BaselineReport(StoredRecord):
     knn_score: Interval | None
     disagreement: float = Field(
         description="share of rows on which probe and kNN differ; of text generation the mean squared difference of "
-        "the baseline's scores and the best trivial control's"
+        "scores without and with examples, or where there are none against the best trivial control"
     )
     controls: list[Control]
     best_control: str

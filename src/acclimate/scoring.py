@@ -9,8 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from acclimate.core.control_names import TRIVIAL
+from acclimate.core.judge import MeanJudge
 from acclimate.core.metrics import FloatArray, IntArray
 from acclimate.core.paired import bootstrap_score, detectable_effect, mcnemar_exact, paired_difference, rows_needed
+from acclimate.core.paired_means import sign_test
 from acclimate.core.reliability import brier, ece_debiased, nll, reliability_bins, softmax
 from acclimate.core.slices import slices_of
 from acclimate.examples import Examples
@@ -190,3 +192,86 @@ def hardest_errors(
         )
         for row in sorted(wrong, key=lambda row: (-confidence[row], ids[row]))[:most]
     ]
+
+
+@dataclass(frozen=True)
+class WrittenRows:
+    """The test split of text generation; models have a score for each row, 0..1.
+
+    Args:
+        examples: the n rows.
+        bootstraps: samples of each interval.
+        seed: of the bootstrap.
+    """
+
+    examples: Examples
+    bootstraps: int
+    seed: int
+
+    def judge(self, rows: IntArray | None = None) -> MeanJudge:
+        """What scores some of the rows; by default all."""
+        groups = self.examples.groups
+        if groups is not None and rows is not None:
+            groups = [groups[row] for row in rows]
+        return MeanJudge(self.bootstraps, self.seed, groups)
+
+    def score(self, scores: FloatArray, rows: IntArray | None = None) -> Interval:
+        """Mean of some rows' scores with its 95 % interval; by default of all."""
+        bounds = self.judge(rows).score(scores if rows is None else scores[rows])
+        return Interval(point=bounds.point, low=bounds.low, high=bounds.high)
+
+
+def comparison_of_means(
+    test: WrittenRows, scores: FloatArray, other: str, others: FloatArray, comparator: str
+) -> Comparison:
+    """Candidate - other on the same rows, as :func:`comparison`; with the sign test in the place of McNemar's.
+
+    Both are the same test where scores are 0 or 1, and so is the power: the share of rows on which two classifiers
+    disagree is the mean squared difference of their scores.
+
+    Args:
+        test: the test rows.
+        scores: the candidate's, ``[n]``.
+        other: name of what it is compared with.
+        others: its scores, ``[n]``.
+        comparator: name of the comparator.
+    """
+    difference = test.judge().difference(scores, others)
+    signs = sign_test(scores, others)
+    n = len(scores)
+    spread = max(float(((scores - others) ** 2).sum()), 1.0) / n
+    detectable = detectable_effect(n, spread)
+    settled = difference.low_one_sided > 0 or difference.high_one_sided < 0
+    own_role: Role = "trivial" if other in TRIVIAL else "control"
+    return Comparison(
+        other=other,
+        role="comparator" if other == comparator else own_role,
+        other_score=test.score(others),
+        difference=Interval(point=difference.point, low=difference.low, high=difference.high),
+        low_one_sided=difference.low_one_sided,
+        high_one_sided=difference.high_one_sided,
+        mcnemar_p=signs.p_value,
+        only_candidate_right=signs.a_higher,
+        only_other_right=signs.b_higher,
+        detectable_effect=detectable,
+        rows_needed=rows_needed(difference.point, spread) if difference.point else None,
+        underpowered=not settled and detectable > max(abs(difference.point), SMALLEST_RELEVANT_EFFECT),
+    )
+
+
+def slice_means(test: WrittenRows, scores: FloatArray, min_rows: int) -> list[SliceScore]:
+    """Scores of the slices with at least ``min_rows`` rows."""
+    return [
+        SliceScore(column=part.column, value=part.value, rows=len(part.rows), score=test.score(scores, part.rows))
+        for part in slices_of(test.examples.slices, test.examples.texts, min_rows)
+    ]
+
+
+def overlap_with(test: Examples, fitted_on: Examples) -> int:
+    """Test rows that are among those a compared model was trained on.
+
+    A row's split follows from its content (or group) alone, so whatever an earlier champion was trained on lies in
+    these same splits, and their overlap is that of every compared model. Only the owner of a split column can break
+    that, by changing it between two runs.
+    """
+    return len(set(test.row_ids) & set(fitted_on.row_ids))

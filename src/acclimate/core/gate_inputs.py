@@ -102,6 +102,7 @@ class GateInputs:
         expected_controls: controls that must be among them [``random_features`` and Decision.controls].
         slices: [Evaluation.slices].
         reliability: [Evaluation.calibration].
+        gives_probabilities: False for a task whose models give none that could be trusted or not.
         size_bytes: [Evaluation.size_bytes].
         licences: by what they belong to, None where unknown [SourceCard.licence, TableCard.licence].
         seeds: training seeds [1]; None for a candidate that was not trained.
@@ -126,6 +127,7 @@ class GateInputs:
     trivial: tuple[str, ...] = TRIVIAL_OF_TEXTS
     slices: tuple[SliceResult, ...] = ()
     reliability: Reliability | None = None
+    gives_probabilities: bool = True
     size_bytes: int | None = None
     licences: Mapping[str, str | None] = field(default_factory=dict)
     seeds: int | None = 1

@@ -6,20 +6,23 @@ import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from acclimate.examples import Inputs
 from acclimate.nn.batching import shuffled_batches
-from acclimate.nn.compute import Compute
+from acclimate.nn.causal.model import CausalModel, load_lm
+from acclimate.nn.causal.reader import AnswerReader
+from acclimate.nn.causal.scoring import answer_scores
 from acclimate.nn.encoder import Encoder, folder_digest
 from acclimate.nn.guard import clip
-from acclimate.nn.job import LabelledRows, TrainJob
-from acclimate.nn.step import Rows, Workers, gradients, optimizer_for
+from acclimate.nn.job import Job, LabelledRows, Pairs, TrainJob, WritingJob
+from acclimate.nn.step import Workers, optimizer_for
 from acclimate.nn.strategies import Settings
-from acclimate.nn.training_model import build, trainable
+from acclimate.nn.train import learner_of
+from acclimate.nn.training_model import trainable
 from acclimate.records import Calibration
 
 Precision = Literal["fp32", "bf16"]
@@ -113,6 +116,75 @@ def calibrate(
     )
 
 
+def calibrate_writing(
+    source_folder: Path,
+    pairs: Pairs,
+    *,
+    precision: str,
+    max_length: int,
+    strategies: Mapping[str, Settings],
+    batch_size: int,
+) -> Calibration:
+    """The same for a causal language model: ``features`` is the speed at which given answers are scored.
+
+    Args:
+        source_folder: the source model.
+        pairs: rows of the target, at least one; a few hundred are enough.
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        max_length: tokens of prompt and answer together.
+        strategies: settings by name.
+        batch_size: rows a training step.
+
+    Raises:
+        ModelError: the source can't be loaded.
+        DataError: E-DATA-070, a row has more tokens than are read.
+    """
+    chosen, gemm = choose_precision(precision)
+    speeds = {}
+    for strategy, settings in strategies.items():
+        job = WritingJob(
+            strategy=strategy,
+            settings={**settings, "learning_rate": 1e-5},
+            source=source_folder,
+            source_digest="",
+            train=pairs,
+            validation=Pairs(None if pairs.prompts is None else (), ()),
+            max_length=max_length,
+            precision=chosen,
+            **_SHORT,
+            batch_size=batch_size,
+            folder=source_folder,
+        )
+        speeds[strategy] = _training_speed(job)
+    lm = load_lm(source_folder)
+    model = CausalModel(lm.to(torch.bfloat16) if chosen == "bf16" else lm)
+    rows = AnswerReader.load(source_folder, lm.config, max_length).rows(pairs)
+    start = perf_counter()
+    answer_scores(model, rows)
+    speeds["features"] = len(rows) / (perf_counter() - start)
+    return Calibration(
+        machine=_machine(),
+        source_digest=folder_digest(source_folder),
+        precision=chosen,
+        gemm_tflops={name: round(value, 4) for name, value in gemm.items()},
+        rows_per_second={name: round(value, 2) for name, value in speeds.items()},
+    )
+
+
+# what a few steps are measured with: it doesn't change what a step costs
+_SHORT: dict[str, Any] = {
+    "metric": "accuracy",
+    "epochs": 1,
+    "schedule": "full",
+    "warmup": 0.0,
+    "weight_decay": 0.01,
+    "clip_norm": 1.0,
+    "patience": 1,
+    "keep": 1,
+    "seed": 0,
+}
+
+
 def _job(
     strategy: str, settings: Settings, encoder: Encoder, source_folder: Path, inputs: Inputs, batch_size: int
 ) -> TrainJob:
@@ -126,16 +198,8 @@ def _job(
         probe_bias=np.zeros(2, dtype=np.float32),
         train=LabelledRows(inputs, np.arange(len(inputs)) % 2),
         validation=LabelledRows([], np.zeros(0, dtype=np.int64)),
-        metric="accuracy",
-        epochs=1,
-        schedule="full",
+        **_SHORT,
         batch_size=batch_size,
-        warmup=0.0,
-        weight_decay=0.01,
-        clip_norm=1.0,
-        patience=1,
-        keep=1,
-        seed=0,
         max_length=encoder.max_length,
         precision="bf16" if encoder.precision == "bf16" else "fp32",
         folder=source_folder,
@@ -149,24 +213,23 @@ def _features_speed(encoder: Encoder, inputs: Inputs) -> float:
     return len(inputs) / (perf_counter() - start)
 
 
-def _training_speed(job: TrainJob) -> float:
+def _training_speed(job: Job) -> float:
     """Rows per second in steps as the training loop takes them.
 
     The median of the steps' padded tokens per second, so that one step that was held up doesn't count.
     """
-    encoder, model = build(job)
-    parameters = trainable(model)
+    learner = learner_of(job)
+    parameters = trainable(learner.model)
     optimizer = optimizer_for(job, parameters)
-    rows = Rows.of(encoder, job.train)
-    batches = shuffled_batches(rows.sizes, batch_size=job.batch_size, rng=np.random.default_rng(job.seed))
-    padded = [len(batch) * max(rows.sizes[row] for row in batch) for batch in batches]
-    compute = Compute(model, parameters, job.precision)
+    sizes, compute = learner.sizes, learner.compute
+    batches = shuffled_batches(sizes, batch_size=job.batch_size, rng=np.random.default_rng(job.seed))
+    padded = [len(batch) * max(sizes[row] for row in batch) for batch in batches]
     compute.model.train()
     rates, began = [], perf_counter()
     for step in range(1 + TRAINING_STEPS):
         start, i = perf_counter(), step % len(batches)
         compute.begin()
-        gradients(compute, rows, batches[i], Workers())
+        learner.gradients(batches[i], Workers())
         clip(parameters, job.clip_norm, where="calibration")
         optimizer.step()
         compute.refresh()
@@ -174,7 +237,7 @@ def _training_speed(job: TrainJob) -> float:
         if step > 0 and perf_counter() - began > ENOUGH_SECONDS:
             break
     # the first step also allocates and builds kernels
-    return float(np.median(rates[1:])) * len(job.train) / sum(padded)
+    return float(np.median(rates[1:])) * len(sizes) / sum(padded)
 
 
 def _machine() -> str:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from acclimate.calibrating import calibration_of
 from acclimate.digests import data_digest
 from acclimate.execution import Context, Work, content_digest
-from acclimate.keys import data_digests, run_key
-from acclimate.records import SourceCard
+from acclimate.keys import data_digests, of_generation, run_key
+from acclimate.records import GENERATION_TASK, SourceCard
 from acclimate.wiring import source_of
 
 
@@ -22,7 +22,7 @@ class _Measuring:
 
     folder: Path
     card: SourceCard
-    precision: str
+    precision: Literal["fp32", "bf16"]
     features: str
 
     @classmethod
@@ -56,6 +56,7 @@ def gap_work(context: Context, data: Path) -> Work:
                 measuring.folder,
                 measuring.card,
                 config=config.gap,
+                generation=config.generation,
                 max_length=config.baseline.max_length,
                 precision=measuring.precision,
                 cache=cache,
@@ -72,6 +73,7 @@ def gap_work(context: Context, data: Path) -> Work:
             "data": data_digests(data),
             "gap": config.gap.model_dump(mode="json"),
             "max_length": config.baseline.max_length,
+            **of_generation(config),
         },
         call=call,
         run_key=run_key(context, data),
@@ -82,6 +84,23 @@ def baseline_work(context: Context, data: Path) -> Work:
     """Baseline: keyed by the target's rows and the source's weights."""
     config = context.request.adaptation
     measuring = _Measuring.of(context, data)
+    writes = config.task == GENERATION_TASK
+
+    def prompted(out: Path) -> dict[str, Any]:
+        from acclimate.stages.prompting import prompting
+
+        report = prompting(
+            data,
+            measuring.folder,
+            measuring.card,
+            config=config.baseline,
+            generation=config.generation,
+            metric=config.goal.metric,
+            precision=measuring.precision,
+            out=out,
+            progress=context.progress,
+        )
+        return {"score": report.score.point}
 
     def call(out: Path) -> dict[str, Any]:
         from acclimate.stages.baseline import baseline
@@ -102,14 +121,15 @@ def baseline_work(context: Context, data: Path) -> Work:
 
     return Work(
         stage="baseline",
-        module="acclimate.stages.baseline",
+        module=f"acclimate.stages.{'prompting' if writes else 'baseline'}",
         made_of={
             **measuring.made_of,
             "data": data_digests(data)["target"],
             "baseline": config.baseline.model_dump(mode="json"),
             "metric": config.goal.metric,
+            **of_generation(config),
         },
-        call=call,
+        call=prompted if writes else call,
         run_key=run_key(context, data),
     )
 

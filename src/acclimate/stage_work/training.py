@@ -9,7 +9,7 @@ from typing import Any
 from acclimate.calibrating import calibration_of
 from acclimate.digests import code_digest, data_digest
 from acclimate.execution import Context, Work, content_digest, execute
-from acclimate.keys import data_digests, run_key
+from acclimate.keys import data_digests, of_generation, run_key
 from acclimate.records import FinetuneReport, Manifest
 from acclimate.wiring import source_of, trainer_of
 
@@ -37,6 +37,7 @@ def finetune_work(context: Context, data: Path, baseline: Path, decision: Path) 
         "finetune": config.finetune.model_dump(mode="json"),
         "goal": config.goal.model_dump(mode="json"),
         "max_length": config.baseline.max_length,
+        **of_generation(config),
         "workers": config.compute.workers,
         "trainer": code_digest("acclimate.nn.train" if config.compute.workers == 1 else "acclimate.adapters.ray"),
     }
@@ -60,6 +61,7 @@ def finetune_work(context: Context, data: Path, baseline: Path, decision: Path) 
             config=config.finetune,
             goal=config.goal,
             max_length=config.baseline.max_length,
+            generation=config.generation,
             trainer=trainer_of(context),
             checkpoints=context.store.pull(checkpoints),
             out=out,

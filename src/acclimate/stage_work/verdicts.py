@@ -12,6 +12,7 @@ from acclimate.execution import Context, Work, content_digest, execute, find, re
 from acclimate.keys import data_digests, run_key
 from acclimate.ports import RegisteredVersion, RunRecords
 from acclimate.records import (
+    GENERATION_TASK,
     BaselineReport,
     DataCard,
     Decision,
@@ -57,31 +58,28 @@ def evaluate_work(
     folder, card = source_of(context)
     model = candidate_of(candidate, baseline)
 
-    def call(out: Path) -> dict[str, Any]:
-        from acclimate.stages.evaluate import evaluate
+    writes = config.task == GENERATION_TASK
 
+    def call(out: Path) -> dict[str, Any]:
         other = None
         if champion is not None:
             into = context.scratch / "champion"
             other = (champion.model_uri, registry_of(context).fetch(champion.model_uri, into))
-        report = evaluate(
-            data,
-            folder,
-            baseline,
-            model.model,
-            model.strategy,
-            model.finetune,
-            other,
-            config=config.evaluate,
-            metric=config.goal.metric,
-            out=out,
-            progress=context.progress,
-        )
+        compared = (baseline, model.model, model.strategy, model.finetune, other)
+        judged_by: dict[str, Any] = {"config": config.evaluate, "metric": config.goal.metric}
+        if writes:
+            from acclimate.stages.evaluate_writing import evaluate_writing
+
+            report = evaluate_writing(data, *compared, **judged_by, out=out, progress=context.progress)
+        else:
+            from acclimate.stages.evaluate import evaluate
+
+            report = evaluate(data, folder, *compared, **judged_by, out=out, progress=context.progress)
         return {"score": report.score.point, "champion": champion.version if champion else None}
 
     return Work(
         stage="evaluate",
-        module="acclimate.stages.evaluate",
+        module=f"acclimate.stages.{'evaluate_writing' if writes else 'evaluate'}",
         made_of={
             "data": data_digests(data)["target"],
             "source": card.digest,

@@ -57,7 +57,7 @@ def decide(
     evidence = Evidence(
         setting=report.setting,
         gap_verdict=report.verdict,
-        target_labels=bool(card.target.labels),
+        target_labels=card.is_generation or bool(card.target.labels),
         train_rows=frozen.train_rows,
         validation_rows=frozen.validation_rows,
         rows_per_class=frozen.rows_per_class,

@@ -23,7 +23,15 @@ from acclimate.nn.source_head import source_predictions
 from acclimate.nn.source_task import SourceKnowledge
 from acclimate.ports import Progress, silent
 from acclimate.records import BaselineReport, DataCard, Evaluation, Interval, Retention
-from acclimate.scoring import TestRows, calibration_score, class_scores, comparison, hardest_errors, slice_scores
+from acclimate.scoring import (
+    TestRows,
+    calibration_score,
+    class_scores,
+    comparison,
+    hardest_errors,
+    overlap_with,
+    slice_scores,
+)
 
 LATENCY_ROWS = 50
 # of the source's domain: to fit a probe on, and to score it on
@@ -96,7 +104,7 @@ def evaluate(
         model_digest=model.digest,
         size_bytes=sum(path.stat().st_size for path in candidate.rglob("*") if path.is_file()),
         test_digest=hashlib.sha256("\n".join(sorted(test.examples.row_ids)).encode()).hexdigest(),
-        overlap_rows=_overlap(data, test),
+        overlap_rows=overlap_with(test.examples, read_examples(data, "target", ("train", "validation"), None)),
         near_duplicates=card.target.near_duplicates_across_splits,
         retention=_retention(data, baseline, model, metric, config, progress),
     )
@@ -118,17 +126,6 @@ def _read_test(data: Path, card: DataCard, metric: str, config: EvaluateSpec) ->
             hint="give target.label a column of labels",
         )
     return TestRows(examples, examples.labels, labels, metric, config.bootstraps, config.seed)
-
-
-def _overlap(data: Path, test: TestRows) -> int:
-    """Test rows that a compared model was trained on.
-
-    A row's split follows from its content (or group) alone, so whatever an earlier champion was trained on lies in
-    these same splits, and their overlap is that of every compared model. Only the owner of a split column can break
-    that, by changing it between two runs.
-    """
-    others = read_examples(data, "target", ("train", "validation"), None)
-    return len(set(test.examples.row_ids) & set(others.row_ids))
 
 
 def _others(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from acclimate.config import GapSpec
+from acclimate.config_generation import GenerationSpec
 from acclimate.core.domain_gap import MIN_ROWS_MEASURED, Distance, DomainGap, GapMeter, pool_rows
 from acclimate.core.gap_verdict import gap_notes, gap_verdict
 from acclimate.core.grouping import Groups, group_numbers, number_groups
@@ -38,6 +39,7 @@ def gap(
     source_card: SourceCard,
     *,
     config: GapSpec,
+    generation: GenerationSpec,
     max_length: int | None,
     precision: str,
     cache: Path,
@@ -54,6 +56,7 @@ def gap(
         source: folder of the source model.
         source_card: the source model as pinned.
         config: the gap section.
+        generation: how texts are read; for text-generation.
         max_length: tokens of a text the model reads; None takes the model's own.
         precision: ``fp32`` or ``bf16``.
         cache: folder of cached embeddings.
@@ -74,6 +77,13 @@ def gap(
     else:
         reference = _sampled(data, "reference", SPLITS, None, config)
         facts |= _with_reference(target, reference, card.target.labels, work)
+    if card.is_generation:
+        from acclimate.nn.causal.perplexity import perplexity_gap
+
+        facts["perplexity"] = perplexity_gap(
+            data, source, source_card, generation=generation, precision=precision, seed=config.seed, progress=progress
+        )
+        work.lap("perplexity")
     report = GapReport.model_validate(facts)
     report.write(out)
     timing = json.dumps(work.seconds, indent=1, sort_keys=True) + "\n"
@@ -113,6 +123,9 @@ class _Work:
 
 
 def _setting(card: DataCard, source_card: SourceCard) -> str:
+    if card.is_generation:
+        # next tokens are foretold there as here; answers to prompts are a task of their own
+        return "inductive" if card.target.answers else "supervised adaptation"
     source_labels = source_card.labels or (card.reference.labels if card.reference else None)
     fitting = [card.target.splits[split] for split in ("train", "validation")]
     return classify_setting(

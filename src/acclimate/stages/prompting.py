@@ -151,7 +151,8 @@ def _report(
         probe_c=None,
         neighbours=None,
         knn_score=None,
-        disagreement=float(np.mean((frozen.scores - controls[trivial]) ** 2)),
+        # as of a probe and nearest neighbours: two uses of the same frozen model
+        disagreement=float(np.mean((ways[0].scores - (controls[trivial] if few is None else few.scores)) ** 2)),
         controls=[
             Control.model_validate({"name": name, "trivial": name in TRIVIAL, "score": value, "reason": ""})
             for name, value in scores.items()

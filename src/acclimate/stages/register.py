@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from acclimate.config import GateSpec, Goal
-from acclimate.examples import Inputs, read_examples
+from acclimate.examples import Examples, read_examples
 from acclimate.judging import Integrity, judge_records
+from acclimate.nn.adapted import load_adapted
+from acclimate.nn.causal.judged import pairs_of
+from acclimate.nn.causal.writer import Writer
 from acclimate.nn.compared import logits_in_order
-from acclimate.nn.model import AdaptedModel
 from acclimate.nn.source_card import folder_digest
 from acclimate.ports import Progress, Registry, RunRecords, silent
 from acclimate.records import Check, Registration, Verdict
@@ -159,8 +161,9 @@ def _store(
         model_uri = registry.log_model(run_id, records, staged)
         stored = registry.fetch(model_uri, Path(temporary) / "fetched")
         progress("checking_stored_model")
-        inputs = read_examples(data, "target", ["validation"], None).inputs[:PARITY_ROWS]
-        return model_uri, _integrity(records, candidate, stored, baseline / "model", inputs)
+        rows = read_examples(data, "target", ["validation"], None)
+        some = rows.some(range(min(len(rows), PARITY_ROWS)))
+        return model_uri, _integrity(records, candidate, stored, baseline / "model", some)
 
 
 def _linked_copy(folder: Path, into: Path, *, without: set[str]) -> Path:
@@ -178,17 +181,24 @@ def _linked_copy(folder: Path, into: Path, *, without: set[str]) -> Path:
     return into
 
 
-def _integrity(records: RunRecords, candidate: Path, stored: Path, frozen: Path, inputs: Inputs) -> Integrity:
+def _integrity(records: RunRecords, candidate: Path, stored: Path, frozen: Path, rows: Examples) -> Integrity:
     labels = records.evaluation.labels
-    read_back = AdaptedModel.load(stored)
-    wanted = logits_in_order(AdaptedModel.load(candidate), inputs, labels, where=candidate)  # [n, C]
-    given = logits_in_order(read_back, inputs, labels, where=stored)  # [n, C]
+    wanted, _ = _outputs(candidate, rows, labels)
+    given, digest = _outputs(stored, rows, labels)
     changes = None
     if records.evaluation.strategy != "frozen":
-        before = logits_in_order(AdaptedModel.load(frozen), inputs, labels, where=frozen)  # [n, C]
+        before, _ = _outputs(frozen, rows, labels)
         changes = bool(np.abs(wanted - before).max() > CHANGED)
     return Integrity(
         max_logit_difference=float(np.abs(wanted - given).max()),
         changes_outputs=changes,
-        same_model=read_back.digest == records.evaluation.model_digest,
+        same_model=digest == records.evaluation.model_digest,
     )
+
+
+def _outputs(folder: Path, rows: Examples, labels: list[str]) -> tuple[np.ndarray, str]:
+    """Logits ``[n, C]`` of the model in a folder, of a language model each answer's mean loss ``[n]``; its digest."""
+    model = load_adapted(folder)
+    if isinstance(model, Writer):
+        return model.score(pairs_of(rows)).row_loss, model.digest
+    return logits_in_order(model, rows.inputs, labels, where=folder), model.digest

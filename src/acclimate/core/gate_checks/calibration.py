@@ -8,6 +8,8 @@ from acclimate.core.gate_policy import GatePolicy
 
 def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
     """Warn above the tolerated calibration error, or where the temperature made it worse."""
+    if not inputs.gives_probabilities:
+        return Finding("not_applicable", "written texts have no classes whose probabilities could be checked")
     seen = inputs.reliability
     if seen is None:
         return Finding("missing", "calibration was not measured")

@@ -1,0 +1,197 @@
+"""Stage ``evaluate`` of text generation: the candidate writes the test split, and is compared row by row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from acclimate.config import EvaluateSpec
+from acclimate.core.metrics import FloatArray
+from acclimate.examples import Examples, read_examples
+from acclimate.nn.causal.judged import Judged, judged, pairs_of
+from acclimate.nn.causal.model_free import trivial_scores
+from acclimate.nn.causal.source_text import SourceText
+from acclimate.nn.causal.writer import Prompting, Writer
+from acclimate.nn.job import Pairs
+from acclimate.ports import Progress, silent
+from acclimate.records import BaselineReport, DataCard, Evaluation, HardRow, Retention
+from acclimate.scoring import WrittenRows, comparison_of_means, overlap_with, slice_means
+
+LATENCY_ROWS = 20
+HARD_ROWS = 20
+TEXT_LENGTH = 500
+SOURCE_AS_IS = "source_as_is"
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """What the candidate is compared with: scores of each, and perplexities of those that are language models."""
+
+    scores: dict[str, FloatArray]
+    perplexity: dict[str, float]
+
+
+def evaluate_writing(
+    data: Path,
+    baseline: Path,
+    candidate: Path,
+    candidate_strategy: str,
+    finetune: Path | None,
+    champion: tuple[str, Path] | None,
+    *,
+    config: EvaluateSpec,
+    metric: str,
+    out: Path,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Score the candidate on target's test split, the one stage that reads it.
+
+    Writes ``evaluation.json``, ``predictions.parquet`` and ``timing.json``.
+
+    Args:
+        data: ingest's folder.
+        baseline: baseline's folder, whose model is the source with the examples it is asked with.
+        candidate: the candidate's model folder.
+        candidate_strategy: how it was made; ``frozen`` means that it is the baseline's own model.
+        finetune: finetune's folder, whose scratch arm is compared where there is one; None without training.
+        champion: the champion's model URI and its model folder; None without one.
+        config: how it is judged.
+        metric: the goal's metric.
+        out: folder for the results, there already.
+        progress: told what is being written.
+
+    Raises:
+        DataError: E-DATA-070, a row has more tokens than a model reads.
+        ModelError: what loading a model raises.
+        IntegrityError: a record is missing.
+    """
+    card, frozen = DataCard.read(data), BaselineReport.read(baseline)
+    examples = read_examples(data, "target", ("test",), None)
+    pairs, test = pairs_of(examples), WrittenRows(examples, config.bootstraps, config.seed)
+    progress("evaluate", says="writing the test rows with the candidate")
+    model = Writer.load(candidate)
+    started = time.perf_counter()
+    found = judged(model, pairs, metric, progress=progress)
+    rows_per_second = len(examples) / (time.perf_counter() - started)
+    models = {} if champion is None else {"champion": champion[1]}
+    if candidate_strategy != "frozen":
+        models["baseline"] = baseline / "model"
+    if finetune is not None and (scratch := finetune / "arms" / "scratch" / "model").is_dir():
+        models["scratch"] = scratch
+    others = _compared(data, baseline, models, pairs, metric, progress)
+    comparator = "champion" if champion else ("baseline" if candidate_strategy != "frozen" else frozen.best_control)
+    report = Evaluation(
+        metric=metric,
+        rows=len(examples),
+        strategy=candidate_strategy,
+        score=test.score(found.scores),
+        comparator=f"champion {champion[0].removeprefix('models:/')}" if champion else comparator,
+        comparisons=[
+            comparison_of_means(test, found.scores, other, rows, comparator) for other, rows in others.scores.items()
+        ],
+        classes=[],
+        slices=slice_means(test, found.scores, config.min_slice),
+        labels=[],
+        confusion=[],
+        calibration=None,
+        errors=_hardest(examples, pairs, found),
+        model_digest=model.digest,
+        size_bytes=sum(path.stat().st_size for path in candidate.rglob("*") if path.is_file()),
+        test_digest=hashlib.sha256("\n".join(sorted(examples.row_ids)).encode()).hexdigest(),
+        overlap_rows=overlap_with(examples, read_examples(data, "target", ("train", "validation"), None)),
+        near_duplicates=card.target.near_duplicates_across_splits,
+        retention=_retention(data, baseline, model, config, progress),
+        perplexity={"candidate": found.likelihood.perplexity, **others.perplexity},
+    )
+    _write(out / "predictions.parquet", examples, pairs, found, others.scores)
+    timing = _latency(model, examples) | {"rows_per_second": round(rows_per_second, 1)}
+    (out / "timing.json").write_text(json.dumps(timing, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    report.write(out)
+    return report
+
+
+def _compared(
+    data: Path, baseline: Path, models: Mapping[str, Path], pairs: Pairs, metric: str, progress: Progress
+) -> _Compared:
+    frozen = Writer.load(baseline / "model")
+    train = pairs_of(read_examples(data, "target", ("train",), None))
+    scores = trivial_scores(train, pairs, metric, frozen.reader)
+    asked = frozen.prompting
+    as_is = frozen.asked(Prompting(asked.has_prompts, (), asked.max_length, asked.max_new_tokens))
+    perplexity = {}
+    for name in (SOURCE_AS_IS, *models):
+        progress("evaluate", says=f"writing the test rows with {name}")
+        found = judged(as_is if name == SOURCE_AS_IS else Writer.load(models[name]), pairs, metric, progress=progress)
+        scores[name], perplexity[name] = found.scores, found.likelihood.perplexity
+    return _Compared(scores, perplexity)
+
+
+def _hardest(examples: Examples, pairs: Pairs, found: Judged) -> list[HardRow]:
+    """The rows with the lowest scores; of equal ones those whose right answer the model finds least probable."""
+    order = sorted(
+        range(len(examples)),
+        key=lambda row: (found.scores[row], -found.likelihood.row_loss[row], examples.row_ids[row]),
+    )
+    return [
+        HardRow(
+            row_id=examples.row_ids[row],
+            text=(pairs.prompts[row] if pairs.prompts is not None else pairs.answers[row])[:TEXT_LENGTH],
+            label=pairs.answers[row][:TEXT_LENGTH] if pairs.prompts is not None else "",
+            predicted="" if found.written is None else found.written[row][:TEXT_LENGTH],
+            confidence=float(np.exp(-found.likelihood.row_loss[row])),
+        )
+        for row in order[:HARD_ROWS]
+        if found.scores[row] < 1.0
+    ]
+
+
+def _retention(data: Path, baseline: Path, model: Writer, config: EvaluateSpec, progress: Progress) -> Retention | None:
+    """How well the candidate still foretells texts of the source's domain that nothing was fitted on."""
+    progress("evaluate", says="asking what is still known of the source's domain")
+    known = SourceText.measured(
+        data,
+        Writer.load(baseline / "model"),
+        "test",
+        bootstraps=config.bootstraps,
+        seed=config.seed,
+        progress=progress,
+    )
+    if known is None:
+        return None
+    change, low = known.change(model, progress=progress)
+    return Retention(
+        rows=len(known.pairs),
+        score=known.score() + change.point,
+        source_score=known.score(),
+        change=change,
+        low_one_sided=low,
+    )
+
+
+def _write(path: Path, examples: Examples, pairs: Pairs, found: Judged, others: Mapping[str, FloatArray]) -> None:
+    columns = {"row_id": pa.array(examples.row_ids), "answer": pa.array(list(pairs.answers))}
+    if found.written is not None:
+        columns["written:candidate"] = pa.array(found.written)
+    columns["nll:candidate"] = pa.array(found.likelihood.row_loss)
+    columns |= {f"score:{name}": pa.array(rows) for name, rows in {"candidate": found.scores, **others}.items()}
+    pq.write_table(pa.table(columns), path)
+
+
+def _latency(model: Writer, examples: Examples) -> dict[str, float]:
+    """Milliseconds to answer one prompt, after one that warms up; of plain text to go on with one."""
+    texts = examples.texts
+    model.predict(texts[:1])
+    taken = []
+    for row in range(min(LATENCY_ROWS, len(texts))):
+        started = time.perf_counter()
+        model.predict(texts[row : row + 1])
+        taken.append((time.perf_counter() - started) * 1000.0)
+    return {f"latency_p{q}_ms": round(float(np.percentile(taken, q)), 3) for q in (50, 95)}
