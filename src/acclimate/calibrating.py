@@ -31,6 +31,7 @@ def calibration_of(context: Context, data: Path) -> Calibration:
         "max_length": config.baseline.max_length,
         "batch_size": config.finetune.batch_size,
         "strategies": _measured(context),
+        **({"gpus": config.compute.gpus_per_worker} if config.compute.gpus_per_worker else {}),
     }
     name = f"calibration/{data_digest(made_of)[:24]}"
     place = context.home / name
@@ -69,6 +70,7 @@ def _machine() -> list[Any]:
 def _calibrate(context: Context, data: Path, folder: Path, card: SourceCard, place: Path) -> None:
     from acclimate.examples import read_examples
     from acclimate.nn.calibrate import calibrate
+    from acclimate.nn.devices import measuring_device
 
     config = context.request.adaptation
     context.progress("calibrating", says="measuring this machine's speed, once")
@@ -81,6 +83,7 @@ def _calibrate(context: Context, data: Path, folder: Path, card: SourceCard, pla
         max_length=config.baseline.max_length,
         strategies=_measured(context),
         batch_size=config.finetune.batch_size,
+        device=measuring_device(config.compute.gpus_per_worker),
     )
     partial = context.scratch / "calibration"
     partial.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ import torch
 from acclimate.examples import Inputs
 from acclimate.nn.batching import shuffled_batches
 from acclimate.nn.compute import Compute
+from acclimate.nn.devices import CPU
 from acclimate.nn.encoder import Encoder, folder_digest
 from acclimate.nn.guard import clip
 from acclimate.nn.job import LabelledRows, TrainJob
@@ -34,16 +35,17 @@ FEATURE_ROWS = 256
 ENOUGH_SECONDS = 3.0
 
 
-def measure_gemm() -> dict[str, float]:
-    """Speed of square matrix products.
+def measure_gemm(device: torch.device = CPU) -> dict[str, float]:
+    """Speed of square matrix products on a device.
 
     Returns:
         TFLOP/s by precision, ``fp32`` and ``bf16``: the best of a few repeats, since others can only slow us down.
     """
     speeds = {}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        a = torch.ones(GEMM_SIZE, GEMM_SIZE, dtype=dtype)
-        seconds = _fastest(lambda a=a: a @ a)  # type: ignore[misc]  # mypy can't infer a lambda with a default
+        a = torch.ones(GEMM_SIZE, GEMM_SIZE, dtype=dtype, device=device)
+        # a GPU works on after the call: only a number that is read is there
+        seconds = _fastest(lambda a=a: float((a @ a)[0, 0]))  # type: ignore[misc]  # mypy can't infer a lambda with a default
         speeds[name] = 2 * GEMM_SIZE**3 / seconds / 1e12
     return speeds
 
@@ -58,17 +60,18 @@ def _fastest(work: Callable[[], object]) -> float:
     return min(taken)
 
 
-def choose_precision(precision: str) -> tuple[Precision, dict[str, float]]:
+def choose_precision(precision: str, device: torch.device = CPU) -> tuple[Precision, dict[str, float]]:
     """The precision to compute in.
 
     Args:
         precision: ``fp32`` or ``bf16`` as wished, or ``auto``: bf16 where its matrix products are at least 1.5 times
             as fast as fp32's.
+        device: what training will compute on.
 
     Returns:
         The precision, and what :func:`measure_gemm` measured.
     """
-    speeds = measure_gemm()
+    speeds = measure_gemm(device)
     if precision == "auto":
         return ("bf16" if speeds["bf16"] >= BF16_GAIN * speeds["fp32"] else "fp32"), speeds
     return ("bf16" if precision == "bf16" else "fp32"), speeds
@@ -82,6 +85,7 @@ def calibrate(
     max_length: int | None,
     strategies: Mapping[str, Settings],
     batch_size: int,
+    device: torch.device = CPU,
 ) -> Calibration:
     """Measure throughput on real rows: features, and a few real steps of each strategy.
 
@@ -92,6 +96,7 @@ def calibrate(
         max_length: tokens of a text, or pixels of a image's side, that are read; None takes the model's own.
         strategies: settings by name in :data:`acclimate.nn.strategies.STRATEGIES`.
         batch_size: rows a training step.
+        device: what training will compute on; features are computed on the processors.
 
     Returns:
         Rows per second, ``features`` and each strategy; validation and checkpoints of an epoch come on top.
@@ -99,13 +104,14 @@ def calibrate(
     Raises:
         ModelError: the source can't be loaded.
     """
-    chosen, gemm = choose_precision(precision)
+    chosen, gemm = choose_precision(precision, device)
     encoder = Encoder.load(source_folder, precision=chosen, max_length=max_length)
     speeds = {"features": _features_speed(encoder, inputs[:FEATURE_ROWS])}
     for strategy, settings in strategies.items():
-        speeds[strategy] = _training_speed(_job(strategy, settings, encoder, source_folder, inputs, batch_size))
+        job = _job(strategy, settings, encoder, source_folder, inputs, batch_size)
+        speeds[strategy] = _training_speed(job, device)
     return Calibration(
-        machine=_machine(),
+        machine=_machine(device),
         source_digest=folder_digest(source_folder),
         precision=chosen,
         gemm_tflops={name: round(value, 4) for name, value in gemm.items()},
@@ -149,12 +155,13 @@ def _features_speed(encoder: Encoder, inputs: Inputs) -> float:
     return len(inputs) / (perf_counter() - start)
 
 
-def _training_speed(job: TrainJob) -> float:
+def _training_speed(job: TrainJob, device: torch.device) -> float:
     """Rows per second in steps as the training loop takes them.
 
     The median of the steps' padded tokens per second, so that one step that was held up doesn't count.
     """
     encoder, model = build(job)
+    model.to(device)
     parameters = trainable(model)
     optimizer = optimizer_for(job, parameters)
     rows = Rows.of(encoder, job.train)
@@ -177,9 +184,10 @@ def _training_speed(job: TrainJob) -> float:
     return float(np.median(rates[1:])) * len(job.train) / sum(padded)
 
 
-def _machine() -> str:
+def _machine(device: torch.device) -> str:
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     name = models[0] if models else platform.processor() or "unknown processor"
-    return f"{platform.machine()}, {name}, {torch.get_num_threads()} threads"
+    gpu = "" if device.type == "cpu" else f", {torch.cuda.get_device_name(device)}"
+    return f"{platform.machine()}, {name}, {torch.get_num_threads()} threads{gpu}"

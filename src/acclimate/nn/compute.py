@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 import torch
 
+from acclimate.nn.devices import device_of
 from acclimate.nn.model import Classifier
 from acclimate.nn.training_model import statistics
 
@@ -39,6 +40,11 @@ class Compute:
             self.model.encoder.to(torch.bfloat16)
             own = dict(self.model.named_parameters())
             self._pairs = [(parameter, own[name]) for name, parameter in parameters.items()]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return device_of(self.model)
 
     @property
     def trained(self) -> list[torch.nn.Parameter]:

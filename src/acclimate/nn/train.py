@@ -15,6 +15,7 @@ from acclimate.errors import IntegrityError
 from acclimate.nn import checkpoint as store
 from acclimate.nn.batching import shuffled_batches, token_batches
 from acclimate.nn.compute import Compute
+from acclimate.nn.devices import generators, training_device
 from acclimate.nn.guard import Movement, clip, require_bounded
 from acclimate.nn.job import FloatArray, TrainJob, TrainResult
 from acclimate.nn.layer_groups import layer_groups
@@ -85,13 +86,24 @@ def finished(job: TrainJob) -> TrainResult | None:
 
 
 class InProcessTrainer:
-    """The port ``Trainer`` for one worker: this process."""
+    """The port ``Trainer`` for one worker: this process.
+
+    Args:
+        gpus: it computes on the first of these; 0: on the processors.
+    """
 
     workers = 1
 
+    def __init__(self, *, gpus: int = 0) -> None:
+        self.gpus = gpus
+
     def train(self, job: TrainJob, *, progress: Progress = silent) -> TrainResult:
-        """Train a job to its end; see :func:`train`."""
-        train(job, progress=progress)
+        """Train a job to its end; see :func:`train`.
+
+        Raises:
+            ConfigError: E-TRAIN-035, there is no GPU.
+        """
+        train(job, workers=Workers(device=training_device(self.gpus)), progress=progress)
         return require_result(job)
 
 
@@ -163,6 +175,7 @@ def _require_agreement(workers: Workers, job: TrainJob, epoch: int) -> None:
 
 def _started(job: TrainJob, key: str, workers: Workers) -> _Run:
     encoder, model = build(job)
+    model.to(workers.device)
     parameters = trainable(model)
     compute = Compute(model, parameters, job.precision)
     return _Run(
@@ -184,7 +197,7 @@ def _epoch(run: _Run, progress: Progress) -> None:
     job, epoch = run.job, len(run.history) + 1
     groups = _open(run) if STRATEGIES[job.strategy].unfreezes else None
     # only what depends on (seed, epoch) is random, so that a training taken up here goes on with the same bits
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=generators(run.workers.device)):
         torch.manual_seed(int(np.random.SeedSequence([job.seed, epoch, run.workers.rank]).generate_state(1)[0]))
         train_loss = _train_epoch(run, epoch)
     logits = _evaluate(run)
@@ -279,7 +292,7 @@ def _evaluate(run: _Run) -> FloatArray:
     batches = token_batches(run.validation.sizes, token_budget=EVALUATION_TOKENS)
     with torch.no_grad():
         for rows in batches[run.workers.rank :: run.workers.world]:
-            logits[rows] = run.compute.model(run.validation.prepared.batch(rows))
+            logits[rows] = run.compute.model(run.validation.batch(rows, run.workers.device)[0]).cpu()
     run.workers.add_up(logits)
     return np.asarray(logits.numpy(), dtype=np.float32)
 
@@ -332,7 +345,9 @@ def _take_up(run: _Run, found: store.Checkpoint) -> None:
     put({name: values[f"statistic/{name}"] for name in learned}, learned)
     for name, parameter in run.parameters.items():
         parts = {part: values.get(f"optimizer/{part}/{name}") for part in ("step", "exp_avg", "exp_avg_sq")}
-        run.optimizer.state[parameter] = {part: value for part, value in parts.items() if value is not None}
+        run.optimizer.state[parameter] = {
+            part: value.to(parameter.device) for part, value in parts.items() if value is not None
+        }
     run.compute.refresh()
     run.history, run.best_epoch = list(found.history), found.best_epoch
     run.kept = [(int(stored.file.removeprefix("best-").split(".")[0]), stored) for stored in found.kept]
