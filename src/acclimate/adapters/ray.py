@@ -23,8 +23,8 @@ from acclimate.ports import Progress, silent
 
 COLLECTIVE_TIMEOUT_SECONDS = 300
 WORKER_FAILURES = 1
-# where machines come and go, losing one is no sign that something is wrong
-ELASTIC_WORKER_FAILURES = 20
+# where machines come and go, losing one is no sign that something is wrong; nor is a start that counted on one just lost
+ELASTIC_FAILURES = 20
 RESIZE_SECONDS = 60.0
 STARTS = 3
 POLL_SECONDS = 0.5
@@ -104,7 +104,7 @@ class RayTrainer:
                     "gpus": self.gpus,
                 },
                 scaling_config=ray.train.ScalingConfig(
-                    num_workers=(self.fewest, self.workers) if self.fewest < self.workers else self.workers,
+                    num_workers=(self.fewest, self.workers) if self._is_elastic else self.workers,
                     elastic_resize_monitor_interval_s=RESIZE_SECONDS,
                     use_gpu=self.gpus > 0,
                     resources_per_worker={"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {}),
@@ -118,7 +118,8 @@ class RayTrainer:
                     name="train",
                     storage_path=str(exchange.folder.resolve()),
                     failure_config=ray.train.FailureConfig(
-                        max_failures=self._failures, controller_failure_limit=STARTS
+                        max_failures=self._failures,
+                        controller_failure_limit=ELASTIC_FAILURES if self._is_elastic else STARTS,
                     ),
                 ),
             )
@@ -129,9 +130,13 @@ class RayTrainer:
             raise failure from failure.__cause__
 
     @property
+    def _is_elastic(self) -> bool:
+        return self.fewest < self.workers
+
+    @property
     def _failures(self) -> int:
         """Deaths of workers that are made good."""
-        return ELASTIC_WORKER_FAILURES if self.fewest < self.workers else WORKER_FAILURES
+        return ELASTIC_FAILURES if self._is_elastic else WORKER_FAILURES
 
     def _failure(self, trainer: Any, job: TrainJob) -> UnavailableError | None:
         import ray.train
