@@ -23,7 +23,7 @@ from acclimate.ports import Progress, silent
 
 COLLECTIVE_TIMEOUT_SECONDS = 300
 WORKER_FAILURES = 1
-# where machines come and go, losing one is no sign that something is wrong; nor is a start that counted on one just lost
+# where machines come and go, losing one is no sign that something is wrong, nor is a start that counted on it
 ELASTIC_FAILURES = 20
 RESIZE_SECONDS = 60.0
 STARTS = 3
