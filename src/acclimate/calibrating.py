@@ -31,6 +31,7 @@ def calibration_of(context: Context, data: Path) -> Calibration:
         "max_length": config.generation.max_length if config.task == GENERATION_TASK else config.baseline.max_length,
         "batch_size": config.finetune.batch_size,
         "strategies": _measured(context),
+        **({"gpus": config.compute.gpus_per_worker} if config.compute.gpus_per_worker else {}),
     }
     name = f"calibration/{data_digest(made_of)[:24]}"
     place = context.home / name
@@ -86,6 +87,7 @@ def _calibrate(context: Context, data: Path, folder: Path, card: SourceCard, pla
 def _measured_classes(context: Context, data: Path, folder: Path) -> Calibration:
     from acclimate.examples import read_examples
     from acclimate.nn.calibrate import calibrate
+    from acclimate.nn.devices import measuring_device
 
     config = context.request.adaptation
     return calibrate(
@@ -95,6 +97,7 @@ def _measured_classes(context: Context, data: Path, folder: Path) -> Calibration
         max_length=config.baseline.max_length,
         strategies=_measured(context),
         batch_size=config.finetune.batch_size,
+        device=measuring_device(config.compute.gpus_per_worker),
     )
 
 
@@ -102,6 +105,7 @@ def _measured_writing(context: Context, data: Path, folder: Path) -> Calibration
     from acclimate.examples import read_examples
     from acclimate.nn.calibrate import calibrate_writing
     from acclimate.nn.causal.judged import pairs_of
+    from acclimate.nn.devices import measuring_device
 
     config = context.request.adaptation
     rows = read_examples(data, "target", ["train"], None)
@@ -112,6 +116,7 @@ def _measured_writing(context: Context, data: Path, folder: Path) -> Calibration
         max_length=config.generation.max_length,
         strategies=_measured(context),
         batch_size=config.finetune.batch_size,
+        device=measuring_device(config.compute.gpus_per_worker),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from acclimate.config_base import DataSpec, Section
 from acclimate.config_finetune import FinetuneSpec
@@ -17,6 +17,7 @@ from acclimate.config_retrain import RetrainSpec
 Metric = Literal["macro_f1", "accuracy", "balanced_accuracy", "exact_match", "rouge_l", "token_accuracy"]
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Workers = Annotated[int, Field(ge=1, le=256)]
 
 
 class SourceSpec(Section):
@@ -111,13 +112,41 @@ class TrackingSpec(Section):
 class ComputeSpec(Section):
     """What it runs on. Not part of the run key."""
 
-    workers: int = Field(1, ge=1, le=256, description="training processes; more than one go through Ray Train")
+    workers: Workers | Annotated[list[Workers], Field(min_length=2, max_length=2)] = Field(
+        1,
+        description="training processes; more than one go through Ray Train. A pair [fewest, most] trains with as many "
+        "as there is room for, also when machines come and go",
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where measured to be faster")
-    gpus_per_worker: int = Field(0, ge=0, le=16, description="GPUs asked for each training process; not used yet")
+    gpus_per_worker: int = Field(
+        0, ge=0, le=16, description="GPUs asked for each training process, which computes on the first; 0: processors"
+    )
     cpus_per_worker: int = Field(2, ge=1, le=256, description="processors of each training process on a cluster")
     memory_per_worker: str = Field(
         "8Gi", pattern=r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$", description="memory of each training process on a cluster"
     )
+
+    @field_validator("workers", mode="wrap")
+    @classmethod
+    def _number_or_pair(cls, value: object, check: ValidatorFunctionWrapHandler) -> int | list[int]:
+        """One problem for one wrong value, not one for each of the two forms."""
+        try:
+            workers: int | list[int] = check(value)
+        except ValidationError as error:
+            raise ValueError("neither a number nor a pair") from error
+        if isinstance(workers, list) and workers[0] > workers[1]:
+            raise ValueError("the fewest come first, the most second")
+        return workers
+
+    @property
+    def fewest_workers(self) -> int:
+        """Training goes on with as few."""
+        return self.workers if isinstance(self.workers, int) else self.workers[0]
+
+    @property
+    def most_workers(self) -> int:
+        """Training takes no more."""
+        return self.workers if isinstance(self.workers, int) else self.workers[1]
 
 
 class Adaptation(Section):

@@ -87,7 +87,7 @@ def _services(request: Request | None) -> Iterator[dict[str, Any]]:
         yield _attempt("kfp", _kfp)
     if os.environ.get("RAY_ADDRESS"):
         yield _service("ray", lambda: _reachable(os.environ["RAY_ADDRESS"]), hint=_token_hint())
-    elif os.environ.get(IN_A_POD) and request and request.adaptation.compute.workers > 1:
+    elif os.environ.get(IN_A_POD) and request and request.adaptation.compute.most_workers > 1:
         yield _attempt("rayjobs", _rayjobs)
     if request:
         yield _attempt("source model", lambda: f"{source_card_of(request).name} is there and may be loaded")

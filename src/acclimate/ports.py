@@ -241,7 +241,7 @@ class Trainer(Protocol):
 
     @property
     def workers(self) -> int:
-        """Number of training processes."""
+        """Number of training processes; the most of a training whose workers come and go."""
 
     def train(self, job: Job, *, progress: Progress = silent) -> TrainResult:
         """Train a job to its end, or take it up where an earlier run left it.

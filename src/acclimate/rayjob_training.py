@@ -98,7 +98,7 @@ def followers_of(key: str) -> str:
 
 def is_for_a_rayjob(context: Context) -> bool:
     """Whether finetune goes to a RayJob: several workers, in a pod, and no Ray is named."""
-    several = context.request.adaptation.compute.workers > 1
+    several = context.request.adaptation.compute.most_workers > 1
     return several and "KUBERNETES_SERVICE_HOST" in os.environ and not os.environ.get("RAY_ADDRESS")
 
 
@@ -181,7 +181,7 @@ def _spec(context: Context, work: Work, api: KubernetesApi, record: str, image: 
         name=f"{work.stage}-{work.key[:24]}",
         record=record,
         image=other_image or pod.image,
-        workers=compute.workers,
+        workers=compute.most_workers,
         cpus=compute.cpus_per_worker,
         memory=compute.memory_per_worker,
         gpus=compute.gpus_per_worker,

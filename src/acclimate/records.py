@@ -383,7 +383,7 @@ class FinetuneReport(StoredRecord):
     chosen: str
     rule: RuleRecord
     precision: Literal["fp32", "bf16"]
-    workers: int
+    workers: int = Field(description="training processes; the most of a training whose workers come and go")
     source_score: float | None = Field(None, description="the source model's own, on the source's held-out rows")
 
 

@@ -124,16 +124,22 @@ def live_versions(context: Context) -> list[RegisteredVersion]:
 def trainer_of(context: Context) -> Trainer:
     """In process for one worker, Ray Train for more."""
     compute = context.request.adaptation.compute
-    if compute.workers == 1:
+    if compute.most_workers == 1:
         from acclimate.nn.train import InProcessTrainer
 
-        return InProcessTrainer()
+        return InProcessTrainer(gpus=compute.gpus_per_worker)
     from acclimate.adapters.ray import RayTrainer
 
     # without a cluster the workers share this machine
     cpus = compute.cpus_per_worker if os.environ.get("RAY_ADDRESS") else 1
     shared = context.store if context.is_shared else None
-    return RayTrainer(compute.workers, cpus=cpus, gpus=compute.gpus_per_worker, shared=shared)
+    return RayTrainer(
+        compute.most_workers,
+        fewest=compute.fewest_workers,
+        cpus=cpus,
+        gpus=compute.gpus_per_worker,
+        shared=shared,
+    )
 
 
 def load(uri: str, workspace: str | Path | None = None) -> AdaptedModel:

@@ -290,7 +290,9 @@ def test_what_keeps_rayjobs_from_being_made_is_named(kubernetes, code, says):
         (2, {"KUBERNETES_SERVICE_HOST": "127.0.0.1"}, True),
         (2, {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "RAY_ADDRESS": ""}, True),
         (2, {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "RAY_ADDRESS": "auto"}, False),
+        ("[1, 2]", {"KUBERNETES_SERVICE_HOST": "127.0.0.1"}, True),
         (1, {"KUBERNETES_SERVICE_HOST": "127.0.0.1"}, False),
+        ("[1, 1]", {"KUBERNETES_SERVICE_HOST": "127.0.0.1"}, False),
         (2, {}, False),
     ],
 )

@@ -110,6 +110,20 @@ class Job:
         self.store.publish(WORK.stage, WORK.key, out, manifest)
 
 
+def test_workers_that_come_and_go_get_a_pod_each_up_to_the_most(context: Context, cluster: Any, tmp_path: Path) -> None:
+    elastic = {**CONFIG, "compute": {"workers": [2, 5]}}
+    request = Request(Adaptation.model_validate(elastic), tmp_path, context.request.workspace)
+    context = Context(request, "run-1", context.store, context.progress)
+    job = Job(context.request.workspace, tmp_path / "head")
+    stub, jobs = cluster(on_create=job, script=[RUNNING, SUCCEEDED])
+    finetune_on_cluster(context, WORK, REFERENCES, jobs=jobs, image="acclimate:1")
+    (group,) = stub.created[0]["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    assert (group["replicas"], group["minReplicas"], group["maxReplicas"]) == (5, 5, 5)
+    assert job.task is not None
+    compute = Request.from_json(job.task.request).adaptation.compute
+    assert (compute.fewest_workers, compute.most_workers) == (2, 5)
+
+
 def test_a_job_is_given_its_task_and_its_output_is_handed_on(
     context: Context, cluster: Any, events: Events, tmp_path: Path
 ) -> None:

@@ -1,5 +1,8 @@
 """What benchmarks draw has no row twice, and what they count is right."""
 
+import os
+import signal
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +12,7 @@ import pytest
 from benchmarks.features import operations
 from benchmarks.labelled_rows import of_each_class, parts, read_rows
 from benchmarks.measured import in_turn
+from benchmarks.ray_scaling import ALL_THREADS, ONE_PROCESS, ONE_WORKER, TWO_WORKERS, family, memory_gb, summary
 
 
 def test_near_duplicates_count_once(tmp_path: Path) -> None:
@@ -60,3 +64,26 @@ def test_operations_of_the_forward_pass_are_those_torch_counts() -> None:
 def test_each_is_first_in_turn() -> None:
     assert [in_turn("abc", turn)[0] for turn in range(3)] == ["a", "b", "c"]
     assert sorted(in_turn("abc", 1)) == ["a", "b", "c"]
+
+
+def test_scaling_is_the_median_of_the_rounds_ratios() -> None:
+    speeds = {ONE_PROCESS: [10, 10, 10], ALL_THREADS: [20, 16, 10], ONE_WORKER: [10, 8, 5], TWO_WORKERS: [15, 16, 8]}
+    points = {mode: [{"rows_per_second": float(speed)} for speed in own] for mode, own in speeds.items()}
+    found = summary(points)
+    assert found["scaling"] == {"median": 1.6, "lowest": 1.5}
+    assert found["efficiency"] == {"median": 0.8, "lowest": 0.75}
+    assert found["one_worker_to_one_process"] == {"median": 0.8, "lowest": 0.5}
+    assert found["two_workers_to_all_threads"] == {"median": 0.8, "lowest": 0.75}
+
+
+def test_the_memory_of_a_process_counts_its_descendants() -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 60 & echo; wait"], stdout=subprocess.PIPE) as shell:
+        assert shell.stdout is not None
+        shell.stdout.readline()
+        members = family(shell.pid)
+        assert len(members) == 2
+        assert members < family(os.getpid())
+        assert memory_gb(members) > 0
+        for pid in members:
+            os.kill(pid, signal.SIGKILL)
+    assert memory_gb(members) == 0

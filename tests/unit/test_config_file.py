@@ -479,3 +479,20 @@ def test_reading_a_configuration_stays_light() -> None:
     program = f"import sys, acclimate.config_file as c; c.load_config; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("workers", ["0", "257", "[1]", "[0, 2]", "[3, 2]", "[1, 2, 3]", "two", "null"])
+def test_a_wrong_number_of_workers_is_one_problem_that_names_both_forms(yaml: Path, workers: str) -> None:
+    (problem,) = problems_of(yaml, SMALLEST + f"compute: {{workers: {workers}}}\n")
+    assert "from 1 to 256, or a list" in problem.message
+    assert "[fewest, most]" in problem.hint
+    assert problem.where.endswith(":6")
+
+
+@pytest.mark.parametrize(("workers", "range_"), [("3", (3, 3)), ("[2, 5]", (2, 5)), ("[4, 4]", (4, 4))])
+def test_workers_are_a_number_or_the_fewest_and_the_most(yaml: Path, workers: str, range_: tuple[int, int]) -> None:
+    yaml.write_text(SMALLEST + f"compute: {{workers: {workers}}}\n", encoding="utf-8")
+    compute = load_config(yaml).config.compute
+    assert (compute.fewest_workers, compute.most_workers) == range_
+    compute = load_config(yaml, ["compute.workers=[1,7]"]).config.compute
+    assert (compute.fewest_workers, compute.most_workers) == (1, 7)

@@ -15,6 +15,7 @@ import torch.distributed
 from acclimate.adapters.ray_files import Exchange, SharedFolders
 from acclimate.adapters.ray_session import connected, first_line, quiet_output
 from acclimate.errors import AcclimateError, UnavailableError, from_dict
+from acclimate.nn.devices import training_device
 from acclimate.nn.job import Job, TrainResult
 from acclimate.nn.step import Workers
 from acclimate.nn.train import finished, job_key, require_result, train
@@ -22,6 +23,9 @@ from acclimate.ports import Progress, silent
 
 COLLECTIVE_TIMEOUT_SECONDS = 300
 WORKER_FAILURES = 1
+# where machines come and go, losing one is no sign that something is wrong, nor is a start that counted on it
+ELASTIC_FAILURES = 20
+RESIZE_SECONDS = 60.0
 STARTS = 3
 POLL_SECONDS = 0.5
 # the group is started anew for these: the service may be back, and all see the same checkpoint then
@@ -30,7 +34,7 @@ _DISAGREEMENT = "E-TRAIN-013"
 
 
 class RayTrainer:
-    """Trains on N workers.
+    """Trains on N workers, or on as many as there is room for.
 
     A cluster is used where ``RAY_ADDRESS`` names one or Ray runs in this process already; else Ray is started on this
     machine for each training and stopped after it, without its dashboard. While a training runs, this process's
@@ -38,33 +42,47 @@ class RayTrainer:
 
     Args:
         workers: number of training processes, at least 2.
+        fewest: with as few it starts and goes on; looked at every :data:`RESIZE_SECONDS`, a change starts the epoch
+            under way again. None: with ``workers`` only.
         cpus: processors of each.
-        gpus: GPUs of each; 0 trains on processors.
+        gpus: GPUs of each, which computes on the first; 0 trains on processors.
         shared: shared folders of a workspace that other machines reach; None where it is a folder, which then all
             workers must see. It is pickled.
     """
 
-    def __init__(self, workers: int, *, cpus: int = 1, gpus: int = 0, shared: SharedFolders | None = None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        *,
+        fewest: int | None = None,
+        cpus: int = 1,
+        gpus: int = 0,
+        shared: SharedFolders | None = None,
+    ) -> None:
         self.workers = workers
+        self.fewest = workers if fewest is None else fewest
         self.cpus = cpus
         self.gpus = gpus
         self.shared = shared
 
     def train(self, job: Job, *, progress: Progress = silent) -> TrainResult:
-        """Train a job to its end; a worker that dies once is replaced, and training goes on after the last epoch.
+        """Train a job to its end; a worker that dies is replaced, and training goes on after the last whole epoch.
+
+        It is given up after the second such death, and the twenty-first where workers may come and go.
 
         Raises:
             ModelError: as in one process, see :func:`acclimate.nn.train.train`.
             UnavailableError: E-TRAIN-030 workers failed repeatedly, E-TRAIN-031 Ray can't be reached or started,
                 E-TRAIN-032 workers run another version of the code, E-TRAIN-033 they don't see the workspace.
-            ConfigError: E-TRAIN-034, the checkpoints lie outside of the shared workspace.
+            ConfigError: E-TRAIN-034, the checkpoints lie outside of the shared workspace; E-TRAIN-035, a worker has no
+                GPU that torch can use.
         """
         result = finished(job)
         if result is not None:
             return result
         exchange = Exchange.opened(job, self.shared)
         try:
-            with quiet_output(), connected(self.workers * self.cpus, self.workers * self.gpus):
+            with quiet_output(), connected(self.fewest * self.cpus, self.fewest * self.gpus):
                 self._fit(job, exchange, progress)
             exchange.collect()
         finally:
@@ -78,9 +96,16 @@ class RayTrainer:
         with _mailbox(progress, errors) as mailbox:
             trainer = ray.train.torch.TorchTrainer(
                 _work,
-                train_loop_config={"job": job, "key": job_key(job), "exchange": exchange, "mailbox": mailbox},
+                train_loop_config={
+                    "job": job,
+                    "key": job_key(job),
+                    "exchange": exchange,
+                    "mailbox": mailbox,
+                    "gpus": self.gpus,
+                },
                 scaling_config=ray.train.ScalingConfig(
-                    num_workers=self.workers,
+                    num_workers=(self.fewest, self.workers) if self._is_elastic else self.workers,
+                    elastic_resize_monitor_interval_s=RESIZE_SECONDS,
                     use_gpu=self.gpus > 0,
                     resources_per_worker={"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {}),
                 ),
@@ -93,7 +118,8 @@ class RayTrainer:
                     name="train",
                     storage_path=str(exchange.folder.resolve()),
                     failure_config=ray.train.FailureConfig(
-                        max_failures=WORKER_FAILURES, controller_failure_limit=STARTS
+                        max_failures=self._failures,
+                        controller_failure_limit=ELASTIC_FAILURES if self._is_elastic else STARTS,
                     ),
                 ),
             )
@@ -103,6 +129,15 @@ class RayTrainer:
         if failure is not None:
             raise failure from failure.__cause__
 
+    @property
+    def _is_elastic(self) -> bool:
+        return self.fewest < self.workers
+
+    @property
+    def _failures(self) -> int:
+        """Deaths of workers that are made good."""
+        return ELASTIC_FAILURES if self._is_elastic else WORKER_FAILURES
+
     def _failure(self, trainer: Any, job: Job) -> UnavailableError | None:
         import ray.train
 
@@ -111,7 +146,7 @@ class RayTrainer:
         except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
             failure = UnavailableError(
                 "E-TRAIN-030",
-                f"training workers failed {WORKER_FAILURES + 1} times: {first_line(error)}",
+                f"training workers failed {self._failures + 1} times: {first_line(error)}",
                 where=f"strategy {job.strategy}, {self.workers} workers",
                 hint="run again: it goes on after the last whole epoch; out of memory: fewer workers or a smaller "
                 "finetune.batch_size",
@@ -127,17 +162,18 @@ def _work(config: dict[str, Any]) -> None:
 
     exchange, mailbox = config["exchange"], config["mailbox"]
     context = ray.train.get_context()
-    workers = Workers(context.get_world_rank(), context.get_world_size(), torch.distributed.all_reduce)
+    rank, world = context.get_world_rank(), context.get_world_size()
 
     def report(event: str, /, **fields: Any) -> None:
         if event == "epoch":
             exchange.keep()
-        mailbox.put({"event": event, **fields})
+        mailbox.put({"event": event, **fields, "workers": world})
 
     try:
         job = exchange.local(config["job"])
         _require_same_code(job, config["key"])
-        train(job, workers=workers, progress=report if workers.rank == 0 else silent)
+        workers = Workers(rank, world, torch.distributed.all_reduce, training_device(config["gpus"]))
+        train(job, workers=workers, progress=report if rank == 0 else silent)
     except AcclimateError as error:
         mailbox.put({"error": error.to_dict()})
         if _is_passing(error):

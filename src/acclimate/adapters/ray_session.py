@@ -11,6 +11,8 @@ from contextlib import contextmanager, redirect_stdout
 from secrets import token_hex
 from typing import Any
 
+import torch
+
 from acclimate.errors import InterruptedRun, UnavailableError
 
 
@@ -29,7 +31,8 @@ def connected(cpus: int, gpus: int = 0) -> Iterator[None]:
     if not os.environ.get("RAY_ADDRESS"):
         _protect()
         options |= {"address": "local", "num_cpus": max(cpus, os.cpu_count() or 1), "include_dashboard": False}
-        options |= {"num_gpus": gpus} if gpus else {}
+        # of GPUs that are not there a worker finds out, and says so
+        options |= {"num_gpus": max(gpus, torch.cuda.device_count())} if gpus else {}
     elif os.environ.get("RAY_AUTH_TOKEN"):
         # Ray passes over a token unless it is told to use one
         os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -54,7 +54,7 @@ class RayJobSpec:
         name: of the RayJob; the same for the same work.
         record: address of the folder in the workspace that holds what is to be done and takes what happened.
         image: of head and workers: the step's own.
-        workers: training processes, each in a pod of its own.
+        workers: training processes, each in a pod of its own; all must run before KubeRay starts the job.
         cpus: processors of each.
         memory: of each, e.g. ``8Gi``.
         gpus: of each.

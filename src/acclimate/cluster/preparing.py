@@ -187,5 +187,5 @@ def compiled(pipeline: Pipeline, request: Request, image: str) -> bytes:
     from acclimate.kfp_ir import prepared
 
     compute = request.adaptation.compute
-    gpus = compute.gpus_per_worker if compute.workers == 1 else 0
+    gpus = compute.gpus_per_worker if compute.most_workers == 1 else 0
     return prepared(pipeline, image=image, gpus=gpus, training_image=training_image_of(pipeline)).encode()

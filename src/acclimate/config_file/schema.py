@@ -25,13 +25,14 @@ def _root() -> Node:
 
 
 def _resolved(node: Node) -> Node:
-    """Follow a reference and drop the null of an optional value."""
+    """Follow a reference and set apart the null of an optional value, and further forms that a value may have."""
     while True:
         if "$ref" in node:
             node = _root()["$defs"][node["$ref"].rsplit("/", 1)[1]]
         elif "anyOf" in node:
             kept = [option for option in node["anyOf"] if option.get("type") != "null"]
-            node = {**kept[0], "nullable": True, **({"about": node["description"]} if "description" in node else {})}
+            forms = {"nullable": len(kept) < len(node["anyOf"]), "otherwise": kept[1:]}
+            node = {**kept[0], **forms, **({"about": node["description"]} if "description" in node else {})}
         else:
             return node
 
@@ -74,7 +75,7 @@ def about(node: Node) -> str:
 
 def in_words(node: Node) -> str:
     """The valid values in words, e.g. ``a whole number from 1 to 1024``."""
-    words = _kind_in_words(node)
+    words = ", or ".join(_kind_in_words(_resolved(form)) for form in (node, *node.get("otherwise", ())))
     return f"{words}, or null" if node.get("nullable") else words
 
 

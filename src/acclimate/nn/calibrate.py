@@ -16,6 +16,7 @@ from acclimate.nn.batching import shuffled_batches
 from acclimate.nn.causal.model import CausalModel, load_lm
 from acclimate.nn.causal.reader import AnswerReader
 from acclimate.nn.causal.scoring import answer_scores
+from acclimate.nn.devices import CPU
 from acclimate.nn.encoder import Encoder, folder_digest
 from acclimate.nn.guard import clip
 from acclimate.nn.job import Job, LabelledRows, Pairs, TrainJob, WritingJob
@@ -37,16 +38,17 @@ FEATURE_ROWS = 256
 ENOUGH_SECONDS = 3.0
 
 
-def measure_gemm() -> dict[str, float]:
-    """Speed of square matrix products.
+def measure_gemm(device: torch.device = CPU) -> dict[str, float]:
+    """Speed of square matrix products on a device.
 
     Returns:
         TFLOP/s by precision, ``fp32`` and ``bf16``: the best of a few repeats, since others can only slow us down.
     """
     speeds = {}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        a = torch.ones(GEMM_SIZE, GEMM_SIZE, dtype=dtype)
-        seconds = _fastest(lambda a=a: a @ a)  # type: ignore[misc]  # mypy can't infer a lambda with a default
+        a = torch.ones(GEMM_SIZE, GEMM_SIZE, dtype=dtype, device=device)
+        # a GPU works on after the call: only a number that is read is there
+        seconds = _fastest(lambda a=a: float((a @ a)[0, 0]))  # type: ignore[misc]  # mypy can't infer a lambda with a default
         speeds[name] = 2 * GEMM_SIZE**3 / seconds / 1e12
     return speeds
 
@@ -61,17 +63,18 @@ def _fastest(work: Callable[[], object]) -> float:
     return min(taken)
 
 
-def choose_precision(precision: str) -> tuple[Precision, dict[str, float]]:
+def choose_precision(precision: str, device: torch.device = CPU) -> tuple[Precision, dict[str, float]]:
     """The precision to compute in.
 
     Args:
         precision: ``fp32`` or ``bf16`` as wished, or ``auto``: bf16 where its matrix products are at least 1.5 times
             as fast as fp32's.
+        device: what training will compute on.
 
     Returns:
         The precision, and what :func:`measure_gemm` measured.
     """
-    speeds = measure_gemm()
+    speeds = measure_gemm(device)
     if precision == "auto":
         return ("bf16" if speeds["bf16"] >= BF16_GAIN * speeds["fp32"] else "fp32"), speeds
     return ("bf16" if precision == "bf16" else "fp32"), speeds
@@ -85,6 +88,7 @@ def calibrate(
     max_length: int | None,
     strategies: Mapping[str, Settings],
     batch_size: int,
+    device: torch.device = CPU,
 ) -> Calibration:
     """Measure throughput on real rows: features, and a few real steps of each strategy.
 
@@ -95,6 +99,7 @@ def calibrate(
         max_length: tokens of a text, or pixels of a image's side, that are read; None takes the model's own.
         strategies: settings by name in :data:`acclimate.nn.strategies.STRATEGIES`.
         batch_size: rows a training step.
+        device: what training will compute on; features are computed on the processors.
 
     Returns:
         Rows per second, ``features`` and each strategy; validation and checkpoints of an epoch come on top.
@@ -102,13 +107,14 @@ def calibrate(
     Raises:
         ModelError: the source can't be loaded.
     """
-    chosen, gemm = choose_precision(precision)
+    chosen, gemm = choose_precision(precision, device)
     encoder = Encoder.load(source_folder, precision=chosen, max_length=max_length)
     speeds = {"features": _features_speed(encoder, inputs[:FEATURE_ROWS])}
     for strategy, settings in strategies.items():
-        speeds[strategy] = _training_speed(_job(strategy, settings, encoder, source_folder, inputs, batch_size))
+        job = _job(strategy, settings, encoder, source_folder, inputs, batch_size)
+        speeds[strategy] = _training_speed(job, device)
     return Calibration(
-        machine=_machine(),
+        machine=_machine(device),
         source_digest=folder_digest(source_folder),
         precision=chosen,
         gemm_tflops={name: round(value, 4) for name, value in gemm.items()},
@@ -124,6 +130,7 @@ def calibrate_writing(
     max_length: int,
     strategies: Mapping[str, Settings],
     batch_size: int,
+    device: torch.device = CPU,
 ) -> Calibration:
     """The same for a causal language model: ``features`` is the speed at which given answers are scored.
 
@@ -134,12 +141,13 @@ def calibrate_writing(
         max_length: tokens of prompt and answer together.
         strategies: settings by name.
         batch_size: rows a training step.
+        device: what training will compute on; answers are scored on the processors.
 
     Raises:
         ModelError: the source can't be loaded.
         DataError: E-DATA-070, a row has more tokens than are read.
     """
-    chosen, gemm = choose_precision(precision)
+    chosen, gemm = choose_precision(precision, device)
     speeds = {}
     for strategy, settings in strategies.items():
         job = WritingJob(
@@ -155,7 +163,7 @@ def calibrate_writing(
             batch_size=batch_size,
             folder=source_folder,
         )
-        speeds[strategy] = _training_speed(job)
+        speeds[strategy] = _training_speed(job, device)
     lm = load_lm(source_folder)
     model = CausalModel(lm.to(torch.bfloat16) if chosen == "bf16" else lm)
     rows = AnswerReader.load(source_folder, lm.config, max_length).rows(pairs)
@@ -163,7 +171,7 @@ def calibrate_writing(
     answer_scores(model, rows)
     speeds["features"] = len(rows) / (perf_counter() - start)
     return Calibration(
-        machine=_machine(),
+        machine=_machine(device),
         source_digest=folder_digest(source_folder),
         precision=chosen,
         gemm_tflops={name: round(value, 4) for name, value in gemm.items()},
@@ -213,12 +221,12 @@ def _features_speed(encoder: Encoder, inputs: Inputs) -> float:
     return len(inputs) / (perf_counter() - start)
 
 
-def _training_speed(job: Job) -> float:
+def _training_speed(job: Job, device: torch.device) -> float:
     """Rows per second in steps as the training loop takes them.
 
     The median of the steps' padded tokens per second, so that one step that was held up doesn't count.
     """
-    learner = learner_of(job)
+    learner = learner_of(job, device)
     parameters = trainable(learner.model)
     optimizer = optimizer_for(job, parameters)
     sizes, compute = learner.sizes, learner.compute
@@ -240,9 +248,10 @@ def _training_speed(job: Job) -> float:
     return float(np.median(rates[1:])) * len(sizes) / sum(padded)
 
 
-def _machine() -> str:
+def _machine(device: torch.device) -> str:
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     name = models[0] if models else platform.processor() or "unknown processor"
-    return f"{platform.machine()}, {name}, {torch.get_num_threads()} threads"
+    gpu = "" if device.type == "cpu" else f", {torch.cuda.get_device_name(device)}"
+    return f"{platform.machine()}, {name}, {torch.get_num_threads()} threads{gpu}"

@@ -11,6 +11,7 @@ import torch
 from acclimate.core.metrics import score
 from acclimate.nn.batching import token_batches
 from acclimate.nn.compute import Compute
+from acclimate.nn.devices import CPU
 from acclimate.nn.job import TrainJob
 from acclimate.nn.learner import Validated
 from acclimate.nn.model import Classifier
@@ -26,10 +27,12 @@ class ClassLearner:
 
     Args:
         job: what is trained.
+        device: what is computed on.
     """
 
-    def __init__(self, job: TrainJob) -> None:
+    def __init__(self, job: TrainJob, device: torch.device = CPU) -> None:
         encoder, self.model = build(job)
+        self.model.to(device)
         parameters = trainable(self.model)
         self.compute: Compute[Classifier] = Compute(self.model, parameters, job.precision)
         self.loss_of_knowing_nothing = math.log(job.n_classes)
@@ -60,7 +63,7 @@ class ClassLearner:
         batches = token_batches(rows.sizes, token_budget=EVALUATION_TOKENS)
         with torch.no_grad():
             for batch in batches[workers.rank :: workers.world]:
-                logits[batch] = self.compute.model(rows.prepared.batch(batch))
+                logits[batch] = self.compute.model(rows.batch(batch, self.compute.device)[0]).cpu()
         workers.add_up(logits)
         outputs = np.asarray(logits.numpy(), dtype=np.float32)
         return Validated(

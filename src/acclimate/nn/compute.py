@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 import torch
 
+from acclimate.nn.devices import device_of
 from acclimate.nn.trainable import Trainable
 from acclimate.nn.training_model import statistics
 
@@ -44,6 +45,11 @@ class Compute(Generic[Model]):
                 self.model.head.to(torch.bfloat16)
             own = dict(self.model.named_parameters())
             self._pairs = [(parameter, own[name]) for name, parameter in parameters.items()]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return device_of(self.model)
 
     @property
     def trained(self) -> list[torch.nn.Parameter]:

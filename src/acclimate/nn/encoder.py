@@ -13,13 +13,14 @@ import transformers
 
 from acclimate.examples import Inputs
 from acclimate.nn.batching import token_batches
+from acclimate.nn.devices import device_of
 from acclimate.nn.feature_cache import features_name, load_features, store_features
 from acclimate.nn.image_reader import ImageReader
 from acclimate.nn.inserts import Insert
 from acclimate.nn.inserts.stored import read_insert
 from acclimate.nn.loading import declared_pooling, load_module, loading, quiet, random_module
 from acclimate.nn.preflight import IMAGE_MODEL_TYPES, preflight, read_json, reads_images
-from acclimate.nn.readers import Batch, Reader, TextReader
+from acclimate.nn.readers import Batch, Reader, TextReader, on
 from acclimate.nn.source_card import folder_digest, source_card
 from acclimate.nn.vision.models import image_module
 from acclimate.ports import Progress, silent
@@ -207,7 +208,7 @@ class Encoder:
         module, done = self._inference_module(), 0
         with torch.inference_mode():
             for rows in token_batches(prepared.sizes, token_budget=TOKEN_BUDGET):
-                features[rows] = pooled(module, prepared.batch(rows), self.pooling).numpy()
+                features[rows] = pooled(module, on(device_of(module), prepared.batch(rows)), self.pooling).cpu().numpy()
                 done += len(rows)
                 progress("embed", done=done, of=len(inputs))
         return features

@@ -21,6 +21,11 @@ Kind = TypeVar("Kind", str, bytes)
 Batch = dict[str, torch.Tensor]
 
 
+def on(device: torch.device, batch: Batch) -> Batch:
+    """A batch on a device; the same tensors where they are there already."""
+    return {name: value.to(device) for name, value in batch.items()}
+
+
 def only(kind: type[Kind], inputs: Inputs) -> list[Kind]:
     """The inputs, all of which must be of one kind.
 

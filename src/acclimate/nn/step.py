@@ -9,11 +9,12 @@ from functools import cached_property
 import torch
 
 from acclimate.nn.compute import Compute
+from acclimate.nn.devices import CPU
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import Job, LabelledRows
 from acclimate.nn.model import Classifier, normalise
 from acclimate.nn.penalties import FeaturePenalty, Penalties, PenaltyBatch
-from acclimate.nn.readers import Prepared
+from acclimate.nn.readers import Batch, Prepared, on
 
 # activations of all layers are kept until the backward pass, so memory follows the padded tokens of a part
 PART_TOKENS = 2048
@@ -32,11 +33,13 @@ class Workers:
         rank: this worker's number, from 0; worker 0 writes and reports.
         world: number of workers.
         add_up: replaces a tensor's values by their sum over all workers, in place.
+        device: what this worker computes on.
     """
 
     rank: int = 0
     world: int = 1
     add_up: Callable[[torch.Tensor], None] = _alone
+    device: torch.device = CPU
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,10 @@ class Rows:
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.labels)
+
+    def batch(self, rows: Sequence[int], device: torch.device) -> tuple[Batch, torch.Tensor]:
+        """Inputs and classes int64 [B] of some rows, on a device."""
+        return on(device, self.prepared.batch(rows)), self.labels[list(rows)].to(device)
 
     @cached_property
     def sizes(self) -> list[int]:
@@ -113,7 +120,7 @@ def gradients(
         normalise(compute.model, by_batch=len(own) > 1)
     # a worker without rows still needs a gradient of the same shapes
     for part in _parts(own, data, whole=bool(penalties.of_features) or compute.model.learns_statistics) or [rows[:1]]:
-        inputs, labels = data.prepared.batch(part), data.labels[list(part)]
+        inputs, labels = data.batch(part, compute.device)
         features = compute.model.features(inputs)
         logits = compute.model.classify(features)
         losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")

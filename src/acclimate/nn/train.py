@@ -15,6 +15,7 @@ from acclimate.nn import checkpoint as store
 from acclimate.nn.batching import shuffled_batches
 from acclimate.nn.causal.learner import WritingLearner
 from acclimate.nn.class_learner import ClassLearner
+from acclimate.nn.devices import CPU, generators, training_device
 from acclimate.nn.guard import Movement, clip, require_bounded
 from acclimate.nn.job import FloatArray, Job, TrainJob, TrainResult, WritingJob
 from acclimate.nn.layer_groups import layer_groups
@@ -79,13 +80,24 @@ def finished(job: Job) -> TrainResult | None:
 
 
 class InProcessTrainer:
-    """The port ``Trainer`` for one worker: this process."""
+    """The port ``Trainer`` for one worker: this process.
+
+    Args:
+        gpus: it computes on the first of these; 0: on the processors.
+    """
 
     workers = 1
 
+    def __init__(self, *, gpus: int = 0) -> None:
+        self.gpus = gpus
+
     def train(self, job: Job, *, progress: Progress = silent) -> TrainResult:
-        """Train a job to its end; see :func:`train`."""
-        train(job, progress=progress)
+        """Train a job to its end; see :func:`train`.
+
+        Raises:
+            ConfigError: E-TRAIN-035, there is no GPU.
+        """
+        train(job, workers=Workers(device=training_device(self.gpus)), progress=progress)
         return require_result(job)
 
 
@@ -155,17 +167,17 @@ def _require_agreement(workers: Workers, job: Job, epoch: int) -> None:
         )
 
 
-def learner_of(job: Job) -> Learner:
-    """What the task of a job adds to the loop."""
+def learner_of(job: Job, device: torch.device = CPU) -> Learner:
+    """What the task of a job adds to the loop, on a device."""
     if isinstance(job, WritingJob):
-        return WritingLearner(job)
+        return WritingLearner(job, device)
     if isinstance(job, TrainJob):
-        return ClassLearner(job)
+        return ClassLearner(job, device)
     raise TypeError(f"nothing trains a {type(job).__name__}")
 
 
 def _started(job: Job, key: str, workers: Workers) -> _Run:
-    learner = learner_of(job)
+    learner = learner_of(job, workers.device)
     parameters = trainable(learner.model)
     rates = STRATEGIES[job.strategy].rates(learner.model, job.settings)
     return _Run(job, key, workers, learner, parameters, optimizer_for(job, parameters, rates))
@@ -176,7 +188,7 @@ def _epoch(run: _Run, progress: Progress) -> None:
     job, epoch = run.job, len(run.history) + 1
     groups = _open(run) if STRATEGIES[job.strategy].unfreezes else None
     # only what depends on (seed, epoch) is random, so that a training taken up here goes on with the same bits
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=generators(run.workers.device)):
         torch.manual_seed(int(np.random.SeedSequence([job.seed, epoch, run.workers.rank]).generate_state(1)[0]))
         train_loss = _train_epoch(run, epoch)
     found = run.learner.validate(run.workers)
@@ -313,7 +325,9 @@ def _take_up(run: _Run, found: store.Checkpoint) -> None:
     put({name: values[f"statistic/{name}"] for name in learned}, learned)
     for name, parameter in run.parameters.items():
         parts = {part: values.get(f"optimizer/{part}/{name}") for part in ("step", "exp_avg", "exp_avg_sq")}
-        run.optimizer.state[parameter] = {part: value for part, value in parts.items() if value is not None}
+        run.optimizer.state[parameter] = {
+            part: value.to(parameter.device) for part, value in parts.items() if value is not None
+        }
     run.learner.compute.refresh()
     run.history, run.best_epoch = list(found.history), found.best_epoch
     run.kept = [(int(stored.file.removeprefix("best-").split(".")[0]), stored) for stored in found.kept]

@@ -39,7 +39,7 @@ def finetune_work(context: Context, data: Path, baseline: Path, decision: Path) 
         "max_length": config.baseline.max_length,
         **of_generation(config),
         "workers": config.compute.workers,
-        "trainer": code_digest("acclimate.nn.train" if config.compute.workers == 1 else "acclimate.adapters.ray"),
+        "trainer": code_digest("acclimate.nn.train" if config.compute.most_workers == 1 else "acclimate.adapters.ray"),
     }
     checkpoints = checkpoints_of(context, decision)
 
@@ -81,7 +81,7 @@ def checkpoints_of(context: Context, decision: Path) -> str:
 def finetune_step(context: Context, data: Path, baseline: Path, decision: Path) -> Path:
     """Train, then forget the checkpoints. In a pod, more than one worker are a RayJob's: that trains and forgets."""
     work = finetune_work(context, data, baseline, decision)
-    if context.request.adaptation.compute.workers > 1:
+    if context.request.adaptation.compute.most_workers > 1:
         from acclimate.rayjob_training import finetune_on_cluster, is_for_a_rayjob
 
         if is_for_a_rayjob(context):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -47,6 +48,16 @@ def same(first: TrainResult, second: TrainResult) -> None:
     assert first.best_epoch == second.best_epoch
 
 
+@pytest.fixture
+def one_ray() -> Iterator[None]:
+    """A Ray that outlives the trainings: a start of it takes longer than a training here."""
+    from acclimate.adapters.ray_session import connected, quiet_output
+
+    with quiet_output(), connected(2):
+        yield
+
+
+@pytest.mark.usefixtures("one_ray")
 def test_twenty_kills_at_random_steps_change_nothing(make_job: Callable[..., TrainJob]) -> None:
     from acclimate.adapters.ray import RayTrainer
 
@@ -54,6 +65,7 @@ def test_twenty_kills_at_random_steps_change_nothing(make_job: Callable[..., Tra
     per_epoch = undisturbed.seconds / EPOCHS
     job, rng = make_job("killed"), np.random.default_rng(0)
     killed: list[int] = []
+    into_epoch: list[float] = []
     epochs: list[int] = []
     timers: list[threading.Timer] = []
 
@@ -61,6 +73,8 @@ def test_twenty_kills_at_random_steps_change_nothing(make_job: Callable[..., Tra
         # between two lives of the workers there is none to kill
         with suppress(ValueError):
             killed.append(kill_one_worker())
+            since = time.time() - (job.folder / "checkpoint.json").stat().st_mtime
+            into_epoch.append(since / per_epoch)
 
     def progress(event: str, /, **fields: Any) -> None:
         if event != "epoch":
@@ -75,7 +89,9 @@ def test_twenty_kills_at_random_steps_change_nothing(make_job: Callable[..., Tra
         # two deaths end a run; the next one goes on after the last whole epoch
         with suppress(UnavailableError):
             result = RayTrainer(workers=2).train(job, progress=progress)
-    assert len(killed) == KILLS
+    assert len(killed) == len(set(killed)) == KILLS
+    quarters = {int(4 * share) for share in into_epoch}
+    assert quarters >= {0, 1, 2, 3}, f"kills hit only some steps of an epoch: {into_epoch}"
     assert epochs == list(range(1, EPOCHS + 1)), "each epoch was trained to its end once"
     same(result, undisturbed)
 

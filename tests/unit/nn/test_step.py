@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from acclimate.nn import step
 from acclimate.nn.compute import Compute
 from acclimate.nn.job import TrainJob
 from acclimate.nn.step import Rows, Workers, gradients, optimizer_for
@@ -49,6 +50,40 @@ def test_the_gradient_is_that_of_the_mean_loss(make_job: Callable[..., TrainJob]
     found = gradient_of(job, rows, 1)[1]
     for name, parameter in trainable(model).items():
         torch.testing.assert_close(found[name], parameter.grad)
+
+
+@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_the_gradient_of_parts_is_that_of_the_whole_batch(
+    strategy: str, world: int, make_job: Callable[..., TrainJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradient accumulation: a batch whose activations would not fit is computed in parts."""
+    job, rows = make_job(strategy), list(range(24))
+    encoder = build(job)[0]
+    data = Rows.of(encoder, job.train)
+    whole = gradient_of(job, rows, 1)
+    assert len(step._parts(rows, data, whole=False)) == 1
+    monkeypatch.setattr(step, "PART_TOKENS", 4 * max(data.sizes))
+    assert len(step._parts(rows[::world], data, whole=False)) >= 6 / world
+    accumulated = gradient_of(job, rows, world)
+    assert accumulated[0] == pytest.approx(whole[0], rel=1e-5)
+    assert accumulated[1].keys() == whole[1].keys()
+    for name, gradient in whole[1].items():
+        torch.testing.assert_close(accumulated[1][name], gradient, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_in_bfloat16_the_parts_of_a_batch_add_up_in_float32(
+    strategy: str, make_job: Callable[..., TrainJob], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, rows = make_job(strategy), list(range(24))
+    exact = gradient_of(job, rows, 1)[1]
+    monkeypatch.setattr(step, "PART_TOKENS", 1)
+    accumulated = gradient_of(job, rows, 1, "bf16")[1]
+    assert {value.dtype for value in accumulated.values()} == {torch.float32}
+    a, b = (torch.cat([values[name].flatten() for name in exact]) for values in (exact, accumulated))
+    assert float(torch.nn.functional.cosine_similarity(a, b, dim=0)) > 0.99
+    assert float(a.norm()) == pytest.approx(float(b.norm()), rel=0.05)
 
 
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))

@@ -11,6 +11,7 @@ from acclimate.nn.causal.model import CausalModel, build
 from acclimate.nn.causal.packing import Pack, packed
 from acclimate.nn.causal.scoring import AnswerScores, answer_scores
 from acclimate.nn.compute import Compute
+from acclimate.nn.devices import CPU
 from acclimate.nn.job import WritingJob
 from acclimate.nn.learner import Validated
 from acclimate.nn.penalties.l2_sp import L2SP
@@ -23,11 +24,13 @@ class WritingLearner:
 
     Args:
         job: what is trained.
+        device: what is computed on.
     """
 
-    def __init__(self, job: WritingJob) -> None:
+    def __init__(self, job: WritingJob, device: torch.device = CPU) -> None:
         built = build(job)
         self.model = built.model
+        self.model.to(device)
         parameters = trainable(self.model)
         self.compute: Compute[CausalModel] = Compute(self.model, parameters, job.precision)
         self.loss_of_knowing_nothing = math.log(built.lm.config.vocab_size)
@@ -56,7 +59,7 @@ class WritingLearner:
         for chosen in packed(self._train.sizes, own) or [list(rows[:1])]:
             pack = Pack.of(self._train, chosen)
             logits = self.compute.model(pack).float()
-            summed = torch.nn.functional.cross_entropy(logits, pack.targets, reduction="sum")
+            summed = torch.nn.functional.cross_entropy(logits, pack.targets.to(logits.device), reduction="sum")
             torch.autograd.backward(summed / of_batch if own else summed * 0.0)
             self.compute.collect()
             total += float(summed.detach()) if own else 0.0

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from acclimate.errors import ModelError
 from acclimate.nn.causal.packing import Pack
 from acclimate.nn.causal.reader import AnswerReader
+from acclimate.nn.devices import device_of
 from acclimate.nn.job import WritingJob
 from acclimate.nn.loading import load_module, loading
 from acclimate.nn.preflight import CAUSAL_MODEL_TYPES, preflight, read_json
@@ -33,10 +34,11 @@ class CausalModel(Trainable):
 
     def forward(self, pack: Pack) -> torch.Tensor:
         """Logits of the tokens that are to be written, ``[a, V]``; no others are computed."""
+        device = device_of(self)
         hidden = self.encoder(
-            input_ids=pack.ids, position_ids=pack.positions, use_cache=False, return_dict=True
+            input_ids=pack.ids.to(device), position_ids=pack.positions.to(device), use_cache=False, return_dict=True
         ).last_hidden_state[0]  # [T, d]
-        logits: torch.Tensor = self.head(hidden[pack.reads])
+        logits: torch.Tensor = self.head(hidden[pack.reads.to(device)])
         return logits
 
 

@@ -73,7 +73,7 @@ def answer_scores(
     with torch.no_grad():
         for chosen in packed(data.sizes, range(len(data)))[own]:
             pack = Pack.of(data, chosen)
-            found = logits(pack).float()
+            found = logits(pack).float().cpu()
             losses = torch.nn.functional.cross_entropy(found, pack.targets, reduction="none")
             right = (found.argmax(dim=1) == pack.targets).float()
             columns = torch.stack([losses, torch.ones_like(losses), right], dim=1)  # [a, 3]

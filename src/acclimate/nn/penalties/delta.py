@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from acclimate.examples import chosen
+from acclimate.nn.devices import device_of
 from acclimate.nn.encoder import called, pool
 from acclimate.nn.layer_groups import blocks_of
 from acclimate.nn.model import Classifier
+from acclimate.nn.readers import on
 
 if TYPE_CHECKING:
     from acclimate.nn.penalties import PenaltyBatch, Start
@@ -95,7 +97,8 @@ def channel_attention(start: Start) -> list[torch.Tensor]:
     job, model = start.job, start.model
     rows = torch.arange(len(job.train))[:: max(1, len(job.train) // ATTENTION_ROWS)][:ATTENTION_ROWS]
     batch = start.encoder.reader.prepare(chosen(job.train.inputs, rows.tolist())).batch(range(len(rows)))
-    labels = torch.as_tensor(job.train.labels[rows.numpy()], dtype=torch.int64)
+    device = device_of(model)
+    batch, labels = on(device, batch), torch.as_tensor(job.train.labels[rows.numpy()], dtype=torch.int64).to(device)
     was_training = model.training
     model.eval()
 
@@ -110,7 +113,7 @@ def channel_attention(start: Start) -> list[torch.Tensor]:
             for channel in range(_width(block, lambda: model(batch))):
                 with _zeroed(block, channel):
                     increases.append(loss() - plain)
-            found.append(torch.softmax(torch.tensor(increases), dim=0))
+            found.append(torch.softmax(torch.tensor(increases), dim=0).to(device))
     model.train(was_training)
     return found
 

@@ -36,7 +36,7 @@ class Distillation:
         """The divergence summed over the rows; 0 where the student answers as the teacher."""
         log_student = torch.log_softmax(batch.logits / TEMPERATURE, dim=1)
         divergence = torch.nn.functional.kl_div(
-            log_student, self._log_teacher[batch.rows], reduction="sum", log_target=True
+            log_student, self._log_teacher[batch.rows].to(log_student.device), reduction="sum", log_target=True
         )
         return self._weight * TEMPERATURE**2 * divergence
 

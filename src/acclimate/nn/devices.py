@@ -1,0 +1,48 @@
+"""What a training computes on: the processors, or a GPU where one was asked for."""
+
+from __future__ import annotations
+
+import torch
+
+from acclimate.errors import ConfigError
+
+CPU = torch.device("cpu")
+
+
+def training_device(gpus: int) -> torch.device:
+    """The device of this process: the current GPU where any were asked for, else the processors.
+
+    Args:
+        gpus: GPUs this process was given; it computes on one.
+
+    Raises:
+        ConfigError: E-TRAIN-035, torch sees none.
+    """
+    if gpus == 0:
+        return CPU
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            "E-TRAIN-035",
+            f"compute.gpus_per_worker is {gpus}, and torch {torch.__version__} sees no GPU",
+            where="compute.gpus_per_worker",
+            hint="train where there is one, with a torch built for it, or set compute.gpus_per_worker: 0",
+        )
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def measuring_device(gpus: int) -> torch.device:
+    """What training will compute on where this process has it, else the processors.
+
+    A step that only measures may run on a machine without GPUs; the precision is then the processors'.
+    """
+    return training_device(gpus) if torch.cuda.is_available() else CPU
+
+
+def device_of(module: torch.nn.Module) -> torch.device:
+    """Where a module's weights are."""
+    return next(module.parameters()).device
+
+
+def generators(device: torch.device) -> list[torch.device]:
+    """The devices whose random numbers a training on this one draws, beside the processors'."""
+    return [] if device.type == "cpu" else [device]
