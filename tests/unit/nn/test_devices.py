@@ -118,7 +118,7 @@ def test_the_speed_is_that_of_the_gpu(make_job: MakeJob, gpu: torch.device) -> N
     job = make_job()
     found = calibrate(
         job.source,
-        list(job.train.inputs),
+        job.train.inputs,
         precision="auto",
         max_length=None,
         strategies={"full": {}},
