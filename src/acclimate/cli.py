@@ -199,7 +199,7 @@ def predict(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Predict labels and probabilities with an adapted model."""
+    """Predict with an adapted model: labels and probabilities, or the answers it writes."""
     from acclimate.prediction import predict_file
 
     def action() -> int:
