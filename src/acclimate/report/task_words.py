@@ -52,6 +52,11 @@ def baseline_words(task: str) -> str:
     return "prompted source model" if task == GENERATION_TASK else "frozen model, cross-validated"
 
 
+def epoch_metric(metric: str, task: str) -> str:
+    """What epochs are compared by: the goal's metric; of text generation token accuracy, which moves earlier."""
+    return "token_accuracy" if task == GENERATION_TASK else metric
+
+
 def source_score_words(task: str) -> str:
     """How it is measured what an arm has kept of the source."""
     if task == GENERATION_TASK:

@@ -53,6 +53,12 @@ def test_figures_of_classes_and_of_more_labels_are_left_out(view: ReportView) ->
     assert {"comparisons", "arms", "training", "null"} <= set(drawn)
 
 
+def test_epochs_are_compared_by_token_accuracy_and_arms_by_the_goals_metric(view: ReportView) -> None:
+    drawn = draw_all(view)
+    assert drawn["training"].caption.startswith("Above: token accuracy on validation")
+    assert "exact match on validation" in drawn["arms"].svg
+
+
 def test_the_baseline_shows_both_ways_of_asking(text: str) -> None:
     assert "prompted with 4 examples, the source model scores 0.310 (0.290 to 0.330) on 200 rows of train" in text
     assert "(zero-shot)0.1200.100 to 0.140" in text.replace(" (zero-shot) ", " (zero-shot)")
