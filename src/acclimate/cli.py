@@ -93,8 +93,8 @@ def validate(
 
     def action() -> int:
         found = check(path, overrides or [], allow_outside=allow_outside)
-        labels = ", ".join(found["labels"])
-        print_result(found, as_json, lambda: f"{path} is valid: {found['rows']} rows, labels {labels}")
+        labels = f", labels {', '.join(found['labels'])}" if found["labels"] else ""
+        print_result(found, as_json, lambda: f"{path} is valid: {found['rows']} rows{labels}")
         return 0
 
     guarded(action, as_json, debug)

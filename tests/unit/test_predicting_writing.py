@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import acclimate
 from acclimate.adapters.local_store import LocalStore
+from acclimate.cli import app
 from acclimate.config import Adaptation
 from acclimate.errors import ConfigError, DataError, ModelError
 from acclimate.execution import Context, Request, Work, execute
@@ -167,3 +169,14 @@ def test_a_source_model_of_another_kind_is_refused(
     assert caught.value.code == "E-MODEL-025"
     assert f"the source model {KINDS[fitting]}, the task is {task}" in str(caught.value)
     assert caught.value.hint.startswith(f"set task: {fitting},")
+
+
+def test_a_valid_configuration_is_told_without_labels(sources: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("text,answer\n" + "".join(f"prompt {i},answer {i}\n" for i in range(80)))
+    source = sources["text-generation"]
+    (tmp_path / "adaptation.yaml").write_text(
+        f"name: n\ntask: text-generation\nsource: {{model: '{source}'}}\n"
+        "target: {data: pairs.csv, answer: answer}\ngeneration: {max_length: 128}\n"
+    )
+    found = CliRunner().invoke(app, ["validate", str(tmp_path / "adaptation.yaml"), "--allow-outside"])
+    assert (found.exit_code, found.output) == (0, f"{tmp_path / 'adaptation.yaml'} is valid: 80 rows\n")
