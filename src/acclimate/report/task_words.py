@@ -10,7 +10,7 @@ from acclimate.report.wording import CONTROLS_EXPLAINED, MODELS, MODELS_EXPLAINE
 _MODELS_THAT_WRITE = {
     "frozen": "prompted source model",
     "majority": "always the commonest answer",
-    "source_as_is": "source model without examples",
+    "source_as_is": "zero-shot source model",
 }
 
 _MODELS_THAT_WRITE_EXPLAINED = {

@@ -89,7 +89,7 @@ def test_without_a_reference_the_targets_perplexity_stands_alone(view: ReportVie
 def test_the_result_shows_what_was_written_beside_what_was_wanted(text: str) -> None:
     assert f"{HARDEST.text}{HARDEST.label}{HARDEST.predicted}0.4 %" in text
     assert "Perplexity of the right answers" in text
-    assert "source model without examples42.25" in text
+    assert "zero-shot source model42.25" in text
     assert "it foretells 41 % of the tokens of 300 held-out rows" in text
     assert "Sign test p" in text
 
@@ -142,7 +142,7 @@ def test_the_card_says_that_it_writes_and_how() -> None:
     assert (result.metric_type, result.metric_value) == ("exact_match", 0.82)
     assert "It writes the answer to a prompt, by greedy decoding" in card.text
     assert 'model.predict(["a prompt"])' in card.text
-    assert "Perplexity per token: candidate 1.375, source model without examples 42.25, baseline 11.75." in card.text
+    assert "Perplexity per token: candidate 1.375, zero-shot source model 42.25, baseline 11.75." in card.text
     assert "- What it writes is not checked against anything" in card.text
     assert "labels" not in card.text
     assert "calibration" not in card.text
