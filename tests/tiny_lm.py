@@ -63,3 +63,19 @@ def toy_pairs(rows: int, seed: int, *, prompts: bool = True) -> Pairs:
     kinds = [("spam", "work")[i % 2] for i in range(rows)]
     texts = [" ".join(str(rng.choice(WORDS[kind].split())) for _ in range(int(rng.integers(2, 6)))) for kind in kinds]
     return Pairs(tuple(texts), tuple(kinds)) if prompts else Pairs(None, tuple(texts))
+
+
+def saved_writer(folder: Path) -> Path:
+    """Write an adapted model into ``folder``: the random decoder, prompted with one example, 12 tokens an answer."""
+    from acclimate.nn.causal.model import load_lm
+    from acclimate.nn.causal.reader import AnswerReader
+    from acclimate.nn.causal.writer import Prompting, Writer
+    from tests.run_records import SOURCE
+
+    # of the four kinds this one writes something else to each prompt
+    source = write_tiny_lm(folder.with_name(f"{folder.name}-source"), template=False, tied=False)
+    lm = load_lm(source)
+    asked = Prompting(has_prompts=True, shots=(("free cash", "spam"),), max_length=128, max_new_tokens=12)
+    tokenizer = AnswerReader.load(source, lm.config, asked.max_length).tokenizer
+    Writer(lm, tokenizer, asked, precision="fp32", strategy="frozen", source=SOURCE).save(folder)
+    return folder

@@ -93,8 +93,8 @@ def validate(
 
     def action() -> int:
         found = check(path, overrides or [], allow_outside=allow_outside)
-        labels = ", ".join(found["labels"])
-        print_result(found, as_json, lambda: f"{path} is valid: {found['rows']} rows, labels {labels}")
+        labels = f", labels {', '.join(found['labels'])}" if found["labels"] else ""
+        print_result(found, as_json, lambda: f"{path} is valid: {found['rows']} rows{labels}")
         return 0
 
     guarded(action, as_json, debug)
@@ -199,7 +199,7 @@ def predict(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Predict labels and probabilities with an adapted model."""
+    """Predict with an adapted model: labels and probabilities, or the answers it writes."""
     from acclimate.prediction import predict_file
 
     def action() -> int:

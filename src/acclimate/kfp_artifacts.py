@@ -44,7 +44,7 @@ def show(
         stage: gap, baseline, finetune or evaluate.
         folder: the finished stage's folder.
         metrics: takes its main numbers; what is not known or not finite is left out, JSON could not carry it.
-        confusion: takes the confusion matrix on the test split; above 100 classes a note instead.
+        confusion: takes the confusion matrix on the test split; above 100 classes, or without any, a note instead.
     """
     if metrics is not None:
         for name, value in _NUMBERS[stage](folder):
@@ -55,6 +55,9 @@ def show(
 
 
 def _show_confusion(evaluation: Evaluation, confusion: ClassificationMetrics) -> None:
+    if not evaluation.labels:
+        confusion.metadata["note"] = "texts are written, there are no classes: the hardest rows are in the report"
+        return
     if len(evaluation.labels) > MOST_CLASSES:
         confusion.metadata["note"] = f"{len(evaluation.labels)} classes: the matrix is in the report"
         return
@@ -74,6 +77,11 @@ def _gap(folder: Path) -> Iterator[Number]:
     yield "rows_compared", report.rows_compared
     for measure in report.measures:
         yield from _interval(f"{measure.name}_units", measure.units)
+    if report.perplexity is not None:
+        yield "perplexity_target", report.perplexity.target
+        yield "perplexity_reference", report.perplexity.reference
+        if report.perplexity.ratio is not None:
+            yield from _interval("perplexity_ratio", report.perplexity.ratio)
 
 
 def _baseline(folder: Path) -> Iterator[Number]:
@@ -83,6 +91,10 @@ def _baseline(folder: Path) -> Iterator[Number]:
     yield "train_rows", report.train_rows
     for control in report.controls:
         yield control.name, control.score.point if control.score else None
+    if report.prompted is not None:
+        yield "zero_shot", report.prompted.zero_shot.point
+        yield "few_shot", report.prompted.few_shot.point if report.prompted.few_shot else None
+        yield "perplexity", report.prompted.perplexity
 
 
 def _finetune(folder: Path) -> Iterator[Number]:
@@ -96,7 +108,9 @@ def _evaluate(folder: Path) -> Iterator[Number]:
     report = Evaluation.read(folder)
     yield from _interval(report.metric, report.score)
     yield "test_rows", report.rows
-    yield "calibration_error", report.calibration.ece
+    yield "calibration_error", report.calibration.ece if report.calibration else None
+    for name, value in report.perplexity.items():
+        yield f"perplexity_{name}", value
     for comparison in report.comparisons:
         yield f"gain_over_{comparison.other}", comparison.difference.point
 

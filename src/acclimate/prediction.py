@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from acclimate.errors import ConfigError, DataError
 from acclimate.execution import Context
@@ -16,9 +17,8 @@ from acclimate.stage_work.training import candidate_of
 from acclimate.wiring import load, located, registry_of
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from acclimate.examples import Inputs
+    from acclimate.nn.causal.writer import Writer
     from acclimate.nn.model import AdaptedModel
     from acclimate.ports import RawTable
 
@@ -44,6 +44,8 @@ def predict_file(
         out: CSV file to write, whole or not at all; None writes to standard output.
         workspace: where the registry is looked for.
         as_json: without ``out``: one JSON object on standard output instead of CSV.
+
+    The columns are label and probabilities, or ``answer`` of a model that writes.
 
     Returns:
         The number of rows.
@@ -97,7 +99,7 @@ def predict_step(context: Context, model: str, data: str, out: str) -> str:
     Raises:
         ConfigError: E-PREDICT-001, the run is on a cluster and ``out`` is a path.
     """
-    from acclimate.nn.model import AdaptedModel
+    from acclimate.nn.adapted import load_adapted
 
     config = context.request.adaptation
     registered = model.startswith(("models:/", "runs:/"))
@@ -113,7 +115,7 @@ def predict_step(context: Context, model: str, data: str, out: str) -> str:
     else:
         opened = context.store.open(model)
         folder = candidate_of(opened, opened).model
-    adapted = AdaptedModel.load(folder)
+    adapted = load_adapted(folder)
     spec = config.target.model_copy(update={"data": data})
     place = located(context.request, context.home, spec)
     if adapted.reads_images:
@@ -132,25 +134,56 @@ def predict_step(context: Context, model: str, data: str, out: str) -> str:
     return out
 
 
-def write_predictions(adapted: AdaptedModel, asked: Asked, *, out: Path | None, as_json: bool = False) -> int:
+def write_predictions(adapted: AdaptedModel | Writer, asked: Asked, *, out: Path | None, as_json: bool = False) -> int:
     """Predict rows and write them; see :func:`predict_file`."""
-    probabilities = adapted.predict_proba(asked.inputs)
-    predicted = [adapted.labels[i] for i in probabilities.argmax(axis=1)]
+    found = _predicted(adapted, asked)
     if out is not None:
         partial = out.with_name(f"{out.name}.partial")
         with partial.open("w", encoding="utf-8", newline="") as file:
-            _write(file, adapted.labels, asked, predicted, probabilities)
+            _write(file, asked, found)
         partial.replace(out)
     elif as_json:
-        rows = [
-            ({"file": name} if adapted.reads_images else {})
-            | {"label": label, "probabilities": dict(zip(adapted.labels, map(float, row), strict=True))}
-            for name, label, row in zip(asked.names, predicted, probabilities, strict=True)
-        ]
+        # a text names itself to who gave it; an image is told by its file
+        named: list[dict[str, Any]] = [{"file": name} if asked.column == "file" else {} for name in asked.names]
+        rows = [name | row for name, row in zip(named, found.objects, strict=True)]
         sys.stdout.write(json.dumps({"rows": rows}) + "\n")
     else:
-        _write(sys.stdout, adapted.labels, asked, predicted, probabilities)
+        _write(sys.stdout, asked, found)
     return len(asked.names)
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """What a model says to n rows.
+
+    Args:
+        columns: of the CSV file, after the one that names the row.
+        cells: of each row, one a column.
+        objects: of each row, for JSON.
+    """
+
+    columns: list[str]
+    cells: list[list[str]]
+    objects: list[dict[str, Any]]
+
+
+def _predicted(adapted: AdaptedModel | Writer, asked: Asked) -> _Predicted:
+    from acclimate.nn.causal.writer import Writer
+
+    if isinstance(adapted, Writer):
+        answers = adapted.predict(list(asked.names))
+        return _Predicted(["answer"], [[answer] for answer in answers], [{"answer": answer} for answer in answers])
+    probabilities = adapted.predict_proba(asked.inputs)
+    predicted = [adapted.labels[i] for i in probabilities.argmax(axis=1)]
+    rows = list(zip(predicted, probabilities, strict=True))
+    return _Predicted(
+        ["predicted", *(f"p_{label}" for label in adapted.labels)],
+        [[label, *(f"{value:.6f}" for value in row)] for label, row in rows],
+        [
+            {"label": label, "probabilities": dict(zip(adapted.labels, map(float, row), strict=True))}
+            for label, row in rows
+        ],
+    )
 
 
 def _texts(data: Path, text: str) -> Asked:
@@ -181,8 +214,13 @@ def _asked_images(table: RawTable) -> Asked:
     return Asked("file", [table.place(row) for row in range(len(images))], images)
 
 
-def _write(file: TextIO, labels: list[str], asked: Asked, predicted: list[str], probabilities: np.ndarray) -> None:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([asked.column, "predicted", *(f"p_{label}" for label in labels)])
-    for name, label, row in zip(asked.names, predicted, probabilities, strict=True):
-        writer.writerow([name, label, *(f"{value:.6f}" for value in row)])
+def _write(file: TextIO, asked: Asked, found: _Predicted) -> None:
+    file.write(_line([asked.column, *found.columns]))
+    file.writelines(_line([name, *cells]) for name, cells in zip(asked.names, found.cells, strict=True))
+
+
+def _line(cells: list[str]) -> str:
+    """A line of CSV; with CRLF as its end the writer also quotes a carriage return alone, which readers split at."""
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
+    return buffer.getvalue().removesuffix("\r\n") + "\n"

@@ -1,4 +1,4 @@
-"""How MLflow serves an adapted model: the loader module named in its MLmodel file. No pickle is involved."""
+"""How MLflow serves adapted models: the loader module named in their MLmodel files. No pickle is involved."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 import pandas as pd
 
 from acclimate.examples import Inputs
+from acclimate.nn.adapted import load_adapted
+from acclimate.nn.causal.writer import Writer
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.readers import only
 
 TEXT_COLUMN = "text"
 IMAGE_COLUMN = "image"
+ANSWER_COLUMN = "answer"
 
 
 class ServedModel:
@@ -47,6 +50,33 @@ class ServedModel:
         return pd.DataFrame(columns)
 
 
-def _load_pyfunc(path: str) -> ServedModel:
+class ServedWriter:
+    """A language model behind MLflow's pyfunc interface.
+
+    Args:
+        model: the loaded model.
+    """
+
+    def __init__(self, model: Writer) -> None:
+        self.model = model
+
+    def predict(self, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
+        """What the model writes to each text.
+
+        Args:
+            model_input: a data frame with the column ``text``; the signature lets nothing else through.
+            params: ignored; MLflow passes it.
+
+        Returns:
+            One row each, in order: ``answer``.
+
+        Raises:
+            DataError: E-PREDICT-003, a value is missing; 004, a prompt is too long to be answered.
+        """
+        return pd.DataFrame({ANSWER_COLUMN: self.model.predict(list(model_input[TEXT_COLUMN]))})
+
+
+def _load_pyfunc(path: str) -> ServedModel | ServedWriter:
     """Load the model folder; MLflow calls this by name."""
-    return ServedModel(AdaptedModel.load(Path(path)))
+    model = load_adapted(Path(path))
+    return ServedWriter(model) if isinstance(model, Writer) else ServedModel(model)

@@ -13,10 +13,11 @@ from acclimate.config_base import DataSpec
 from acclimate.errors import ModelError
 from acclimate.execution import Context, Request
 from acclimate.ports import RegisteredVersion, Registry, Store, Trainer
-from acclimate.records import IMAGE_TASK, SourceCard
+from acclimate.records import GENERATION_TASK, IMAGE_TASK, SourceCard
 
 if TYPE_CHECKING:
     from acclimate.adapters.data_uris import Located
+    from acclimate.nn.causal.writer import Writer
     from acclimate.nn.model import AdaptedModel
 
 
@@ -39,7 +40,7 @@ def source_at(request: Request, home: Path) -> tuple[Path, SourceCard]:
     """Folder and card of a request's source model; one from elsewhere is kept below ``home``.
 
     Raises:
-        ModelError: E-MODEL-025, the model does not read what the task is about; or it can't be used.
+        ModelError: E-MODEL-025, the model is of another kind than the task needs; or it can't be used.
     """
     source, tracking = request.adaptation.source, request.adaptation.tracking.uri
     folder, card = _resolved(source.model, source.licence, request.root, home, tracking, request.allow_outside)
@@ -48,16 +49,20 @@ def source_at(request: Request, home: Path) -> tuple[Path, SourceCard]:
 
 
 def _require_fit(task: str, card: SourceCard, source: str) -> None:
-    from acclimate.nn.preflight import IMAGE_MODEL_TYPES
+    from acclimate.nn.preflight import CAUSAL_MODEL_TYPES, IMAGE_MODEL_TYPES
 
-    reads_images = card.model_type in IMAGE_MODEL_TYPES
-    if reads_images != (task == IMAGE_TASK):
-        reads, wanted = ("images", IMAGE_TASK) if reads_images else ("texts", "text-classification")
+    if card.model_type in IMAGE_MODEL_TYPES:
+        kind, fitting = "a vision encoder", IMAGE_TASK
+    elif card.model_type in CAUSAL_MODEL_TYPES:
+        kind, fitting = "a causal language model", GENERATION_TASK
+    else:
+        kind, fitting = "a text encoder", "text-classification"
+    if task != fitting:
         raise ModelError(
             "E-MODEL-025",
-            f"the source model ({card.model_type}) reads {reads}, the task is {task}",
+            f"the source model ({card.model_type}) is {kind}, the task is {task}",
             where=source,
-            hint=f"set task: {wanted}, or name another source",
+            hint=f"set task: {fitting}, or name another source",
         )
 
 
@@ -142,7 +147,7 @@ def trainer_of(context: Context) -> Trainer:
     )
 
 
-def load(uri: str, workspace: str | Path | None = None) -> AdaptedModel:
+def load(uri: str, workspace: str | Path | None = None) -> AdaptedModel | Writer:
     """Load an adapted model.
 
     Args:
@@ -150,15 +155,16 @@ def load(uri: str, workspace: str | Path | None = None) -> AdaptedModel:
         workspace: where the registry is looked for; by default MLFLOW_TRACKING_URI, else ``./.acclimate``.
 
     Returns:
-        The model: ``.predict(texts)`` gives labels in order, ``.predict_proba(texts)`` the probabilities.
+        The model: ``.predict(inputs)`` gives labels in order, ``.predict_proba(inputs)`` their probabilities. Of
+        text generation ``.predict(texts)`` gives what the model writes.
 
     Raises:
         ModelError: the folder is not a model, or the registry knows no such model.
     """
-    from acclimate.nn.model import AdaptedModel
+    from acclimate.nn.adapted import load_adapted
 
     if not uri.startswith(("models:/", "runs:/")):
-        return AdaptedModel.load(Path(uri))
+        return load_adapted(Path(uri))
     home = Path(workspace or ".acclimate").resolve()
     registry = registry_at(None, home)
-    return AdaptedModel.load(registry.fetch(uri, home / "fetched"))
+    return load_adapted(registry.fetch(uri, home / "fetched"))

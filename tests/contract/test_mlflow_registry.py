@@ -20,6 +20,7 @@ from acclimate.records import InputFile, Registration
 from tests.contract import registry_race
 from tests.contract.registry_race import race
 from tests.run_records import SOURCE, digest, run_records, verdict_of
+from tests.writing_records import writing_records
 
 _NAMES = count()
 
@@ -94,6 +95,24 @@ def test_a_run_keeps_parameters_metrics_data_tags_and_records(
     experiment = client.get_experiment(run.info.experiment_id)
     assert experiment.name == name
     assert experiment.tags["mlflow.experiment.primaryMetric.name"] == "test.macro_f1"
+
+
+def test_a_run_that_writes_keeps_perplexities_and_no_calibration(registry: MlflowRegistry, workspace: Path) -> None:
+    run_id = registry.record_run(writing_records(), [])
+    run = connect(local_uri(workspace), workspace).client.get_run(run_id)
+    expected = {
+        "test.exact_match": 0.82,
+        "test.minus.nearest": 0.55,
+        "test.perplexity.candidate": 1.375,
+        "baseline.zero_shot": 0.12,
+        "baseline.few_shot": 0.31,
+        "baseline.perplexity": 11.75,
+        "gap.perplexity.reference": 13.0,
+        "gap.perplexity.ratio.high": 3.61,
+    }
+    assert {name: run.data.metrics[name] for name in expected} == pytest.approx(expected)
+    assert not [name for name in run.data.metrics if "calibration" in name]
+    assert "Baseline (asked with 4 examples, exact_match): 0.310" in run.data.tags["mlflow.note.content"]
 
 
 def test_the_same_run_key_is_the_same_run_and_may_change_what_is_not_in_the_key(

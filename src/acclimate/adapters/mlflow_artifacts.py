@@ -17,6 +17,7 @@ from acclimate.adapters.mlflow_tags import CONTENT_SHA256, KIND, MODEL_DIGEST, R
 from acclimate.digests import data_digest, file_digest
 from acclimate.errors import IntegrityError, ModelError
 from acclimate.ports import RunRecords
+from acclimate.records import GENERATION_TASK, IMAGE_TASK
 from acclimate.version import __version__
 
 LOADER_MODULE = "acclimate.serving"
@@ -113,8 +114,10 @@ def _signature(task: str, labels: list[str]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
+    given = ColSpec("binary", "image") if task == IMAGE_TASK else ColSpec("string", "text")
     columns = [ColSpec("string", "label"), *(ColSpec("double", f"probability_{label}") for label in labels)]
-    given = ColSpec("binary", "image") if task == "image-classification" else ColSpec("string", "text")
+    if task == GENERATION_TASK:
+        columns = [ColSpec("string", "answer")]
     return ModelSignature(inputs=Schema([given]), outputs=Schema(columns))
 
 

@@ -16,13 +16,15 @@ def summary(records: RunRecords) -> str:
     Labels and texts stay out of it: they come from the data and MLflow renders this as Markdown.
     """
     gap, decision, evaluation = records.gap, records.decision, records.evaluation
+    prompted = records.baseline.prompted
+    asked = "out of fold" if prompted is None else f"asked with {prompted.shots} examples"
     units = "" if gap.units is None else f", {gap.units:.2f} gap units at m = {gap.rows_compared}"
     lines = [
         f"**Adaptation `{records.name}`**, run key `{records.run_key[:16]}`",
         "",
         f"- Source model: `{records.source.name}` at `{records.source.revision}`",
         f"- Setting: {gap.setting}; gap: {gap.verdict}{units}",
-        f"- Baseline (out of fold, {records.baseline.metric}): {_with_interval(records.baseline.score)}",
+        f"- Baseline ({asked}, {records.baseline.metric}): {_with_interval(records.baseline.score)}",
         f"- Decision: `{decision.strategy}` by rule {decision.rule}",
         f"- Candidate `{evaluation.strategy}` on test ({evaluation.metric}): **{_with_interval(evaluation.score)}**",
         "",

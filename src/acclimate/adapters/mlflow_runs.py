@@ -182,10 +182,29 @@ def _metrics(records: RunRecords) -> Iterator[tuple[str, float, int]]:
         other = re.sub(r"[^\w.-]+", "_", comparison.other)
         yield from _interval(f"test.minus.{other}", comparison.difference)
     calibration = evaluation.calibration
-    for name in ("ece", "ece_before", "nll", "brier", "temperature"):
+    for name in ("ece", "ece_before", "nll", "brier", "temperature") if calibration is not None else ():
         yield f"test.calibration.{name}", getattr(calibration, name), 0
+    yield from _perplexities(records)
     for stage, seconds in records.seconds.items():
         yield f"seconds.{stage}", seconds, 0
+
+
+def _perplexities(records: RunRecords) -> Iterator[tuple[str, float, int]]:
+    """Of text generation; nothing else has them."""
+    gap, prompted = records.gap.perplexity, records.baseline.prompted
+    if gap is not None:
+        yield "gap.perplexity.target", gap.target, 0
+        if gap.reference is not None:
+            yield "gap.perplexity.reference", gap.reference, 0
+        if gap.ratio is not None:
+            yield from _interval("gap.perplexity.ratio", gap.ratio)
+    if prompted is not None:
+        yield "baseline.zero_shot", prompted.zero_shot.point, 0
+        if prompted.few_shot is not None:
+            yield "baseline.few_shot", prompted.few_shot.point, 0
+        yield "baseline.perplexity", prompted.perplexity, 0
+    for name, value in records.evaluation.perplexity.items():
+        yield f"test.perplexity.{name}", value, 0
 
 
 def _log_tags(connection: Connection, run_id: str, experiment: str, records: RunRecords, source_model_uri: str) -> None:

@@ -53,12 +53,12 @@ def init_yaml(
     }
     filled = Adaptation.model_validate(given)
     lines = [_HEAD]
-    for key, field in Adaptation.model_fields.items():
+    for key in Adaptation.model_fields:
         value = getattr(filled, key)
         if isinstance(value, BaseModel):
             lines += _section(key, value, given.get(key))
         else:
-            line = f"{'' if key in given else '# '}{key}: {_scalar(value)}  # {field.description or ''}"
+            line = _line(key, value, (), written=key in given)
             lines += ["", line] if key == "workspace" else [line]
     lines += _reference(filled)
     return "\n".join(lines) + "\n"

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from acclimate.records import StoredRecord, TableCard
 from acclimate.report import numbers
 from acclimate.report.safety import without_credentials
+from acclimate.report.task_words import model_name, scored_by
 from acclimate.report.view import ReportView
-from acclimate.report.wording import GAPS, model_name
+from acclimate.report.wording import GAPS
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def _measured(view: ReportView) -> Iterator[Link]:
         yield Link("Gap", f"{GAPS[view.gap.verdict]}{measured}", {"report": record_digest(view.gap)})
     if view.baseline is not None:
         found = {"model": view.baseline.model_digest, "report": record_digest(view.baseline)}
-        yield Link("Baseline", f"{numbers.score(view.baseline.score.point)}, cross-validated", found)
+        yield Link("Baseline", f"{numbers.score(view.baseline.score.point)}, {scored_by(view.baseline)}", found)
     if view.decision is not None:
         says = f"{view.decision.strategy}, by rule {view.decision.rule}"
         yield Link("Decision", says, {"record": record_digest(view.decision)})
@@ -71,7 +72,7 @@ def _measured(view: ReportView) -> Iterator[Link]:
 def _trained(view: ReportView) -> Iterator[Link]:
     for arm in view.finetune.arms if view.finetune else []:
         fate = "chosen" if arm.chosen else ("control, never handed on" if arm.role == "control" else "not taken")
-        says = f"{model_name(arm.strategy)}, {numbers.score(arm.score.point)} on validation: {fate}"
+        says = f"{model_name(arm.strategy, view.data.task)}, {numbers.score(arm.score.point)} on validation: {fate}"
         yield Link(f"Arm {arm.strategy}", says, {"model": arm.model_digest} if arm.model_digest else {})
 
 

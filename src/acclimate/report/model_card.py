@@ -10,17 +10,25 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from acclimate.ports import RunRecords
-from acclimate.records import SliceScore
+from acclimate.records import DataCard, SliceScore
 from acclimate.report import numbers
 from acclimate.report.safety import visible
-from acclimate.report.wording import GAPS, metric_name, model_name
+from acclimate.report.task_words import model_name, scored_by
+from acclimate.report.wording import GAPS, metric_name
 from acclimate.version import __version__
 
 CARD_NAME = "README.md"
 _TEMPLATE = Path(__file__).parent / "templates" / "model_card.md.j2"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]#|~$])")
 _LONGEST = 200
-_HUB_METRICS = {"macro_f1": "f1", "accuracy": "accuracy", "balanced_accuracy": "accuracy"}
+_HUB_METRICS = {
+    "macro_f1": "f1",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "accuracy",
+    "exact_match": "exact_match",
+    "rouge_l": "rouge",
+    "token_accuracy": "accuracy",
+}
 _WEAKEST_SLICES = 3
 
 
@@ -87,7 +95,7 @@ def _values(records: RunRecords) -> dict[str, Any]:
 
 
 def _result_values(records: RunRecords) -> dict[str, Any]:
-    evaluation, calibration = records.evaluation, records.evaluation.calibration
+    evaluation, calibration, task = records.evaluation, records.evaluation.calibration, records.data.task
     return {
         "labels": [inert(label) for label in evaluation.labels],
         "test_rows": numbers.count(evaluation.rows),
@@ -96,14 +104,21 @@ def _result_values(records: RunRecords) -> dict[str, Any]:
         "score_bounds": numbers.bounds(evaluation.score),
         "comparisons": [
             {
-                "other": inert(model_name(row.other)),
+                "other": inert(model_name(row.other, task)),
                 "score": numbers.score(row.other_score.point),
                 "difference": numbers.signed(row.difference.point),
                 "bounds": numbers.signed_bounds(row.difference),
             }
             for row in evaluation.comparisons
         ],
-        **{name: numbers.score(getattr(calibration, name)) for name in ("ece", "ece_before", "nll", "brier")},
+        "calibration": {
+            name: numbers.score(getattr(calibration, name)) for name in ("ece", "ece_before", "nll", "brier")
+        }
+        if calibration
+        else None,
+        "perplexity": {
+            inert(model_name(name, task)): numbers.plain(value) for name, value in evaluation.perplexity.items()
+        },
         "classes": [
             {
                 "label": inert(row.label),
@@ -128,13 +143,14 @@ def _slice(row: SliceScore) -> dict[str, str]:
 
 
 def _history_values(records: RunRecords) -> dict[str, Any]:
-    gap, decision = records.gap, records.decision
+    gap, decision, task = records.gap, records.decision, records.data.task
     measured = f", {numbers.units(gap.units)} gap units" if gap.units is not None else ""
     return {
         "name": records.name,
-        "task": records.data.task,
+        "task": task,
         "input": "an image" if records.data.has_images else "a text",
-        "example": '"image.png"' if records.data.has_images else '"a text"',
+        "example": _example(records.data),
+        "writes": _writes(records),
         "code_version": __version__,
         "source": {
             "name": code(records.source.name),
@@ -142,15 +158,15 @@ def _history_values(records: RunRecords) -> dict[str, Any]:
             "licence": inert(records.source.licence) if records.source.licence else None,
             "digest": records.source.digest,
         },
-        "strategy": model_name(records.evaluation.strategy),
+        "strategy": model_name(records.evaluation.strategy, task),
         "setting": gap.setting,
         "gap": f"{GAPS[gap.verdict]}{measured}",
-        "decision": " + ".join(model_name(one) for one in decision.strategy.split("+")),
+        "decision": " + ".join(model_name(one, task) for one in decision.strategy.split("+")),
         "rule": decision.rule,
         "reason": inert(decision.reason),
         "arms": [
             {
-                "name": model_name(arm.strategy),
+                "name": model_name(arm.strategy, task),
                 "score": f"{numbers.score(arm.score.point)} ({numbers.bounds(arm.score)})",
                 "chosen": arm.chosen,
             }
@@ -159,6 +175,22 @@ def _history_values(records: RunRecords) -> dict[str, Any]:
         "model_digest": records.evaluation.model_digest,
         "run_key": records.run_key,
     }
+
+
+def _example(data: DataCard) -> str:
+    if data.has_images:
+        return '"image.png"'
+    return '"a prompt"' if data.target.answers else '"a text"'
+
+
+def _writes(records: RunRecords) -> str | None:
+    """What a model that writes does with its input; None of a classifier."""
+    if not records.data.is_generation:
+        return None
+    asked = f", {scored_by(records.baseline)}" if records.evaluation.strategy == "frozen" else ""
+    if records.data.target.answers:
+        return f"It writes the answer to a prompt{asked}"
+    return f"It goes on with a text{asked}"
 
 
 def _data_values(records: RunRecords) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 
 from acclimate.errors import UnavailableError
-from acclimate.report import numbers, wording
+from acclimate.report import numbers, task_words, wording
 from acclimate.report.confusions import confusions
 from acclimate.report.headline import headline
 from acclimate.report.input_side import both_sides
@@ -85,6 +86,11 @@ def html(view: ReportView) -> str:
         config_yaml=_yaml(view),
         problems=_problems(view),
         wording=wording,
+        writes=view.data.is_generation,
+        baseline_words=task_words.baseline_words(view.data.task),
+        models_explained=task_words.models_explained(view.data.task),
+        controls_explained=task_words.controls_explained(view.data.task),
+        scored_by=task_words.scored_by,
         inputs="images" if view.data.has_images else "texts",
         controls=[one.name for one in view.baseline.controls] if view.baseline else [],
     )
@@ -109,11 +115,15 @@ def _environment() -> jinja2.Environment:
         timed=numbers.timed,
         excerpt=excerpt,
         metric=wording.metric_name,
-        model=wording.model_name,
+        model=jinja2.pass_context(_model),
         spaced=wording.spaced,
         redacted=without_credentials,
     )
     return environment
+
+
+def _model(context: Mapping[str, Any], key: str) -> str:
+    return task_words.model_name(key, context["view"].data.task)
 
 
 def _finalize(value: Any) -> Any:

@@ -8,8 +8,9 @@ from typing import Any
 from acclimate.report import numbers
 from acclimate.report.headline import headline
 from acclimate.report.safety import visible, without_credentials
+from acclimate.report.task_words import baseline_words, model_name
 from acclimate.report.view import ReportView
-from acclimate.report.wording import GAPS, metric_name, model_name
+from acclimate.report.wording import GAPS, metric_name
 
 Summary = dict[str, Any]
 
@@ -31,6 +32,7 @@ def summary(view: ReportView, report_path: Path | None = None) -> Summary:
         "name": view.name,
         "run_id": view.run_id,
         "run_key": view.run_key,
+        "task": view.data.task,
         "metric": view.metric,
         "setting": gap.setting if gap else None,
         "gap": {"verdict": gap.verdict if gap else None, "units": gap.units if gap else None},
@@ -88,7 +90,7 @@ def summary_text(found: Summary) -> str:
     """
     lines = [
         ("gap", _gap_line(found)),
-        ("baseline", _score_line(found["metric"], found["baseline"]["score"], "frozen model, cross-validated")),
+        ("baseline", _score_line(found["metric"], found["baseline"]["score"], baseline_words(found["task"]))),
         ("decision", _decision_line(found)),
         ("result", _result_line(found)),
         ("verdict", found["verdict"]),
@@ -118,7 +120,7 @@ def _decision_line(found: Summary) -> str | None:
     if decision["strategy"] is None:
         return None
     chosen = [arm["strategy"] for arm in found["arms"] if arm["chosen"]]
-    took = f"; chosen: {model_name(chosen[0])}" if chosen else ""
+    took = f"; chosen: {model_name(chosen[0], found['task'])}" if chosen else ""
     return f"{decision['strategy']} (rule {decision['rule']}){took}"
 
 

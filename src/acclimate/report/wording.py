@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-METRICS = {"macro_f1": "macro-F1", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"}
+METRICS = {
+    "macro_f1": "macro-F1",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "exact_match": "exact match",
+    "rouge_l": "ROUGE-L",
+    "token_accuracy": "token accuracy",
+}
 
 METRICS_EXPLAINED = {
     "macro_f1": "the F1 score averaged over the labels, each label counting the same; 1 is perfect",
     "accuracy": "the share of rows labelled correctly; 1 is perfect",
     "balanced_accuracy": "the share of correct rows averaged over the labels; 1 is perfect",
+    "exact_match": "the share of rows whose written text is the wanted answer, but for blanks; 1 is perfect",
+    "rouge_l": "how far the words of the written text are those of the wanted answer in its order, averaged over the "
+    "rows; 1 is perfect",
+    "token_accuracy": "the share of the wanted tokens that the model finds most probable after the right ones before "
+    "them, averaged over the rows; 1 is perfect",
 }
 
 MODELS = {
@@ -29,6 +41,7 @@ MODELS = {
     "tfidf": "word counts (TF-IDF)",
     "pixels": "raw pixels",
     "histogram": "colours",
+    "nearest": "most similar prompt's answer",
     "majority": "always the commonest label",
     "source_as_is": "source model as it is",
 }
@@ -135,11 +148,6 @@ STAGES = {
 def metric_name(metric: str) -> str:
     """A metric as people write it."""
     return METRICS.get(metric, metric)
-
-
-def model_name(key: str) -> str:
-    """A strategy, control or compared model as people would call it; unknown ones keep their own name."""
-    return MODELS.get(key, key)
 
 
 def spaced(key: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from acclimate.records import Arm, FinetuneReport
 from acclimate.report import numbers
 from acclimate.report.figures.canvas import C1, C2, C4, INK, MUTED, PAPER, Axes, Drawing, draw
+from acclimate.report.task_words import model_name
 from acclimate.report.view import ReportView
-from acclimate.report.wording import metric_name, model_name
+from acclimate.report.wording import metric_name
 
 
 def arms(view: ReportView) -> Drawing | None:
@@ -86,7 +87,7 @@ def _caption(view: ReportView, tried: FinetuneReport, tolerance: float, cost: di
     if chosen is None:
         return f"The band reaches {numbers.score(tolerance)} below the best arm.{basis}"
     return (
-        f"Chosen: {model_name(chosen.strategy)} with {numbers.score(chosen.score.point)} in "
+        f"Chosen: {model_name(chosen.strategy, view.data.task)} with {numbers.score(chosen.score.point)} in "
         f"{numbers.seconds(cost[chosen.strategy])}. The band is the tolerance, {numbers.score(tolerance)} below "
         f"the best arm's score; the cheapest arm shown to lie within it is taken, else the best.{basis}"
     )

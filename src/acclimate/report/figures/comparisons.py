@@ -5,8 +5,9 @@ from __future__ import annotations
 from acclimate.records import Comparison
 from acclimate.report import numbers
 from acclimate.report.figures.canvas import C1, C2, INK, MUTED, PAPER, Axes, Drawing, draw, short
+from acclimate.report.task_words import model_name
 from acclimate.report.view import ReportView
-from acclimate.report.wording import metric_name, model_name
+from acclimate.report.wording import metric_name
 
 
 def comparisons(view: ReportView) -> Drawing | None:
@@ -23,7 +24,7 @@ def comparisons(view: ReportView) -> Drawing | None:
         axes.axvline(-margin, color=MUTED, lw=1, ls=(0, (4, 3)))
         for position, row in enumerate(rows):
             _paint_row(axes, position, row, far)
-        axes.set_yticks(range(len(rows)), [short(model_name(row.other), 28) for row in rows], color=INK)
+        axes.set_yticks(range(len(rows)), [short(model_name(row.other, view.data.task), 28) for row in rows], color=INK)
         axes.set(ylim=(len(rows) - 0.4, -0.7), xlabel=f"difference in {metric_name(view.metric)}: candidate better →")
         axes.grid(visible=True, axis="x")
         axes.tick_params(length=0)

@@ -7,8 +7,9 @@ from itertools import cycle
 from acclimate.records import Arm
 from acclimate.report import numbers
 from acclimate.report.figures.canvas import C1, C2, C3, C4, INK, MUTED, PAPER, Axes, Drawing, draw
+from acclimate.report.task_words import model_name, source_score_words
 from acclimate.report.view import ReportView
-from acclimate.report.wording import metric_name, model_name
+from acclimate.report.wording import metric_name
 
 Point = tuple[float, float]
 
@@ -37,7 +38,7 @@ def forgetting(view: ReportView) -> Drawing | None:
         axes.tick_params(length=0)
         axes.margins(x=0.18, y=0.15)
 
-    return draw("forgetting", "Gained and kept", _caption(shown, frozen), paint, height=330)
+    return draw("forgetting", "Gained and kept", _caption(shown, frozen, view.data.task), paint, height=330)
 
 
 def _paint_arm(axes: Axes, arm: Arm, frozen: Arm, source_score: float, colour: str) -> None:
@@ -73,7 +74,7 @@ def _line(arm: Arm, frozen: Arm, source_score: float) -> list[Point]:
     return [(0.0, 0.0), *measured] if measured else []
 
 
-def _caption(shown: list[Arm], frozen: Arm) -> str:
+def _caption(shown: list[Arm], frozen: Arm, task: str) -> str:
     chosen = next((arm for arm in shown if arm.chosen), None)
     front = ", ".join(arm.strategy for arm in shown if arm.on_front)
     says = ""
@@ -81,8 +82,8 @@ def _caption(shown: list[Arm], frozen: Arm) -> str:
         kept, gained = _place(chosen, frozen)
         mixed = "" if chosen.alpha in (None, 1.0) else f" (with {chosen.alpha:g} of the trained weights)"
         says = (
-            f"{model_name(chosen.strategy)}{mixed}: {numbers.signed(gained)} on the target's validation rows, "
-            f"{numbers.signed(kept)} for a probe on its features on the source's own task. "
+            f"{model_name(chosen.strategy, task)}{mixed}: {numbers.signed(gained)} on the target's validation rows, "
+            f"{numbers.signed(kept)} {source_score_words(task)}. "
         )
     return (
         f"{says}To the right less is forgotten, upwards more is gained. Lines run from the source model to the trained "

@@ -5,8 +5,9 @@ from __future__ import annotations
 from acclimate.records import BaselineReport
 from acclimate.report import numbers
 from acclimate.report.figures.canvas import C1, C2, C3, MUTED, Axes, Drawing, draw
+from acclimate.report.task_words import model_name
 from acclimate.report.view import ReportView
-from acclimate.report.wording import metric_name, model_name
+from acclimate.report.wording import metric_name
 
 
 def learning_curve(view: ReportView) -> Drawing | None:
@@ -25,7 +26,8 @@ def learning_curve(view: ReportView) -> Drawing | None:
         axes.plot([double], [baseline.score_at_double], "o", mfc="none", color=C1, ms=8, label="extrapolated")
         best = next((c for c in baseline.controls if c.name == baseline.best_control and c.score), None)
         if best is not None and best.score is not None:
-            axes.axhline(best.score.point, color=C3, lw=1.5, ls=(0, (1, 2)), label=f"control: {model_name(best.name)}")
+            name = model_name(best.name, view.data.task)
+            axes.axhline(best.score.point, color=C3, lw=1.5, ls=(0, (1, 2)), label=f"control: {name}")
         if wanted is not None:
             axes.axhline(wanted, color=C2, lw=1.5, ls=(0, (6, 3)), label=f"wanted: {numbers.score(wanted)}")
         axes.set_xscale("log", base=2)

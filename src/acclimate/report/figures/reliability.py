@@ -11,10 +11,10 @@ from acclimate.report.view import ReportView
 
 
 def reliability(view: ReportView) -> Drawing | None:
-    """Accuracy against confidence with the number of rows in each bin; None without bins."""
-    if view.evaluation is None or not any(row.rows for row in view.evaluation.calibration.bins):
+    """Accuracy against confidence with the number of rows in each bin; None without bins, or without probabilities."""
+    calibration = view.evaluation.calibration if view.evaluation else None
+    if calibration is None or not any(row.rows for row in calibration.bins):
         return None
-    calibration = view.evaluation.calibration
     filled = [row for row in calibration.bins if row.rows]
 
     def paint(axes: Axes, below: Axes) -> None:

@@ -7,6 +7,7 @@ from itertools import cycle
 from acclimate.records import Arm, FinetuneReport
 from acclimate.report import numbers
 from acclimate.report.figures.canvas import C1, C2, C3, C4, INK, PAPER, Axes, Drawing, draw
+from acclimate.report.task_words import epoch_metric
 from acclimate.report.view import ReportView
 from acclimate.report.wording import metric_name
 
@@ -17,6 +18,7 @@ def training(view: ReportView) -> Drawing | None:
     if view.finetune is None or not trained:
         return None
     report = view.finetune
+    epochs_by = metric_name(epoch_metric(report.metric, view.data.task))
 
     def paint(above: Axes, below: Axes) -> None:
         colours = cycle((C1, C3, C4))
@@ -29,12 +31,12 @@ def training(view: ReportView) -> Drawing | None:
             axes.set_xlim(0.7, last + 0.3)
             axes.xaxis.get_major_locator().set_params(integer=True)
         above.set_xticklabels([])
-        above.set(ylabel=metric_name(report.metric))
+        above.set(ylabel=epochs_by)
         below.set(xlabel="epoch", ylabel="loss")
         below.set_ylim(bottom=0)
         above.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, columnspacing=1.4, labelcolor=INK)
 
-    return draw("training", "Training, epoch by epoch", _caption(report, trained), paint, height=390, rows=2)
+    return draw("training", "Training, epoch by epoch", _caption(report, trained, epochs_by), paint, height=390, rows=2)
 
 
 def _paint_curves(above: Axes, below: Axes, arm: Arm, colour: str, marker: str) -> None:
@@ -47,10 +49,10 @@ def _paint_curves(above: Axes, below: Axes, arm: Arm, colour: str, marker: str) 
     below.plot(epochs, [point.validation_loss for point in arm.curve], color=colour)
 
 
-def _caption(report: FinetuneReport, trained: list[Arm]) -> str:
+def _caption(report: FinetuneReport, trained: list[Arm], epochs_by: str) -> str:
     kept = ", ".join(f"{arm.strategy} {arm.best_epoch} of {arm.epochs}" for arm in trained)
     return (
-        f"Above: {metric_name(report.metric)} on validation, the large mark being the epoch kept ({kept}). "
+        f"Above: {epochs_by} on validation, the large mark being the epoch kept ({kept}). "
         "Below: loss on training rows (dashed) and on validation (solid); where the solid line rises while the dashed "
         f"one falls, the model has begun to memorise. {_best_sentence(report)}"
     )
