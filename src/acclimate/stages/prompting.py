@@ -75,9 +75,9 @@ def prompting(
     writers = {0: plain}
     if len(shown):
         shots = tuple(_pair(train, int(row)) for row in shown)
-        writers[len(shots)] = plain.asked(
-            Prompting(has_prompts, shots, generation.max_length, generation.max_new_tokens)
-        )
+        # each example is as long as a row may be, and stands in every prompt
+        room = min(generation.max_length * (1 + len(shots)), plain.positions)
+        writers[len(shots)] = plain.asked(Prompting(has_prompts, shots, room, generation.max_new_tokens))
         progress("prompting", says=f"asking it with {len(shots)} examples", rows=len(sample))
         ways[len(shots)] = judged(writers[len(shots)], pairs, metric, progress=progress)
     best = max(ways, key=lambda count: (ways[count].scores.mean(), -count))

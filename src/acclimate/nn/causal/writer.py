@@ -96,6 +96,11 @@ class Writer:
         self._inference: Any = None
 
     @property
+    def positions(self) -> int:
+        """Tokens that the model has positions for."""
+        return int(getattr(self.lm.config, "max_position_embeddings", self.prompting.max_length))
+
+    @property
     def reads_images(self) -> bool:
         """It reads texts."""
         return False
