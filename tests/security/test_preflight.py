@@ -133,7 +133,7 @@ HOSTILE: dict[str, tuple[Damage, str]] = {
     "shard index names a pickle": (shards("pytorch_model-1.bin"), "E-MODEL-005"),
     "shard is absent": (shards("model-00001-of-00002.safetensors"), "E-MODEL-005"),
     "shard index without map": (shards(), "E-MODEL-005"),
-    "model type not allowed": (edit("config.json", model_type="llama"), "E-MODEL-006"),
+    "model type not allowed": (edit("config.json", model_type="gpt_bigcode"), "E-MODEL-006"),
     "no model type": (edit("config.json", model_type=None), "E-MODEL-006"),
     "model type is a list": (edit("config.json", model_type=["bert"]), "E-MODEL-006"),
     "a billion layers": (edit("config.json", num_hidden_layers=10**9), "E-MODEL-006"),

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from acclimate.config import BaselineSpec, Goal
 from acclimate.config_finetune import FinetuneSpec
+from acclimate.config_generation import GenerationSpec
 from acclimate.core.metrics import score
 from acclimate.core.reliability import fit_temperature
 from acclimate.errors import IntegrityError
@@ -99,6 +100,7 @@ class Place:
             config=FinetuneSpec.model_validate(CONFIG),
             goal=Goal(min_gain=min_gain),
             max_length=None,
+            generation=GenerationSpec(),
             trainer=InProcessTrainer(),
             checkpoints=self.root / checkpoints,
             out=out,

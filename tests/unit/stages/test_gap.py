@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from acclimate.config import GapSpec
+from acclimate.config_generation import GenerationSpec
 from acclimate.errors import ModelError
 from acclimate.examples import Split, Table, read_examples, split_path, write_examples
 from acclimate.nn.encoder import Encoder, cached_embeddings
@@ -29,7 +30,7 @@ def run(data: Path, source: Path, out: Path, *, labels: list[str] | None = None,
         "cache": out.parent / "cache",
         "progress": lambda *_, **__: None,
     }
-    return gap(data, source, card, out=out, **{**settings, **options})
+    return gap(data, source, card, generation=GenerationSpec(), out=out, **{**settings, **options})
 
 
 def regroup(data: Path, table: Table, split: Split, group_of: Callable[[int], str]) -> None:

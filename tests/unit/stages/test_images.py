@@ -13,6 +13,7 @@ import pytest
 from acclimate.adapters.images import read_images
 from acclimate.config import BaselineSpec, GapSpec
 from acclimate.config_base import DataSpec
+from acclimate.config_generation import GenerationSpec
 from acclimate.errors import DataError
 from acclimate.examples import read_examples
 from acclimate.nn.image_features import measured
@@ -134,6 +135,7 @@ def test_the_gap_of_images_is_seen_and_their_light_is_told(world: Path, tmp_path
         world / "source",
         source_card(world / "source", name="toy", revision=None, licence="MIT"),
         config=GapSpec(null_pairs=50, draws=5, permutations=99),
+        generation=GenerationSpec(),
         max_length=None,
         precision="fp32",
         cache=tmp_path / "cache",
