@@ -19,3 +19,7 @@ class GenerationSpec(Section):
     )
     shots: int = Field(4, ge=0, le=64, description="examples in the prompt of the few-shot baseline")
     baseline_rows: int = Field(200, ge=20, le=10_000, description="rows of train on which prompting is scored")
+
+
+#: What text generation has in the place of the defaults of finetune: a language model is the best epoch's, as trained.
+GENERATION_DEFAULTS = {"interpolate": False}

@@ -11,7 +11,14 @@ import numpy as np
 from acclimate.core.control_names import TRIVIAL
 from acclimate.core.judge import MeanJudge
 from acclimate.core.metrics import FloatArray, IntArray
-from acclimate.core.paired import bootstrap_score, detectable_effect, mcnemar_exact, paired_difference, rows_needed
+from acclimate.core.paired import (
+    PairedDifference,
+    bootstrap_score,
+    detectable_effect,
+    mcnemar_exact,
+    paired_difference,
+    rows_needed,
+)
 from acclimate.core.paired_means import sign_test
 from acclimate.core.reliability import brier, ece_debiased, nll, reliability_bins, softmax
 from acclimate.core.slices import slices_of
@@ -90,22 +97,45 @@ def comparison(test: TestRows, predicted: IntArray, other: str, others: IntArray
         groups=test.examples.groups,
     )
     counts = mcnemar_exact(test.truth, predicted, others)
-    n = len(test.truth)
+    tested = _Tested(counts.p_value, counts.only_a, counts.only_b, spread=counts.only_a + counts.only_b)
+    return _compared(other, comparator, test.score(others), difference, tested, len(test.truth))
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """An exact test of two models on the same rows.
+
+    Args:
+        p_value: two-sided.
+        candidate: rows on which the candidate is better.
+        other: rows on which the other is.
+        spread: summed squared difference of their scores: where these are 0 or 1, the rows on which they differ.
+    """
+
+    p_value: float
+    candidate: int
+    other: int
+    spread: float
+
+
+def _compared(
+    other: str, comparator: str, other_score: Interval, difference: PairedDifference, tested: _Tested, n: int
+) -> Comparison:
     # at least one row: no disagreement in n rows doesn't prove that there is none
-    disagreement = max(counts.only_a + counts.only_b, 1) / n
+    disagreement = max(tested.spread, 1) / n
     detectable = detectable_effect(n, disagreement)
     settled = difference.low_one_sided > 0 or difference.high_one_sided < 0
     own_role: Role = "trivial" if other in TRIVIAL else "control"
     return Comparison(
         other=other,
         role="comparator" if other == comparator else own_role,
-        other_score=test.score(others),
+        other_score=other_score,
         difference=Interval(point=difference.point, low=difference.low, high=difference.high),
         low_one_sided=difference.low_one_sided,
         high_one_sided=difference.high_one_sided,
-        mcnemar_p=counts.p_value,
-        only_candidate_right=counts.only_a,
-        only_other_right=counts.only_b,
+        mcnemar_p=tested.p_value,
+        only_candidate_right=tested.candidate,
+        only_other_right=tested.other,
         detectable_effect=detectable,
         rows_needed=rows_needed(difference.point, disagreement) if difference.point else None,
         underpowered=not settled and detectable > max(abs(difference.point), SMALLEST_RELEVANT_EFFECT),
@@ -238,25 +268,9 @@ def comparison_of_means(
     """
     difference = test.judge().difference(scores, others)
     signs = sign_test(scores, others)
-    n = len(scores)
-    spread = max(float(((scores - others) ** 2).sum()), 1.0) / n
-    detectable = detectable_effect(n, spread)
-    settled = difference.low_one_sided > 0 or difference.high_one_sided < 0
-    own_role: Role = "trivial" if other in TRIVIAL else "control"
-    return Comparison(
-        other=other,
-        role="comparator" if other == comparator else own_role,
-        other_score=test.score(others),
-        difference=Interval(point=difference.point, low=difference.low, high=difference.high),
-        low_one_sided=difference.low_one_sided,
-        high_one_sided=difference.high_one_sided,
-        mcnemar_p=signs.p_value,
-        only_candidate_right=signs.a_higher,
-        only_other_right=signs.b_higher,
-        detectable_effect=detectable,
-        rows_needed=rows_needed(difference.point, spread) if difference.point else None,
-        underpowered=not settled and detectable > max(abs(difference.point), SMALLEST_RELEVANT_EFFECT),
-    )
+    spread = float(((scores - others) ** 2).sum())
+    tested = _Tested(signs.p_value, signs.a_higher, signs.b_higher, spread)
+    return _compared(other, comparator, test.score(others), difference, tested, len(scores))
 
 
 def slice_means(test: WrittenRows, scores: FloatArray, min_rows: int) -> list[SliceScore]:

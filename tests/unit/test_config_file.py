@@ -341,6 +341,8 @@ class TestGeneration:
             "finetune:\n"
             "  arms: [lora, prefix, adapter]\n"
             "  penalties: {l2_sp: 0.1, delta: 0.01, bss: 0.001, lwf: 1}\n"
+            "  soup: 3\n"
+            "  interpolate: true\n"
             "source_reference: 1\n"
         )
         found = [(problem.where.rpartition(":")[2], problem.message.split()[0]) for problem in problems_of(yaml, text)]
@@ -350,8 +352,10 @@ class TestGeneration:
             ("7", "finetune.arms[1]"),
             ("7", "finetune.arms[2]"),
             *(("8", f"finetune.penalties.{name}") for name in ("delta", "bss", "lwf")),
+            ("9", "finetune.soup"),
+            ("10", "finetune.interpolate"),
         ]
-        assert found[-1] == ("9", "unknown")
+        assert found[-1] == ("11", "unknown")
 
     @pytest.mark.parametrize(
         ("text", "at"),

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from acclimate.config_finetune import FinetuneSpec
 from acclimate.core.paired import Bounds, PairedDifference
 from acclimate.nn.job import Job, Schedule, TrainResult
 from acclimate.nn.strategies import STRATEGIES
@@ -97,3 +98,9 @@ def fitting_penalties(strategy: str, penalties: Mapping[str, float]) -> dict[str
     if not chosen.starts_from_probe:
         return {}
     return {name: weight for name, weight in penalties.items() if name != "l2_sp" or chosen.trains_source_weights}
+
+
+def shared_settings(config: FinetuneSpec) -> dict[str, Any]:
+    """The fields of a job that are the configuration's, whatever the task."""
+    names = ("batch_size", "warmup", "weight_decay", "clip_norm", "patience", "seed")
+    return {name: getattr(config, name) for name in names}

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from safetensors.numpy import load_file
 
-from acclimate.arms.arm_task import Finished, FrozenArm, Role
+from acclimate.arms.arm_task import Finished, FrozenArm, Role, shared_settings
 from acclimate.config_finetune import FinetuneSpec
 from acclimate.core.judge import Judge
 from acclimate.core.metrics import IntArray
@@ -114,7 +114,6 @@ class Classifying:
         self, strategy: str, settings: Mapping[str, float | int], schedule: Schedule, epochs: int, folder: Path
     ) -> TrainJob:
         """A training that starts from the baseline's head."""
-        config = self._config
         return TrainJob(
             strategy=strategy,
             settings=settings,
@@ -127,16 +126,11 @@ class Classifying:
             metric=self._metric,
             epochs=epochs,
             schedule=schedule,
-            batch_size=config.batch_size,
-            warmup=config.warmup,
-            weight_decay=config.weight_decay,
-            clip_norm=config.clip_norm,
-            patience=config.patience,
-            keep=config.soup,
-            seed=config.seed,
+            keep=self._config.soup,
             max_length=self._max_length,
             precision=self._precision,
             folder=folder,
+            **shared_settings(self._config),
         )
 
     def answers(self, job: Job, result: TrainResult) -> IntArray:  # noqa: ARG002 - the result has them

@@ -9,14 +9,14 @@ from typing import Any, Literal
 import numpy as np
 from safetensors.numpy import load_file
 
-from acclimate.arms.arm_task import Finished, FrozenArm, Role
+from acclimate.arms.arm_task import Finished, FrozenArm, Role, shared_settings
 from acclimate.config_finetune import FinetuneSpec
 from acclimate.config_generation import GenerationSpec
 from acclimate.core.judge import MeanJudge
 from acclimate.core.metrics import FloatArray
 from acclimate.errors import IntegrityError
 from acclimate.examples import read_examples
-from acclimate.nn.causal.judged import judged, pairs_of
+from acclimate.nn.causal.judged import pairs_of, scores
 from acclimate.nn.causal.model import finish
 from acclimate.nn.causal.source_text import SourceText
 from acclimate.nn.causal.writer import Prompting, Writer
@@ -78,23 +78,22 @@ class Writing:
             IntegrityError: E-TRAIN-020, they don't fit the data.
         """
         path = self._baseline / "validation.safetensors"
-        scores = load_file(path)["scores"] if path.is_file() else np.empty(0)
-        if scores.shape != (len(self._validation),):
+        stored = load_file(path)["scores"] if path.is_file() else np.empty(0)
+        if stored.shape != (len(self._validation),):
             raise IntegrityError(
                 "E-TRAIN-020",
-                f"the baseline's validation scores have shape {scores.shape}, the data need ({len(self._validation)},)",
+                f"the baseline's validation scores have shape {stored.shape}, the data need ({len(self._validation)},)",
                 where=str(path),
                 hint="run baseline again on these data",
             )
         digest = BaselineReport.read(self._baseline).model_digest
         shots = {"shots": len(self._frozen.prompting.shots)}
-        return FrozenArm(scores.astype(np.float64), digest, 0, shots, keeps_the_source=self._known is not None)
+        return FrozenArm(stored.astype(np.float64), digest, 0, shots, keeps_the_source=self._known is not None)
 
     def job(
         self, strategy: str, settings: Mapping[str, float | int], schedule: Schedule, epochs: int, folder: Path
     ) -> WritingJob:
         """A training on the answers' tokens."""
-        config = self._config
         return WritingJob(
             strategy=strategy,
             settings=settings,
@@ -105,30 +104,25 @@ class Writing:
             metric="token_accuracy",
             epochs=epochs,
             schedule=schedule,
-            batch_size=config.batch_size,
-            warmup=config.warmup,
-            weight_decay=config.weight_decay,
-            clip_norm=config.clip_norm,
-            patience=config.patience,
             keep=1,
-            seed=config.seed,
             max_length=self._generation.max_length,
             precision=self._precision,
             folder=folder,
+            **shared_settings(self._config),
         )
 
     def answers(self, job: Job, result: TrainResult) -> FloatArray:
         """Scores of what the best epoch's model writes."""
-        return judged(self._writer(job, result), self._validation, self._metric, progress=self._progress).scores
+        return scores(self._writer(job, result), self._validation, self._metric, progress=self._progress)
 
     def finished(self, job: Job, result: TrainResult, role: Role, folder: Path) -> Finished:
         """Merge the best epoch's weights, ask the model, and store it."""
         writer = self._writer(job, result)
-        found = judged(writer, self._validation, self._metric, progress=self._progress)
+        found = scores(writer, self._validation, self._metric, progress=self._progress)
         facts: dict[str, Any] = {"epochs_averaged": [result.best_epoch]}
         if role == "arm" and self._known is not None:
             facts["source_change"] = self._known.change(writer, progress=self._progress)[0]
-        return Finished(found.scores, writer.save(folder), facts)
+        return Finished(found, writer.save(folder), facts)
 
     def _writer(self, job: Job, result: TrainResult) -> Writer:
         assert isinstance(job, WritingJob), "made by this task"

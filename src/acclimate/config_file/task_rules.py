@@ -9,7 +9,7 @@ from acclimate.config_file.findings import Found, finding, get
 from acclimate.config_file.places import Places
 from acclimate.config_file.yaml_nodes import NodePath
 from acclimate.config_finetune import IMAGE_DEFAULTS
-from acclimate.config_generation import GenerationSpec
+from acclimate.config_generation import GENERATION_DEFAULTS, GenerationSpec
 
 TEXT_TASK = "text-classification"
 IMAGE_TASK = "image-classification"
@@ -27,7 +27,7 @@ def fill_task_defaults(raw: dict[str, Any]) -> None:
     if raw.get("task") == IMAGE_TASK:
         _fill(raw, {"finetune": IMAGE_DEFAULTS})
     if raw.get("task") == GENERATION_TASK:
-        _fill(raw, {"goal": {"metric": _generation_metrics(raw)[0]}})
+        _fill(raw, {"goal": {"metric": _generation_metrics(raw)[0]}, "finetune": GENERATION_DEFAULTS})
         for path in TABLES:
             table = get(raw, *path)
             if isinstance(table, dict):
@@ -98,6 +98,9 @@ def _without_classes(raw: dict[str, Any], places: Places) -> Iterator[Found]:
             says = f"is {arm}, which task {GENERATION_TASK} does not train"
             hint = f"choose from {', '.join(GENERATION_ARMS)}"
             yield finding(places, ("finetune", "arms", i), "E-CONFIG-035", says, hint)
+    for name, off in (("soup", 1), ("interpolate", False)):
+        if get(raw, "finetune", name) not in (None, off):
+            yield _meaningless(places, ("finetune", name), GENERATION_TASK)
     for name in _NEED_CLASSES:
         path = ("finetune", "penalties", name)
         if get(raw, *path) not in (None, 0):

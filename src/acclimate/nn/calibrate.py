@@ -113,13 +113,7 @@ def calibrate(
     for strategy, settings in strategies.items():
         job = _job(strategy, settings, encoder, source_folder, inputs, batch_size)
         speeds[strategy] = _training_speed(job, device)
-    return Calibration(
-        machine=_machine(device),
-        source_digest=folder_digest(source_folder),
-        precision=chosen,
-        gemm_tflops={name: round(value, 4) for name, value in gemm.items()},
-        rows_per_second={name: round(value, 2) for name, value in speeds.items()},
-    )
+    return _calibration(source_folder, chosen, gemm, speeds, device)
 
 
 def calibrate_writing(
@@ -170,6 +164,12 @@ def calibrate_writing(
     start = perf_counter()
     answer_scores(model, rows)
     speeds["features"] = len(rows) / (perf_counter() - start)
+    return _calibration(source_folder, chosen, gemm, speeds, device)
+
+
+def _calibration(
+    source_folder: Path, chosen: Precision, gemm: Mapping[str, float], speeds: Mapping[str, float], device: torch.device
+) -> Calibration:
     return Calibration(
         machine=_machine(device),
         source_digest=folder_digest(source_folder),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ from acclimate.nn.encoder import Encoder
 from acclimate.nn.model import AdaptedModel, linear
 from acclimate.nn.model_free import model_free
 from acclimate.ports import Progress, silent
+from acclimate.records import BaselineReport
 
 
 def logits_in_order(
@@ -100,6 +103,43 @@ def random_features_predictions(
     encoder = Encoder.load(source, precision=like.precision, max_length=like.max_length, random_seed=seed)
     logits = linear(encoder.embed(inputs, progress=progress), weight, bias)
     return np.asarray(logits.argmax(axis=1), dtype=np.int64)
+
+
+def models_to_compare(
+    baseline: Path, strategy: str, finetune: Path | None, champion: tuple[str, Path] | None
+) -> dict[str, Path]:
+    """Folders of champion, frozen baseline (unless it is the candidate) and scratch arm, where they are.
+
+    Args:
+        baseline: baseline's folder.
+        strategy: the candidate's.
+        finetune: finetune's folder; None without training.
+        champion: the champion's model URI and its model folder; None without one.
+    """
+    folders = {} if champion is None else {"champion": champion[1]}
+    if strategy != "frozen":
+        folders["baseline"] = baseline / "model"
+    if finetune is not None and (scratch := finetune / "arms" / "scratch" / "model").is_dir():
+        folders["scratch"] = scratch
+    return folders
+
+
+def whom_to_beat(strategy: str, champion: tuple[str, Path] | None, frozen: BaselineReport) -> str:
+    """The comparator; the best control is the one that was best on train: choosing on test would favour it."""
+    if champion is not None:
+        return "champion"
+    return "baseline" if strategy != "frozen" else frozen.best_control
+
+
+def latency(predict: Callable[[Any], object], inputs: Inputs, rows: int) -> dict[str, float]:
+    """Milliseconds to predict one row, after one that warms up: median and 95 % quantile of the first ``rows``."""
+    predict(inputs[:1])
+    taken = []
+    for row in range(min(rows, len(inputs))):
+        started = time.perf_counter()
+        predict(inputs[row : row + 1])
+        taken.append((time.perf_counter() - started) * 1000.0)
+    return {f"latency_p{q}_ms": round(float(np.percentile(taken, q)), 3) for q in (50, 95)}
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

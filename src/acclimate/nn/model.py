@@ -9,11 +9,12 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.numpy import load_file, save_file
 
 from acclimate.errors import ModelError
 from acclimate.examples import Inputs
+from acclimate.nn.description import read_description
 from acclimate.nn.encoder import Encoder, folder_digest, pooled
 from acclimate.nn.images import read_file
 from acclimate.nn.inserts import detach
@@ -253,7 +254,7 @@ class AdaptedModel:
             ModelError: the preflight's; E-MODEL-020 a head that doesn't fit; E-MODEL-021 not an adapted model.
         """
         preflight(folder)
-        described = _describe(folder)
+        described = read_description(folder, _Description)
         encoder = Encoder.load(folder, precision=precision or described.precision, max_length=described.max_length)
         return cls(
             encoder,
@@ -277,19 +278,6 @@ def _load_head(path: Path) -> tuple[np.ndarray, np.ndarray]:
         )
     tensors = load_file(path)
     return tensors["weight"], tensors["bias"]
-
-
-def _describe(folder: Path) -> _Description:
-    path = folder / "acclimate.json"
-    try:
-        return _Description.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise ModelError(
-            "E-MODEL-021",
-            f"this is not a model acclimate wrote: {str(error).splitlines()[0]}",
-            where=str(path),
-            hint="give the folder of an adapted model, e.g. <workspace>/.../baseline/model",
-        ) from error
 
 
 def linear(features: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:

@@ -15,8 +15,15 @@ from acclimate.config import EvaluateSpec
 from acclimate.core.metrics import FloatArray, IntArray, confusion
 from acclimate.core.reliability import softmax
 from acclimate.errors import DataError
-from acclimate.examples import Inputs, read_examples
-from acclimate.nn.compared import logits_in_order, random_features_predictions, trivial_predictions
+from acclimate.examples import read_examples
+from acclimate.nn.compared import (
+    latency,
+    logits_in_order,
+    models_to_compare,
+    random_features_predictions,
+    trivial_predictions,
+    whom_to_beat,
+)
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.shown import shown
 from acclimate.nn.source_head import source_predictions
@@ -84,16 +91,16 @@ def evaluate(
     logits = scores.astype(np.float64)
     prob = softmax(logits / model.temperature)
     predicted = prob.argmax(axis=1).astype(np.int64)
-    models = _other_models(baseline, candidate_strategy, finetune, champion)
+    models = models_to_compare(baseline, candidate_strategy, finetune, champion)
     others = _others(data, source, baseline, frozen, models, test, progress)
-    comparator = _comparator(candidate_strategy, champion, frozen)
+    comparator = whom_to_beat(candidate_strategy, champion, frozen)
     counts = confusion(test.truth, predicted, len(test.labels))
     report = Evaluation(
         metric=metric,
         rows=len(test.truth),
         strategy=candidate_strategy,
         score=test.score(predicted),
-        comparator=f"champion {champion[0].removeprefix('models:/')}" if champion else comparator,
+        comparator=comparator if champion is None else f"champion {champion[0].removeprefix('models:/')}",
         comparisons=[comparison(test, predicted, other, rows, comparator) for other, rows in others.items()],
         classes=class_scores(counts, test.labels),
         slices=slice_scores(test, predicted, config.min_slice),
@@ -109,7 +116,7 @@ def evaluate(
         retention=_retention(data, baseline, model, metric, config, progress),
     )
     _write_predictions(out / "predictions.parquet", test, prob, {"candidate": predicted, **others})
-    timing = _latency(model, test.examples.inputs) | {"rows_per_second": round(rows_per_second, 1)}
+    timing = latency(model.predict, test.examples.inputs, LATENCY_ROWS) | {"rows_per_second": round(rows_per_second, 1)}
     (out / "timing.json").write_text(json.dumps(timing, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     report.write(out)
     return report
@@ -178,39 +185,9 @@ def _retention(
     )
 
 
-def _other_models(
-    baseline: Path, strategy: str, finetune: Path | None, champion: tuple[str, Path] | None
-) -> dict[str, Path]:
-    """Folders of champion, frozen baseline (unless it is the candidate) and scratch arm, where they are."""
-    folders = {} if champion is None else {"champion": champion[1]}
-    if strategy != "frozen":
-        folders["baseline"] = baseline / "model"
-    if finetune is not None and (scratch := finetune / "arms" / "scratch" / "model").is_dir():
-        folders["scratch"] = scratch
-    return folders
-
-
-def _comparator(strategy: str, champion: tuple[str, Path] | None, frozen: BaselineReport) -> str:
-    """Whom to beat; the best control is the one that was best on train: choosing on test would favour it."""
-    if champion is not None:
-        return "champion"
-    return "baseline" if strategy != "frozen" else frozen.best_control
-
-
 def _write_predictions(path: Path, test: TestRows, prob: FloatArray, predicted: dict[str, IntArray]) -> None:
     names = np.array(test.labels, dtype=object)
     columns = {"row_id": pa.array(test.examples.row_ids), "label": pa.array(names[test.truth], pa.string())}
     columns |= {f"probability:{label}": pa.array(prob[:, i]) for i, label in enumerate(test.labels)}
     columns |= {f"predicted:{model}": pa.array(names[rows], pa.string()) for model, rows in predicted.items()}
     pq.write_table(pa.table(columns), path)
-
-
-def _latency(model: AdaptedModel, inputs: Inputs) -> dict[str, float]:
-    """Milliseconds to predict one row, after one that warms up."""
-    model.predict(inputs[:1])
-    taken = []
-    for row in range(min(LATENCY_ROWS, len(inputs))):
-        started = time.perf_counter()
-        model.predict(inputs[row : row + 1])
-        taken.append((time.perf_counter() - started) * 1000.0)
-    return {f"latency_p{q}_ms": round(float(np.percentile(taken, q)), 3) for q in (50, 95)}

@@ -20,6 +20,7 @@ from acclimate.nn.causal.judged import Judged, judged, pairs_of
 from acclimate.nn.causal.model_free import trivial_scores
 from acclimate.nn.causal.source_text import SourceText
 from acclimate.nn.causal.writer import Prompting, Writer
+from acclimate.nn.compared import latency, models_to_compare, whom_to_beat
 from acclimate.nn.job import Pairs
 from acclimate.ports import Progress, silent
 from acclimate.records import BaselineReport, DataCard, Evaluation, HardRow, Retention
@@ -81,19 +82,15 @@ def evaluate_writing(
     started = time.perf_counter()
     found = judged(model, pairs, metric, progress=progress)
     rows_per_second = len(examples) / (time.perf_counter() - started)
-    models = {} if champion is None else {"champion": champion[1]}
-    if candidate_strategy != "frozen":
-        models["baseline"] = baseline / "model"
-    if finetune is not None and (scratch := finetune / "arms" / "scratch" / "model").is_dir():
-        models["scratch"] = scratch
+    models = models_to_compare(baseline, candidate_strategy, finetune, champion)
     others = _compared(data, baseline, models, pairs, metric, progress)
-    comparator = "champion" if champion else ("baseline" if candidate_strategy != "frozen" else frozen.best_control)
+    comparator = whom_to_beat(candidate_strategy, champion, frozen)
     report = Evaluation(
         metric=metric,
         rows=len(examples),
         strategy=candidate_strategy,
         score=test.score(found.scores),
-        comparator=f"champion {champion[0].removeprefix('models:/')}" if champion else comparator,
+        comparator=comparator if champion is None else f"champion {champion[0].removeprefix('models:/')}",
         comparisons=[
             comparison_of_means(test, found.scores, other, rows, comparator) for other, rows in others.scores.items()
         ],
@@ -112,7 +109,7 @@ def evaluate_writing(
         perplexity={"candidate": found.likelihood.perplexity, **others.perplexity},
     )
     _write(out / "predictions.parquet", examples, pairs, found, others.scores)
-    timing = _latency(model, examples) | {"rows_per_second": round(rows_per_second, 1)}
+    timing = latency(model.predict, examples.texts, LATENCY_ROWS) | {"rows_per_second": round(rows_per_second, 1)}
     (out / "timing.json").write_text(json.dumps(timing, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     report.write(out)
     return report
@@ -183,15 +180,3 @@ def _write(path: Path, examples: Examples, pairs: Pairs, found: Judged, others: 
     columns["nll:candidate"] = pa.array(found.likelihood.row_loss)
     columns |= {f"score:{name}": pa.array(rows) for name, rows in {"candidate": found.scores, **others}.items()}
     pq.write_table(pa.table(columns), path)
-
-
-def _latency(model: Writer, examples: Examples) -> dict[str, float]:
-    """Milliseconds to answer one prompt, after one that warms up; of plain text to go on with one."""
-    texts = examples.texts
-    model.predict(texts[:1])
-    taken = []
-    for row in range(min(LATENCY_ROWS, len(texts))):
-        started = time.perf_counter()
-        model.predict(texts[row : row + 1])
-        taken.append((time.perf_counter() - started) * 1000.0)
-    return {f"latency_p{q}_ms": round(float(np.percentile(taken, q)), 3) for q in (50, 95)}

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from acclimate.arms.arm_task import Answers, ArmTask, Role, fitting_penalties
+from acclimate.arms.arm_task import Answers, ArmTask, Role, fitting_penalties, shared_settings
 from acclimate.arms.classifying import Classifying
 from acclimate.arms.writing import Writing
 from acclimate.config import Goal
@@ -222,8 +222,6 @@ def _tried(
     *,
     model_digest: str | None = None,
 ) -> _Tried:
-    config = stage.config
-    shared = {name: getattr(config, name) for name in ("batch_size", "warmup", "weight_decay", "clip_norm", "patience")}
     record = Arm(
         strategy=strategy,
         role=role,
@@ -235,7 +233,7 @@ def _tried(
         curve=list(result.history),
         trained_parameters=result.trained_parameters,
         total_parameters=result.total_parameters,
-        settings={**shared, "seed": config.seed, **stage.settings(strategy)},
+        settings={**shared_settings(stage.config), **stage.settings(strategy)},
         expected_seconds=stage.cost(strategy).seconds,
         against_best=None,
         chosen=False,

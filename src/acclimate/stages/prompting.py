@@ -17,7 +17,7 @@ from acclimate.core.judge import MeanJudge
 from acclimate.core.metrics import FloatArray
 from acclimate.core.paired import Bounds, PairedDifference
 from acclimate.examples import Examples, read_examples
-from acclimate.nn.causal.judged import Judged, judged, pairs_of
+from acclimate.nn.causal.judged import Judged, judged, pairs_of, scores
 from acclimate.nn.causal.model import load_lm
 from acclimate.nn.causal.model_free import trivial_scores
 from acclimate.nn.causal.reader import AnswerReader
@@ -88,7 +88,7 @@ def prompting(
     controls = trivial_scores(pairs_of(fitted_on), pairs, metric, plain.reader)
     controls[SOURCE_AS_IS] = ways[0].scores
     progress("prompting", says="asking it on validation", rows=len(validation))
-    on_validation = judged(writer, pairs_of(validation), metric, progress=progress).scores
+    on_validation = scores(writer, pairs_of(validation), metric, progress=progress)
     save_file({"scores": on_validation}, out / "validation.safetensors")
     report = _report(
         (train, validation, sample),
@@ -133,11 +133,11 @@ def _report(
 ) -> BaselineReport:
     train, validation, sample = rows
     judge = MeanJudge(config.bootstraps, config.seed, sample.groups)
-    scores = {name: _interval(judge.score(values)) for name, values in controls.items()}
+    found = {name: _interval(judge.score(values)) for name, values in controls.items()}
     # the source as it is may be the baseline itself, and then is nothing to be compared with
-    others = [name for name in scores if name != SOURCE_AS_IS or shots > 0]
-    best = max(others, key=lambda name: scores[name].point)
-    trivial = max((name for name in scores if name in TRIVIAL), key=lambda name: scores[name].point)
+    others = [name for name in found if name != SOURCE_AS_IS or shots > 0]
+    best = max(others, key=lambda name: found[name].point)
+    trivial = max((name for name in found if name in TRIVIAL), key=lambda name: found[name].point)
     score = _interval(judge.score(frozen.scores))
     few = next((way for count, way in ways.items() if count), None)
     return BaselineReport(
@@ -155,7 +155,7 @@ def _report(
         disagreement=float(np.mean((ways[0].scores - (controls[trivial] if few is None else few.scores)) ** 2)),
         controls=[
             Control.model_validate({"name": name, "trivial": name in TRIVIAL, "score": value, "reason": ""})
-            for name, value in scores.items()
+            for name, value in found.items()
         ],
         best_control=best,
         best_trivial=trivial,

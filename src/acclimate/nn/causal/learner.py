@@ -34,7 +34,6 @@ class WritingLearner:
         parameters = trainable(self.model)
         self.compute: Compute[CausalModel] = Compute(self.model, parameters, job.precision)
         self.loss_of_knowing_nothing = math.log(built.lm.config.vocab_size)
-        self._job = job
         self._train = built.reader.rows(job.train)
         self._validation = built.reader.rows(job.validation)
         weight = float(job.settings.get("l2_sp", 0.0))

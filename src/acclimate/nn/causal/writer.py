@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from acclimate.errors import DataError, ModelError
+from acclimate.errors import DataError
 from acclimate.nn.batching import token_batches
 from acclimate.nn.causal.model import CausalModel, load_lm
 from acclimate.nn.causal.reader import AnswerReader
 from acclimate.nn.causal.scoring import AnswerScores, answer_scores
+from acclimate.nn.description import read_description
 from acclimate.nn.job import Pairs
 from acclimate.nn.loading import quiet
 from acclimate.nn.readers import only
@@ -233,16 +234,7 @@ class Writer:
             ModelError: the preflight's; E-MODEL-021, not a language model that acclimate wrote.
         """
         lm = load_lm(folder)
-        path = folder / "acclimate.json"
-        try:
-            found = _Description.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise ModelError(
-                "E-MODEL-021",
-                f"this is not a model acclimate wrote: {str(error).splitlines()[0]}",
-                where=str(path),
-                hint="give the folder of an adapted model, e.g. <workspace>/.../baseline/model",
-            ) from error
+        found = read_description(folder, _Description)
         reader = AnswerReader.load(folder, lm.config, found.max_length)
         return cls(
             lm,
