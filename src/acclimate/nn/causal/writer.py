@@ -27,7 +27,7 @@ from acclimate.records import GENERATION_TASK, SourceCard
 
 # tokens that are read at once; what is written comes on top
 PROMPT_TOKENS = 4096
-MOST_ROWS = 32
+MOST_ROWS = 128
 
 
 class _Description(BaseModel):
@@ -182,6 +182,9 @@ class Writer:
             self._inference = copy.deepcopy(self.lm).to(torch.bfloat16) if bf16 else self.lm
             # what the folder says of sampling does not count: decoding is greedy
             self._inference.generation_config = transformers.GenerationConfig()
+            # a view of the last position would make the product with the vocabulary copy its weights for each row:
+            # most of the seconds of reading a prompt
+            self._inference.get_output_embeddings().register_forward_pre_hook(_contiguous)
         return self._inference
 
     def asked(self, prompting: Prompting) -> Writer:
@@ -245,3 +248,7 @@ class Writer:
             source=found.source,
             digest=folder_digest(folder),
         )
+
+
+def _contiguous(_module: torch.nn.Module, given: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+    return (given[0].contiguous(),)
