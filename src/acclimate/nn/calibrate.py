@@ -17,6 +17,7 @@ from acclimate.nn.causal.model import CausalModel, load_lm
 from acclimate.nn.causal.reader import AnswerReader
 from acclimate.nn.causal.scoring import answer_scores
 from acclimate.nn.devices import CPU
+from acclimate.nn.dropout import cheap_dropout
 from acclimate.nn.encoder import Encoder, folder_digest
 from acclimate.nn.guard import clip
 from acclimate.nn.job import Job, LabelledRows, Pairs, TrainJob, WritingJob
@@ -237,7 +238,8 @@ def _training_speed(job: Job, device: torch.device) -> float:
     for step in range(1 + TRAINING_STEPS):
         start, i = perf_counter(), step % len(batches)
         compute.begin()
-        learner.gradients(batches[i], Workers())
+        with cheap_dropout(device):
+            learner.gradients(batches[i], Workers())
         clip(parameters, job.clip_norm, where="calibration")
         optimizer.step()
         compute.refresh()

@@ -16,6 +16,7 @@ from acclimate.nn.batching import shuffled_batches
 from acclimate.nn.causal.learner import WritingLearner
 from acclimate.nn.class_learner import ClassLearner
 from acclimate.nn.devices import CPU, generators, training_device
+from acclimate.nn.dropout import cheap_dropout
 from acclimate.nn.guard import Movement, clip, require_bounded
 from acclimate.nn.job import FloatArray, Job, TrainJob, TrainResult, WritingJob
 from acclimate.nn.layer_groups import layer_groups
@@ -261,7 +262,8 @@ def _train_epoch(run: _Run, epoch: int) -> float:
         for group in run.optimizer.param_groups:
             group["lr"] = rate * group["share"]
         run.learner.compute.begin()
-        total += run.learner.gradients(rows, run.workers)
+        with cheap_dropout(run.workers.device):
+            total += run.learner.gradients(rows, run.workers)
         clip(run.parameters, job.clip_norm, where=f"{run.where}, step {i + 1}")
         run.optimizer.step()
         run.learner.compute.refresh()

@@ -62,7 +62,8 @@ def test_a_penalty_of_rows_is_0_before_anything_has_moved(name: str, strategy: s
     start = started(with_penalty(make_job(strategy), **{name: 1.0}))
     start.model.eval()
     (penalty,) = penalties_of(start).of_rows
-    assert float(penalty(batch_of(start, [0, 1, 2])).detach()) == pytest.approx(0.0, abs=1e-9)
+    # a batch of another shape may round its features differently
+    assert float(penalty(batch_of(start, [0, 1, 2])).detach()) == pytest.approx(0.0, abs=1e-6)
     with torch.no_grad():
         for parameter in start.parameters.values():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)) * 0.1)
