@@ -46,9 +46,9 @@ def hand_over(read: LabelledData, train: IntArray, test: IntArray, folder: Path)
     given = list(_rows(read, train, splits))
     tested = list(_rows(read, test, ["test"] * len(test)))
     folder.mkdir(parents=True)
-    _write(folder / "train.csv", COLUMNS, given)
-    _write(folder / "all.csv", COLUMNS, [*given, *tested])
-    _write(folder / "test.csv", COLUMNS[:1], [row[:1] for row in tested])
+    write_csv(folder / "train.csv", COLUMNS, given)
+    write_csv(folder / "all.csv", COLUMNS, [*given, *tested])
+    write_csv(folder / "test.csv", COLUMNS[:1], [row[:1] for row in tested])
 
 
 def _rows(read: LabelledData, chosen: IntArray, splits: Sequence[str]) -> Iterable[tuple[str, ...]]:
@@ -56,7 +56,8 @@ def _rows(read: LabelledData, chosen: IntArray, splits: Sequence[str]) -> Iterab
     return zip(read.some_texts(chosen), names, splits, strict=True)
 
 
-def _write(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a table."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
