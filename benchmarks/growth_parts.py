@@ -11,25 +11,21 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from acclimate.adapters.sources import resolve_source
-from acclimate.core.probe import Probe
+from acclimate.config_file import load_config
 from acclimate.examples import Examples, read_examples
 from acclimate.execution import WORK_SECONDS, read_timing
-from acclimate.nn.batching import shuffled_batches
-from acclimate.nn.calibrate import choose_precision
-from acclimate.nn.encoder import Encoder, cached_embeddings
-from acclimate.nn.guard import clip
-from acclimate.nn.job import LabelledRows
-from acclimate.nn.step import Workers, optimizer_for
-from acclimate.nn.train import learner_of
-from acclimate.nn.training_model import trainable
 from acclimate.records import DataCard, Split
 from acclimate.single_stage import run_stage
-from benchmarks.measured import SOURCE
-from benchmarks.trained_models import training_job
+
+if TYPE_CHECKING:
+    from acclimate.nn.encoder import Encoder
+
+# What computes is imported where it is used: the memory of ingest is to be its own.
 
 STEPS = 20
 
@@ -43,8 +39,9 @@ def stage(name: str, config: Path) -> Seconds:
 
 def features(config: Path) -> Seconds:
     """Embed train and validation as the baseline does first."""
-    data = run_stage("ingest", config)
-    encoder = Encoder.load(_source(), precision=choose_precision("auto")[0])
+    from acclimate.nn.encoder import cached_embeddings
+
+    data, encoder = run_stage("ingest", config), _encoder(config)
     started = time.perf_counter()
     rows = 0
     with tempfile.TemporaryDirectory() as cache:
@@ -56,8 +53,16 @@ def features(config: Path) -> Seconds:
 
 def training(config: Path) -> Seconds:
     """Prepare all training rows for full fine-tuning, and take some steps."""
-    data = run_stage("ingest", config)
-    encoder = Encoder.load(_source(), precision=choose_precision("auto")[0])
+    from acclimate.core.probe import Probe
+    from acclimate.nn.batching import shuffled_batches
+    from acclimate.nn.guard import clip
+    from acclimate.nn.job import LabelledRows
+    from acclimate.nn.step import Workers, optimizer_for
+    from acclimate.nn.train import learner_of
+    from acclimate.nn.training_model import trainable
+    from benchmarks.trained_models import training_job
+
+    data, encoder = run_stage("ingest", config), _encoder(config)
     started = time.perf_counter()
     train = _read(data, "train")
     assert train.labels is not None, "the target is labelled"
@@ -65,7 +70,7 @@ def training(config: Path) -> Seconds:
     with tempfile.TemporaryDirectory() as folder:
         job = training_job(
             "full",
-            _source(),
+            _source(config),
             encoder,
             Probe(np.zeros((classes, encoder.dim)), np.zeros(classes)),
             LabelledRows(train.inputs, train.labels),
@@ -91,8 +96,16 @@ def training(config: Path) -> Seconds:
     return {"seconds": time.perf_counter() - prepared, "prepare_seconds": prepared - started}
 
 
-def _source() -> Path:
-    return resolve_source(SOURCE, root=Path.cwd(), licence=None, allow_outside=True)[0]
+def _source(config: Path) -> Path:
+    address = load_config(config).config.source.model
+    return resolve_source(address, root=config.parent, licence=None, allow_outside=True)[0]
+
+
+def _encoder(config: Path) -> Encoder:
+    from acclimate.nn.calibrate import choose_precision
+    from acclimate.nn.encoder import Encoder
+
+    return Encoder.load(_source(config), precision=choose_precision("auto")[0])
 
 
 def _read(data: Path, split: Split) -> Examples:
