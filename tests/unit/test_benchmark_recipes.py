@@ -64,7 +64,7 @@ def test_our_configuration_is_one(tmp_path: Path, at_least: float | None) -> Non
 
 
 def test_an_environment_without_setfit_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="python3.11 -m venv"):
+    with pytest.raises(SystemExit, match="-m venv FOLDER"):
         setfit_versions(None)
     with pytest.raises(SystemExit, match=r"(?s)No such file.*venv"):
         setfit_versions(tmp_path / "python")
