@@ -8,7 +8,7 @@ Each part at each size is a process of its own. ``ingest``, ``gap`` and ``baseli
 them; ``features`` embeds the ingested train and validation rows, as the baseline does first; ``training`` prepares all
 training rows and takes 20 steps of full fine-tuning. Seconds are of the work: starts, imports and the calibration that
 is done once don't count. Memory is the largest resident set of the process, imports and models included.
-``baseline`` is left out above ``--baseline-rows``: beside the features it fits a probe some 70 times and looks up each
+``baseline`` is left out above ``--baseline-rows``: beside the features it fits a probe some 80 times and looks up each
 row's neighbours among all others, which grows with the square of the rows.
 
 ``to_linear`` is how many times the seconds of the size before, divided by how many times its rows: 1 is linear, less
