@@ -14,7 +14,7 @@ all, are answered from the saved model by another process that is not timed; the
 
 All start from the same source model. Ours and Trainer choose by the same validation rows: 20 % of the training rows, or
 5 a class where that is more, which ingest asks for. Few labels are 10 rows a class; many are all that a data set has
-beside its test rows, up to 2,000. Seeds draw other training rows and take turns in who comes first; ratios of seconds
+beside its test rows, up to 1,000. Seeds draw other training rows and take turns in who comes first; ratios of seconds
 and differences of scores are paired by data set and seed.
 
 Expected: with few labels a score no worse than SetFit's by .02 in no more time; with many a score no worse than
@@ -147,7 +147,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", choices=tuple(RIVALS), default=list(RIVALS))
     parser.add_argument("--setfit-python", type=Path, help="python of an environment with SetFit 1.2")
     parser.add_argument("--few", type=int, default=10, help="rows of each class, where labels are few")
-    parser.add_argument("--many", type=int, default=2000, help="training rows at most, where labels are many")
+    parser.add_argument("--many", type=int, default=1000, help="training rows at most, where labels are many")
     parser.add_argument("--few-seeds", type=int, default=2)
     parser.add_argument("--many-seeds", type=int, default=1)
     parser.add_argument("--test-rows", type=int, default=600)
