@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -85,7 +85,7 @@ class Classifying:
             max_length=self._max_length,
             config=config,
             precision=precision,
-            train=lambda job: trainer.train(job, progress=progress),
+            train=lambda job: trainer.train(job, progress=_of_pretraining(progress)),
         )
         self._knowledge = SourceKnowledge.measured(
             data,
@@ -208,6 +208,15 @@ class Classifying:
                 for alpha, score in found.scores.items()
             ]
         return facts
+
+
+def _of_pretraining(progress: Progress) -> Progress:
+    """Tells epochs of a pretraining from those of the training after it."""
+
+    def told(event: str, /, **fields: Any) -> None:
+        progress(event, **(fields | {"schedule": "pretraining"} if event == "epoch" else fields))
+
+    return told
 
 
 def _classes(logits: FloatArray) -> IntArray:

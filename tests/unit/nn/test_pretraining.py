@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 import torch
 import transformers
 
-from acclimate.errors import DataError, IntegrityError, ModelError
+from acclimate.errors import DataError, ModelError
 from acclimate.nn import step
 from acclimate.nn.devices import CPU
 from acclimate.nn.encoder import Encoder
@@ -118,17 +118,16 @@ def test_a_checkpoint_of_a_fine_tuning_is_foreign(make_masked: MakeMasked, make_
     found: list[str] = []
     train(make_masked(folder=job.folder), progress=lambda event, /, **fields: found.append(fields.get("code", event)))
     assert found[0] == "E-TRAIN-011"
-    assert IntegrityError
 
 
 @pytest.fixture
-def still_source(tiny_source: Path, tmp_path: Path) -> Iterator[Path]:
+def still_source(tiny_source: Path, tmp_path: Path) -> Path:
     """Without dropout, whose seed is a worker's own."""
     folder = Path(shutil.copytree(tiny_source, tmp_path / "still"))
     config = json.loads((folder / "config.json").read_text())
     config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     (folder / "config.json").write_text(json.dumps(config))
-    yield folder
+    return folder
 
 
 @pytest.mark.parametrize("world", [2, 3])
