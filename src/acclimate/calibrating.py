@@ -93,14 +93,16 @@ def _measured_classes(context: Context, data: Path, folder: Path) -> Calibration
 
     config = context.request.adaptation
     inputs = read_examples(data, "target", ["train"], None).inputs[:CALIBRATION_ROWS]
-    pool = read_examples(data, "pool", ["train"], None).texts[:CALIBRATION_ROWS] if config.pool else None
+    strategies, pool = _measured(context), None
+    if config.pool is not None and PRETRAINED in strategies:
+        pool = read_examples(data, "pool", ["train"], None).texts[:CALIBRATION_ROWS]
     return calibrate(
         folder,
         inputs,
         pool=pool,
         precision=config.compute.precision,
         max_length=config.baseline.max_length,
-        strategies=_measured(context),
+        strategies=strategies,
         batch_size=config.finetune.batch_size,
         device=measuring_device(config.compute.gpus_per_worker),
     )

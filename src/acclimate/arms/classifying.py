@@ -80,7 +80,7 @@ class Classifying:
             self._frozen,
             source,
             self._train,
-            read_examples(data, "pool", ["train"], None).texts if card.pool else [],
+            lambda: read_examples(data, "pool", ["train"], None).texts if card.pool else [],
             probe_c=BaselineReport.read(baseline).probe_c,
             max_length=self._max_length,
             config=config,

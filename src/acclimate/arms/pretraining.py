@@ -83,7 +83,7 @@ class Pretrainer:
         frozen: the baseline's model.
         source: folder of the source model.
         rows: the labelled training rows, which the probe is refitted on.
-        pool: texts without labels; empty without a pool.
+        pool: reads texts without labels, in the random order of their row ids; none without a pool.
         probe_c: the probe's inverse penalty, as the baseline chose it.
         config: how arms are trained.
         precision: what is computed in.
@@ -95,7 +95,7 @@ class Pretrainer:
         frozen: AdaptedModel,
         source: Path,
         rows: LabelledRows,
-        pool: Sequence[str],
+        pool: Callable[[], Sequence[str]],
         *,
         probe_c: float | None,
         max_length: int,
@@ -121,7 +121,8 @@ class Pretrainer:
         return self.start
 
     def _made(self, settings: Mapping[str, float | int], checkpoints: Path) -> PretrainedStart:
-        texts = PretrainingTexts.of([str(text) for text in self._rows.inputs], self._pool)
+        pool = self._pool()[: int(settings["max_pool_rows"])]
+        texts = PretrainingTexts.of([str(text) for text in self._rows.inputs], pool)
         job = self.job(texts, settings, checkpoints / FOLDER)
         result = self._train(job)
         before, new_head = held_out_loss(job)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -199,5 +199,6 @@ class MaskedLearner:
 
 def held_out_loss(job: MaskedJob, device: torch.device = CPU) -> tuple[float, bool]:
     """Masked loss of a job's held-out texts before anything is trained, nats, and whether the head is a new one."""
-    learner = MaskedLearner(job, device)
+    # what would be trained on need not be read for it
+    learner = MaskedLearner(replace(job, train=job.held_out), device)
     return learner.validate(Workers(device=device)).loss, learner.new_head

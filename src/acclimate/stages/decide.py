@@ -125,7 +125,7 @@ def _estimates(
     for strategy in could_be_trained(finetune.arms, has_pool=pool is not None):
         before = 0.0
         if strategy == PRETRAINED:
-            rows = train_rows + (pool.rows_kept if pool else 0)
+            rows = train_rows + (min(pool.rows_kept, finetune.tapt.max_pool_rows) if pool else 0)
             epochs = finetune.tapt.pretraining_epochs
             # the probe is refitted on features of the training rows
             before = rows * epochs / _rate(calibration, PRETRAINING) + train_rows / _rate(calibration, FEATURES)

@@ -79,6 +79,13 @@ def test_the_arm_says_what_was_pretrained(pool: int, place: Place) -> None:
     assert schedules.count("pretraining") == done.epochs, "once, though the arm is trained in a rung and in full"
 
 
+def test_no_more_of_a_pool_is_read_than_is_asked_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_pool(place, 200)
+    monkeypatch.setitem(CONFIG, "tapt", {**SETTINGS, "max_pool_rows": 50})
+    done = arms_of(place.run(["tapt"], epochs=EPOCHS)[0])["tapt"].pretraining
+    assert (done.rows, done.held_out_rows, done.pool_rows) == (120 + 30, 20, 50)
+
+
 def test_training_starts_from_a_probe_refitted_on_the_pretrained_encoder(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
