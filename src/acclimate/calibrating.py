@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from acclimate.core.decision_policy import could_be_trained
 from acclimate.core.evidence import PRETRAINED
-from acclimate.core.train_rules import could_be_trained
 from acclimate.digests import data_digest
 from acclimate.execution import WORK_SECONDS, Context, add_timing
 from acclimate.keys import data_digests

@@ -24,7 +24,7 @@ baseline: {bootstraps: 200}
 finetune:
   arms: [tapt]
   max_epochs: {tapt: 4, scratch: 1}
-  tapt: {pretraining_epochs: 3, pretraining_learning_rate: 0.003}
+  tapt: {pretraining_epochs: 3, pretraining_learning_rate: 0.001}
 evaluate: {bootstraps: 200}
 gate: {auto_promote: true}
 compute: {precision: fp32}

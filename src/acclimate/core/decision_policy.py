@@ -1,8 +1,11 @@
-"""The thresholds of the decision rules: one frozen, versioned set."""
+"""The thresholds of the decision rules: one frozen, versioned set; and the strategies that they may ask for."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from acclimate.core.evidence import FROZEN, PRETRAINED, SCRATCH
 
 
 @dataclass(frozen=True)
@@ -37,3 +40,17 @@ class DecisionPolicy:
 
 
 POLICY_V1 = DecisionPolicy()
+
+
+def could_be_trained(
+    requested: Sequence[str] | None, *, has_pool: bool, policy: DecisionPolicy = POLICY_V1
+) -> list[str]:
+    """Every strategy that the rules may ask for, sorted: its speed must be known before they are applied.
+
+    Args:
+        requested: the user's own list; None without one.
+        has_pool: there are unlabelled texts, so that R6 may fire.
+        policy: whose arms stand in the place of a list.
+    """
+    own = (*policy.arms, *((PRETRAINED,) if has_pool else ()))
+    return sorted({*(own if requested is None else requested), SCRATCH} - {FROZEN})

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from acclimate.core.arm_budget import BudgetPlan
-from acclimate.core.decision_policy import POLICY_V1, DecisionPolicy
+from acclimate.core.decision_policy import DecisionPolicy
 from acclimate.core.evidence import FROZEN, PRETRAINED, SCRATCH, Evidence, RuleFinding
 from acclimate.core.freeze_rules import needed_score
 
@@ -15,20 +15,6 @@ def arms_asked_for(evidence: Evidence, policy: DecisionPolicy) -> tuple[str, ...
     added = (PRETRAINED,) if _pretraining_may_pay(evidence, policy) else ()
     asked = (*policy.arms, *added) if evidence.requested_arms is None else evidence.requested_arms
     return tuple(dict.fromkeys(arm for arm in asked if arm not in (FROZEN, SCRATCH)))
-
-
-def could_be_trained(
-    requested: Sequence[str] | None, *, has_pool: bool, policy: DecisionPolicy = POLICY_V1
-) -> list[str]:
-    """Every strategy that the rules may ask for, sorted: its speed must be known before they are applied.
-
-    Args:
-        requested: the user's own list; None without one.
-        has_pool: there are unlabelled texts, so that R6 may fire.
-        policy: whose arms stand in the place of a list.
-    """
-    own = (*policy.arms, *((PRETRAINED,) if has_pool else ()))
-    return sorted({*(own if requested is None else requested), SCRATCH} - {FROZEN})
 
 
 def controls_asked_for(evidence: Evidence, policy: DecisionPolicy) -> tuple[str, ...]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from acclimate.config import Budget, Goal
 from acclimate.config_finetune import FinetuneSpec
+from acclimate.core.decision_policy import could_be_trained
 from acclimate.core.evidence import PRETRAINED, ArmEstimate, Block, Evidence
 from acclimate.core.rules import POLICY_V1, DecisionPolicy, Settlement, settle
-from acclimate.core.train_rules import could_be_trained
 from acclimate.errors import IntegrityError
 from acclimate.records import (
     FEATURES,
