@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from acclimate.core.metrics import score
 from acclimate.errors import IntegrityError, ModelError, UnavailableError
 from acclimate.nn import train as loop
+from acclimate.nn.guard import require_bounded
 from acclimate.nn.job import Job, LabelledRows, TrainJob, TrainResult
 from acclimate.nn.learner import Learner
 from acclimate.nn.step import Workers
@@ -207,6 +209,21 @@ def test_a_diverging_training_is_an_error(make_job: MakeJob) -> None:
     with pytest.raises(ModelError) as caught:
         train(make_job(settings={"learning_rate": 1.0}, epochs=20, patience=20))
     assert caught.value.code in {"E-TRAIN-001", "E-TRAIN-003"}
+
+
+@pytest.mark.parametrize(
+    ("train_loss", "validation_loss", "diverged"),
+    [
+        (1.38, 5.0, False),
+        (1.39, 0.7, True),
+        (1.39, 0.69, False),  # noise of dropout: validation is better than a guess
+        (math.inf, 0.1, True),
+        (0.1, math.nan, True),
+    ],
+)
+def test_what_counts_as_diverged(train_loss: float, validation_loss: float, diverged: bool) -> None:
+    with pytest.raises(ModelError) if diverged else nullcontext():
+        require_bounded("full", train_loss, validation_loss, math.log(2), where="here")
 
 
 def test_one_row_a_batch_and_a_batch_of_all(make_job: MakeJob) -> None:
