@@ -89,7 +89,7 @@ class TaptSpec(Section):
         description="longest pretraining, epochs; the best by held-out masked loss is kept",
     )
     max_pool_rows: int = Field(
-        200_000, ge=1, le=100_000_000, description="texts of the pool that are pretrained on at most, drawn at random"
+        200_000, ge=1, le=100_000_000, description="texts of the pool that are read at most, drawn at random"
     )
     pretraining_learning_rate: Rate = Field(1e-4, description="peak learning rate of the pretraining")
     layer_decay: LayerDecay = Field(1.0, description=_LAYER_DECAY)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from acclimate.arms.arm_task import shared_settings
 from acclimate.config_finetune import FinetuneSpec
+from acclimate.core.evidence import PRETRAINED
 from acclimate.core.probe import fit_probe
 from acclimate.errors import DataError
 from acclimate.nn.job import LabelledRows, MaskedJob, TrainResult
@@ -85,6 +86,7 @@ class Pretrainer:
         rows: the labelled training rows, which the probe is refitted on.
         pool: reads texts without labels, in the random order of their row ids; none without a pool.
         probe_c: the probe's inverse penalty, as the baseline chose it.
+        max_length: tokens of a text that are read.
         config: how arms are trained.
         precision: what is computed in.
         train: trains a job.
@@ -158,7 +160,7 @@ class Pretrainer:
             "masked_share": settings["masked_share"],
         }
         return MaskedJob(
-            strategy="tapt",
+            strategy=PRETRAINED,
             settings=own,
             source=self._source,
             source_digest=self._frozen.source.digest,
