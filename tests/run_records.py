@@ -21,6 +21,7 @@ from acclimate.records import (
     GapMeasure,
     GapReport,
     Interval,
+    Pretraining,
     RuleRecord,
     SourceCard,
     SplitCard,
@@ -49,6 +50,19 @@ SOURCE = SourceCard(
     labels=None,
 )
 RULE = RuleRecord(rule="R8", fired=True, inputs={}, threshold="", source="policy v1", says="the cheapest of the best")
+
+
+PRETRAINING = Pretraining(
+    rows=2000,
+    pool_rows=2000,
+    held_out_rows=100,
+    epochs=5,
+    best_epoch=4,
+    loss_before=9.25,
+    loss_after=2.5,
+    new_head=True,
+    start_digest=digest("start"),
+)
 
 
 def table(name: str) -> TableCard:

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from acclimate.core.decision_policy import POLICY_V1
-from acclimate.core.evidence import FROZEN, SCRATCH
+from acclimate.core.decision_policy import could_be_trained
+from acclimate.core.evidence import PRETRAINED
 from acclimate.digests import data_digest
 from acclimate.execution import WORK_SECONDS, Context, add_timing
 from acclimate.keys import data_digests
@@ -23,6 +23,7 @@ def calibration_of(context: Context, data: Path) -> Calibration:
     """Throughput of this machine for this source model and data, measured once and stored."""
     config = context.request.adaptation
     folder, card = source_of(context)
+    strategies = _measured(context)
     made_of = {
         "machine": None if context.is_shared else _machine(),
         "source": card.digest,
@@ -30,7 +31,8 @@ def calibration_of(context: Context, data: Path) -> Calibration:
         "data": data_digests(data)["target"],
         "max_length": config.generation.max_length if config.task == GENERATION_TASK else config.baseline.max_length,
         "batch_size": config.finetune.batch_size,
-        "strategies": _measured(context),
+        "strategies": strategies,
+        **({"pool": data_digests(data).get("pool")} if PRETRAINED in strategies else {}),
         **({"gpus": config.compute.gpus_per_worker} if config.compute.gpus_per_worker else {}),
     }
     name = f"calibration/{data_digest(made_of)[:24]}"
@@ -48,10 +50,10 @@ def calibration_of(context: Context, data: Path) -> Calibration:
 
 
 def _measured(context: Context) -> dict[str, dict[str, float | int]]:
-    """The strategies that could be trained, with their settings: the user's own or the policy's, and scratch."""
-    config = context.request.adaptation.finetune
-    asked = {*(POLICY_V1.arms if config.arms is None else config.arms), SCRATCH} - {FROZEN}
-    return {name: config.settings_of(name) for name in sorted(asked)}
+    """The strategies that could be trained, with their settings."""
+    config = context.request.adaptation
+    names = could_be_trained(config.finetune.arms, has_pool=config.pool is not None)
+    return {name: config.finetune.settings_of(name) for name in names}
 
 
 def _is_there(place: Path) -> bool:
@@ -90,12 +92,17 @@ def _measured_classes(context: Context, data: Path, folder: Path) -> Calibration
     from acclimate.nn.devices import measuring_device
 
     config = context.request.adaptation
+    inputs = read_examples(data, "target", ["train"], None).inputs[:CALIBRATION_ROWS]
+    strategies, pool = _measured(context), None
+    if config.pool is not None and PRETRAINED in strategies:
+        pool = read_examples(data, "pool", ["train"], None).texts[:CALIBRATION_ROWS]
     return calibrate(
         folder,
-        read_examples(data, "target", ["train"], None).inputs[:CALIBRATION_ROWS],
+        inputs,
+        pool=pool,
         precision=config.compute.precision,
         max_length=config.baseline.max_length,
-        strategies=_measured(context),
+        strategies=strategies,
         batch_size=config.finetune.batch_size,
         device=measuring_device(config.compute.gpus_per_worker),
     )

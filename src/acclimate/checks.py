@@ -34,18 +34,21 @@ def validate(path: str | Path, overrides: Sequence[str] = (), *, allow_outside: 
     config = request.adaptation
     card = source_card_of(request)
     home = store_of(request.workspace).home
-    specs = [config.target, *([config.source.reference] if config.source.reference else [])]
-    places = [located(request, home, spec) for spec in specs]
-    here = [spec.model_copy(update={"data": str(place.path)}) for spec, place in zip(specs, places, strict=True)]
+    pool = config.pool.table if config.pool else None
+    wanted = {"target": config.target, "reference": config.source.reference, "pool": pool}
+    specs = {name: spec for name, spec in wanted.items() if spec is not None}
+    places = {name: located(request, home, spec) for name, spec in specs.items()}
+    here = {name: spec.model_copy(update={"data": str(places[name].path)}) for name, spec in specs.items()}
     with tempfile.TemporaryDirectory() as folder:
         data = ingest(
-            here[0],
-            here[1] if here[1:] else None,
+            here["target"],
+            here.get("reference"),
+            pool=here.get("pool"),
             task=config.task,
             root=request.root,
             allow_outside=True,
             out=Path(folder),
-            read=reading(*places),
+            read=reading(*places.values()),
         )
     return {
         "valid": True,
@@ -53,7 +56,9 @@ def validate(path: str | Path, overrides: Sequence[str] = (), *, allow_outside: 
         "rows": data.target.rows_kept,
         "labels": data.target.labels or [],
         "source": card.model_dump(include={"name", "revision", "digest", "licence"}),
-        "warnings": [*data.target.warnings, *(data.reference.warnings if data.reference else [])],
+        "warnings": [
+            warning for table in (data.target, data.reference, data.pool) if table for warning in table.warnings
+        ],
     }
 
 

@@ -138,8 +138,8 @@ def submit(
     """Run an adaptation on Kubeflow Pipelines, or have its model predict a table there.
 
     The workspace must be s3://BUCKET/PREFIX (in the file, or with -s workspace=...). What lies on this machine is
-    uploaded to it, once, by its content: the source model and the data of target, source.reference and retrain.fresh;
-    with --pipeline predict only the rows of --data.
+    uploaded to it, once, by its content: the source model and the data of target, source.reference, pool and
+    retrain.fresh; with --pipeline predict only the rows of --data.
 
     Environment: KFP_ENDPOINT says where Kubeflow Pipelines is; KFP_TOKEN, KFP_TOKEN_FILE or KFP_COOKIES lets you in;
     KFP_CA_FILE names a certificate authority to trust. ACCLIMATE_IMAGE is the image of the steps,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
-from acclimate.config_base import DataSpec, Section
+from acclimate.config_base import DataSpec, PoolSpec, Section
 from acclimate.config_finetune import FinetuneSpec
 from acclimate.config_generation import GenerationSpec
 from acclimate.config_retrain import RetrainSpec
@@ -158,6 +158,7 @@ class Adaptation(Section):
     )
     source: SourceSpec
     target: DataSpec
+    pool: PoolSpec | None = Field(None, description="unlabelled texts of the target's domain, to pretrain on")
     goal: Goal = Goal()
     budget: Budget = Budget()
     gap: GapSpec = GapSpec()

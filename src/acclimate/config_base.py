@@ -39,3 +39,27 @@ class DataSpec(Section):
         None, description="file format; by default from the file's ending"
     )
     licence: str | None = Field(None, description="SPDX name; without it target data count as your own")
+
+
+class PoolSpec(Section):
+    """Unlabelled texts of the target's domain, to pretrain on before fine-tuning. For text-classification only."""
+
+    data: str = Field(
+        description="CSV, TSV, JSONL or Parquet file, or a folder of such files: a path, s3://BUCKET/KEY or "
+        "dvc://PATH@REV",
+        min_length=1,
+    )
+    text: str = Field("text", description="column that holds the text", min_length=1)
+    group: str | None = Field(
+        None, description="column of groups, named as in the target: those of its validation and test rows are left out"
+    )
+    encoding: Encoding = Field("utf-8", description="encoding of text files; a UTF-8 BOM is always accepted")
+    format: Literal["csv", "tsv", "jsonl", "parquet"] | None = Field(
+        None, description="file format; by default from the file's ending"
+    )
+    licence: str | None = Field(None, description="SPDX name; without it a run with a pool is refused")
+
+    @property
+    def table(self) -> DataSpec:
+        """The pool as a table without labels."""
+        return DataSpec.model_validate({**self.model_dump(), "label": None})

@@ -8,7 +8,9 @@ from pydantic import Field
 
 from acclimate.config_base import Section
 
-Strategy = Literal["frozen", "lora", "adapter", "prefix", "ia3", "bitfit", "partial", "gradual", "full", "scratch"]
+Strategy = Literal[
+    "frozen", "lora", "adapter", "prefix", "ia3", "bitfit", "partial", "gradual", "full", "tapt", "scratch"
+]
 Rate = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0.0, le=1000.0, allow_inf_nan=False)]
 LayerDecay = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
@@ -74,6 +76,26 @@ class FullSpec(Section):
     learning_rate: Rate = Field(1e-4, description="peak learning rate")
 
 
+class TaptSpec(Section):
+    """All weights, after masked-language-model pretraining on the pool and the training texts (Gururangan 2020)."""
+
+    masked_share: float = Field(
+        0.15, gt=0.0, le=0.5, allow_inf_nan=False, description="share of a text's tokens that are hidden"
+    )
+    pretraining_epochs: int = Field(
+        5,
+        ge=1,
+        le=1000,
+        description="longest pretraining, epochs; the best by held-out masked loss is kept",
+    )
+    max_pool_rows: int = Field(
+        200_000, ge=1, le=100_000_000, description="texts of the pool that are read at most, drawn at random"
+    )
+    pretraining_learning_rate: Rate = Field(1e-4, description="peak learning rate of the pretraining")
+    layer_decay: LayerDecay = Field(1.0, description=_LAYER_DECAY)
+    learning_rate: Rate = Field(1e-4, description="peak learning rate of the fine-tuning after it")
+
+
 class ScratchSpec(Section):
     """The same architecture with random weights: a control, never handed on."""
 
@@ -128,6 +150,7 @@ class FinetuneSpec(Section):
     partial: PartialSpec = PartialSpec()
     gradual: GradualSpec = GradualSpec()
     full: FullSpec = FullSpec()
+    tapt: TaptSpec = TaptSpec()
     scratch: ScratchSpec = ScratchSpec()
 
     def settings_of(self, strategy: str) -> dict[str, float | int]:

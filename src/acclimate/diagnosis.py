@@ -96,7 +96,12 @@ def _services(request: Request | None) -> Iterator[dict[str, Any]]:
 
 def _data(request: Request) -> Iterator[dict[str, Any]]:
     config = request.adaptation
-    tables = {"target": config.target, "reference": config.source.reference, "fresh": config.retrain.fresh}
+    tables = {
+        "target": config.target,
+        "reference": config.source.reference,
+        "pool": config.pool.table if config.pool else None,
+        "fresh": config.retrain.fresh,
+    }
     for name, spec in tables.items():
         if spec is None:
             continue

@@ -14,7 +14,7 @@ import pyarrow.ipc
 from acclimate.errors import IntegrityError
 from acclimate.records import Split
 
-Table = Literal["target", "reference"]
+Table = Literal["target", "reference", "pool"]
 #: Of an Arrow file; ``image`` stands in the place of ``text`` where the rows are images.
 COLUMNS = ("row_id", "text", "image", "label", "answer", "group")
 #: Texts, or the bytes of encoded images.
@@ -109,7 +109,7 @@ def read_examples(data: Path, table: Table, splits: Sequence[Split], labels: Seq
 
     Args:
         data: ingest's folder.
-        table: target or reference.
+        table: target, reference or pool.
         splits: which splits; nothing before ``evaluate`` may ask for target's test.
         labels: label names in index order; None reads no labels.
 

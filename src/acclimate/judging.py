@@ -20,7 +20,7 @@ from acclimate.core.gate import (
     gate_policy,
     judge,
 )
-from acclimate.core.gate_checks.licence import OWN
+from acclimate.core.gate_checks.licence import OWN, POOL
 from acclimate.records import (
     Check,
     Comparison,
@@ -118,6 +118,7 @@ def gate_inputs(
         strategy=evaluation.strategy,
         test_rows=evaluation.rows,
         overlap_rows=evaluation.overlap_rows,
+        pool_overlap_rows=evaluation.pool_overlap_rows,
         near_duplicates=evaluation.near_duplicates,
         integrity=integrity,
         score=evaluation.score.point,
@@ -139,7 +140,11 @@ def gate_inputs(
         gives_probabilities=not data.is_generation,
         retention_low=evaluation.retention.low_one_sided if evaluation.retention else None,
         size_bytes=evaluation.size_bytes,
-        licences={"source model": source.licence, "target data": data.target.licence or OWN},
+        licences={
+            "source model": source.licence,
+            "target data": data.target.licence or OWN,
+            **({POOL: data.pool.licence} if data.pool else {}),
+        },
         look=look,
     )
 

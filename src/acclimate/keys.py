@@ -16,7 +16,8 @@ from acclimate.wiring import source_of
 def data_digests(data: Path) -> dict[str, str | None]:
     """Digests of the ingested tables: the same rows by another route give the same."""
     card = DataCard.read(data)
-    return {"target": card.target.digest, "reference": card.reference.digest if card.reference else None}
+    found = {"target": card.target.digest, "reference": card.reference.digest if card.reference else None}
+    return found | ({"pool": card.pool.digest} if card.pool else {})
 
 
 def keyed_sections(config: Adaptation) -> dict[str, Any]:

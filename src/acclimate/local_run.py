@@ -67,7 +67,9 @@ def load_request(
         retrain = retrain.model_copy(update={"fresh": fresh})
     workspace = config.workspace if scheme_of(config.workspace) else str((home / config.workspace).resolve())
     check_services(config, os.environ, where=loaded.places.where(("workspace",)))
-    changes = {"target": target, "source": source, "retrain": retrain, "workspace": workspace}
+    changes: dict[str, Any] = {"target": target, "source": source, "retrain": retrain, "workspace": workspace}
+    if config.pool is not None:
+        changes["pool"] = config.pool.model_copy(update={"data": absolute(config.pool.data)})
     request = Request(config.model_copy(update=changes), root, workspace, allow_outside)
     if not pin:
         return request

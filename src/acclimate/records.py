@@ -109,6 +109,11 @@ class TableCard(Record):
     licence: str | None
     warnings: list[str]
     answers: bool = Field(default=False, description="the rows are pairs of a prompt and its answer")
+    held_out_rows_dropped: int = Field(
+        default=0,
+        description="of a pool: rows that are or nearly are validation or test rows, or of their groups",
+    )
+    train_copies_dropped: int = Field(default=0, description="of a pool: rows that are or nearly are training rows")
 
 
 class DataCard(StoredRecord):
@@ -118,6 +123,7 @@ class DataCard(StoredRecord):
     task: str
     target: TableCard
     reference: TableCard | None
+    pool: TableCard | None = Field(None, description="unlabelled texts to pretrain on; none is held out for a test")
 
     @property
     def has_images(self) -> bool:
@@ -275,6 +281,11 @@ class BaselineReport(StoredRecord):
 # --- decide -----------------------------------------------------------------------------------
 
 
+#: Names in ``Calibration.rows_per_second`` beside those of strategies.
+FEATURES = "features"
+PRETRAINING = "pretraining"
+
+
 class Calibration(StoredRecord):
     """Throughput measured once on this machine and stored; an input of ``decide`` like any other."""
 
@@ -283,7 +294,9 @@ class Calibration(StoredRecord):
     source_digest: str
     precision: Literal["fp32", "bf16"]
     gemm_tflops: dict[str, float] = Field(description="matrix product at fp32 and bf16, TFLOP/s")
-    rows_per_second: dict[str, float] = Field(description="features, and training of each strategy")
+    rows_per_second: dict[str, float] = Field(
+        description="features, training of each strategy, and pretraining where one needs it"
+    )
 
 
 class RuleRecord(Record):
@@ -345,6 +358,20 @@ class BlendPoint(Record):
     source_score: float | None = Field(description="of a probe on its features, on the source's held-out rows")
 
 
+class Pretraining(Record):
+    """Masked-language-model pretraining before an arm's first epoch; its seconds are in timing.json."""
+
+    rows: int = Field(description="texts it was trained on")
+    pool_rows: int = Field(description="of the pool, held-out ones included; 0: training texts only")
+    held_out_rows: int = Field(description="texts that chose the epoch")
+    epochs: int
+    best_epoch: int
+    loss_before: float = Field(description="mean loss of the hidden tokens of the held-out texts, nats")
+    loss_after: float = Field(description="the same at the best epoch")
+    new_head: bool = Field(description="the source has no head for it: a part of the gain is that the new one learned")
+    start_digest: str = Field(description="of the pretrained encoder with the probe refitted on it")
+
+
 class Arm(Record):
     """One strategy tried. Its seconds are in timing.json under the same name."""
 
@@ -372,6 +399,7 @@ class Arm(Record):
     on_front: bool = Field(
         default=False, description="no other fully trained arm keeps at least as much and gains at least as much"
     )
+    pretraining: Pretraining | None = Field(None, description="what came before the first epoch")
 
 
 class FinetuneReport(StoredRecord):
@@ -490,6 +518,7 @@ class Evaluation(StoredRecord):
     test_digest: str
     overlap_rows: int = Field(description="test rows that a compared model was trained on; must be 0")
     near_duplicates: int = Field(description="near-duplicates across splits, from ingest")
+    pool_overlap_rows: int = Field(default=0, description="test rows that a text of the pool nearly equals; must be 0")
     retention: Retention | None = Field(None, description="null without a reference of the source domain to measure it")
     perplexity: dict[str, float] = Field(
         default={}, description="of the right answers, per token: candidate and compared models; of text generation"

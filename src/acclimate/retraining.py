@@ -88,7 +88,7 @@ def _reading(context: Context, fresh: DataSpec) -> Context:
     """The same run with the fresh rows in the place of reference data: read alike, labels not needed."""
     config = context.request.adaptation
     source = config.source.model_copy(update={"reference": fresh})
-    request = replace(context.request, adaptation=config.model_copy(update={"source": source}))
+    request = replace(context.request, adaptation=config.model_copy(update={"source": source, "pool": None}))
     return replace(context, request=request)
 
 

@@ -102,7 +102,8 @@ def _line(event: str, fields: dict[str, Any]) -> str:
     if event == "epoch":
         score, loss = fields.get("score"), fields.get("train_loss")
         numbers = f"loss {loss:.3f}, score {score:.3f}" if score is not None and loss is not None else ""
-        return f"{fields.get('strategy')}: epoch {fields.get('epoch')} of {fields.get('of')}  {numbers}"
+        what = "pretraining epoch" if fields.get("schedule") == "pretraining" else "epoch"
+        return f"{fields.get('strategy')}: {what} {fields.get('epoch')} of {fields.get('of')}  {numbers}"
     if "done" in fields and "of" in fields:
         return f"{event.replace('_', ' ')} {fields['done']} of {fields['of']}"
     return str(fields.get("says", event.replace("_", " ")))

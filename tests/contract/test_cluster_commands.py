@@ -216,6 +216,15 @@ def test_what_is_no_service_account_is_refused_before_anything_is_sent(config: P
     assert stub.seen == []
 
 
+def test_a_pool_is_uploaded_too(config: Path, stub: KfpStub, workspace: str) -> None:
+    (config.parent / "pool.csv").write_text("body\nhello\nworld\n")
+    result = submit(config, ["pool={data: pool.csv, text: body, licence: CC0-1.0}"])
+    request = json.loads(stub.runs[result.run_id]["runtime_config"]["parameters"]["request"])
+    pool = request["adaptation"]["pool"]
+    assert pool["data"].startswith(f"{workspace}/data/")
+    assert (pool["text"], pool["licence"]) == ("body", "CC0-1.0")
+
+
 def test_fresh_rows_for_retraining_are_uploaded_too(config: Path, stub: KfpStub, workspace: str) -> None:
     (config.parent / "fresh.csv").write_text("text\nhello\nworld\n")
     result = submit(config, ["retrain.fresh={data: fresh.csv}"], pipeline="retrain")

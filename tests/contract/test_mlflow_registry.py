@@ -19,7 +19,7 @@ from acclimate.ports import RunRecords
 from acclimate.records import InputFile, Registration
 from tests.contract import registry_race
 from tests.contract.registry_race import race
-from tests.run_records import SOURCE, digest, run_records, verdict_of
+from tests.run_records import PRETRAINING, SOURCE, digest, run_records, verdict_of
 from tests.writing_records import writing_records
 
 _NAMES = count()
@@ -430,6 +430,30 @@ def test_where_data_were_fetched_from_is_kept_with_run_and_lineage(
     assert json.loads(kinds["reference"].source)["origins"] == [
         {"uri": "dvc://mail.csv@v1", "dvc_rev": "c0ffee", "md5": "d1ce"}
     ]
+
+
+def test_a_pool_is_in_the_run_and_the_lineage(
+    registry: MlflowRegistry, name: str, model_folder: Path, workspace: Path
+) -> None:
+    plain = run_records(name=name)
+    pool = plain.data.target.model_copy(update={"digest": digest("pool"), "licence": "CC0-1.0", "labels": None})
+    finetune = plain.finetune
+    assert finetune is not None
+    arms = [arm.model_copy(update={"pretraining": PRETRAINING}) if arm.chosen else arm for arm in finetune.arms]
+    records = replace(
+        plain,
+        data=plain.data.model_copy(update={"pool": pool}),
+        finetune=finetune.model_copy(update={"arms": arms}),
+    )
+    done = register(registry, records, model_folder)
+    leaves = {leaf.name: leaf for leaf in registry.lineage(name).made_from if leaf.kind == "data"}
+    assert (leaves["pool"].digest, leaves["pool"].facts) == (digest("pool"), {"licence": "CC0-1.0"})
+    run = connect(local_uri(workspace), workspace).client.get_run(done.mlflow_run_id)
+    assert {one.tags[0].value for one in run.inputs.dataset_inputs} == {"target", "reference", "pool"}
+    (dataset,) = (one.dataset for one in run.inputs.dataset_inputs if one.tags[0].value == "pool")
+    assert json.loads(dataset.source)["licence"] == "CC0-1.0"
+    assert run.data.metrics["arm.full.masked_loss_after"] == pytest.approx(2.5)
+    assert json.loads(run.data.tags["acclimate.arm.full"])["pretraining"]["pool_rows"] == 2000
 
 
 def test_lineage_takes_aliases_and_numbers(registry: MlflowRegistry, name: str, model_folder: Path) -> None:

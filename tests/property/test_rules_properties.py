@@ -11,7 +11,7 @@ from acclimate.core.evidence import ArmEstimate, Evidence
 from acclimate.core.rules import ArmResult, Settlement, choose_arm, settle
 
 shares = st.floats(0, 1)
-STRATEGIES = ("lora", "full", "scratch")
+STRATEGIES = ("lora", "full", "tapt", "scratch")
 
 
 @st.composite
@@ -39,10 +39,12 @@ def evidences(draw: st.DrawFn) -> Evidence:
         at_least=draw(st.none() | shares),
         min_gain=draw(shares),
         estimates={
-            name: ArmEstimate(name, draw(st.integers(1, 40)), draw(st.floats(0.01, 1000))) for name in STRATEGIES
+            name: ArmEstimate(name, draw(st.integers(1, 40)), draw(st.floats(0.01, 1000)), draw(st.floats(0, 1000)))
+            for name in STRATEGIES
         },
         budget_seconds=draw(st.floats(1, 100_000)),
         requested_arms=draw(st.none() | st.lists(st.sampled_from(["frozen", *STRATEGIES]), unique=True).map(tuple)),
+        unlabelled_rows=draw(st.sampled_from([0, 10, 20_000, 200_000])),
     )
 
 
@@ -113,6 +115,13 @@ def test_a_surer_baseline_never_turns_freeze_into_finetune(evidence: Evidence, o
 def test_a_larger_budget_never_removes_an_arm(evidence: Evidence, other: float) -> None:
     small, large = (settle(replace(evidence, budget_seconds=x)) for x in sorted((evidence.budget_seconds, other)))
     assert set(small.arms) <= set(large.arms)
+
+
+@given(evidences(), st.integers(0, 200_000))
+def test_more_unlabelled_texts_never_take_pretraining_away(evidence: Evidence, more: int) -> None:
+    before, after = settle(evidence), settle(replace(evidence, unlabelled_rows=evidence.unlabelled_rows + more))
+    assert fired(after, "R6") or not fired(before, "R6")
+    assert before.action == after.action
 
 
 @given(evidences(), st.floats(-1, 1))

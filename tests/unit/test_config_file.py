@@ -295,6 +295,45 @@ class TestImages:
         assert problem.code == "E-CONFIG-035"
 
 
+POOL = "pool: {data: pool.csv, text: body, licence: CC0-1.0}\n"
+
+
+class TestPool:
+    def test_it_is_a_table_without_labels(self, yaml: Path) -> None:
+        yaml.write_text(SMALLEST + POOL, encoding="utf-8")
+        pool = load_config(yaml).config.pool
+        assert pool is not None
+        assert (pool.text, pool.licence) == ("body", "CC0-1.0")
+        assert (pool.table.text, pool.table.label, pool.table.data) == ("body", None, "pool.csv")
+
+    @pytest.mark.parametrize(
+        ("added", "code", "at"),
+        [
+            ("pool: {text: body}\n", "E-CONFIG-021", "pool.data is missing"),
+            ("pool: {data: p.csv, label: kind}\n", "E-CONFIG-020", "unknown key pool.label"),
+            ("pool: {data: p.csv, text: body, group: body}\n", "E-CONFIG-035", "pool.group is the column 'body'"),
+            ("pool: {data: 's3://'}\n", "E-CONFIG-032", "pool.data has no bucket"),
+            ("pool: {data: 'http://169.254.169.254/x'}\n", "E-CONFIG-033", "pool.data is a metadata address"),
+            ("pool: pool.csv\n", "E-CONFIG-022", "pool is"),
+            ("finetune: {tapt: {masked_share: 0}}\n", "E-CONFIG-023", "finetune.tapt.masked_share is 0"),
+            ("finetune: {tapt: {masked_share: 0.6}}\n", "E-CONFIG-023", "finetune.tapt.masked_share is 0.6"),
+            ("finetune: {tapt: {pretraining_epochs: 0}}\n", "E-CONFIG-023", "finetune.tapt.pretraining_epochs is 0"),
+        ],
+    )
+    def test_mistakes_are_named(self, added: str, code: str, at: str, yaml: Path) -> None:
+        (problem,) = problems_of(yaml, SMALLEST + added)
+        assert problem.code == code
+        assert problem.message.startswith(at)
+        assert problem.hint
+
+    def test_other_tasks_have_no_pool_and_no_tapt(self, yaml: Path) -> None:
+        for text in (IMAGES, GENERATION):
+            found = problems_of(yaml, text + POOL + "finetune: {arms: [full, tapt]}\n")
+            assert [problem.code for problem in found] == ["E-CONFIG-035"] * 2
+            assert [problem.message.split()[0] for problem in found] == ["pool", "finetune.arms[1]"]
+            assert all(problem.where and problem.hint for problem in found)
+
+
 GENERATION = """\
 name: helper
 task: text-generation
@@ -418,7 +457,7 @@ class TestInit:
         shown = [line[2:] if re.match(r"# +\w+:", line) or re.match(r"# \w+: ?", line) else line for line in lines]
         full = tmp_path / "full.yaml"
         plain = tmp_path / "plain.yaml"
-        kept = [line for line in shown if not line.startswith(("Check it", "  reference:"))]
+        kept = [line for line in shown if not line.startswith(("Check it", "  reference:", "  pool:"))]
         full.write_text("\n".join(kept), encoding="utf-8")
         plain.write_text(text, encoding="utf-8")
         assert load_config(full).config == load_config(plain).config

@@ -232,3 +232,18 @@ def test_target_data_without_licence_count_as_ones_own(card: DataCard) -> None:
     assert outcome(judge(card, finetune=finetuned()), "licence") == "passed"
     unknown = SOURCE.model_copy(update={"licence": None})
     assert outcome(judge(card, finetune=finetuned(), source=unknown), "licence") == "failed"
+
+
+def test_the_pools_licence_and_its_overlap_with_test_rows_reach_the_gate(card: DataCard) -> None:
+    def with_pool(licence: str | None) -> DataCard:
+        return card.model_copy(update={"pool": card.target.model_copy(update={"licence": licence})})
+
+    for licence, verdict in (("CC0-1.0", "PROMOTE"), (None, "REJECT")):
+        found = judge(with_pool(licence), finetune=finetuned())
+        check = next(one for one in found.checks if one.name == "licence")
+        assert (check.required, check.numbers["pool.licence"], found.verdict) == (True, licence, verdict)
+    leaked = judge(
+        with_pool("MIT"), finetune=finetuned(), evaluation=evaluated().model_copy(update={"pool_overlap_rows": 1})
+    )
+    assert leaked.verdict == "REJECT"
+    assert any("pool" in reason for reason in leaked.reasons)

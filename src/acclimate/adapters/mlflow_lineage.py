@@ -14,6 +14,7 @@ from acclimate.adapters.mlflow_tags import (
     DATA_DIGEST,
     KIND,
     MODEL_DIGEST,
+    POOL_DIGEST,
     REFERENCE_DIGEST,
     RUN_KEY,
     SOURCE_DIGEST,
@@ -27,6 +28,7 @@ from acclimate.records import LineageNode
 
 _REFERENCE = re.compile(r"(?:models:/)?([^/@]+)(?:@([^/@]+)|/(\d+))?")
 _DEPTH_LIMIT = 50
+_ORIGIN = ("uri", "version", "etag", "dvc_rev", "md5", "licence")
 
 
 def trace(connection: Connection, reference: str) -> LineageNode:
@@ -120,11 +122,13 @@ def _evidence(connection: Connection, version: RegisteredVersion) -> list[Lineag
     ]
     if REFERENCE_DIGEST in tags:
         nodes.append(_leaf("data", "reference", tags[REFERENCE_DIGEST], _origin(tags, "reference")))
+    if POOL_DIGEST in tags:
+        nodes.append(_leaf("data", "pool", tags[POOL_DIGEST], _origin(tags, "pool")))
     return nodes
 
 
 def _origin(tags: dict[str, str], table: str) -> dict[str, str]:
-    named = {name: tags.get(f"acclimate.{table}_{name}") for name in ("uri", "version", "etag", "dvc_rev", "md5")}
+    named = {name: tags.get(f"acclimate.{table}_{name}") for name in _ORIGIN}
     return {name: value for name, value in named.items() if value}
 
 

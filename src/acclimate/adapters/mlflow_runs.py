@@ -177,6 +177,9 @@ def _metrics(records: RunRecords) -> Iterator[tuple[str, float, int]]:
         for point in arm.curve:
             yield f"arm.{arm.strategy}.epoch_validation_score", point.validation_score, point.epoch
             yield f"arm.{arm.strategy}.epoch_train_loss", point.train_loss, point.epoch
+        if arm.pretraining is not None:
+            yield f"arm.{arm.strategy}.masked_loss_before", arm.pretraining.loss_before, 0
+            yield f"arm.{arm.strategy}.masked_loss_after", arm.pretraining.loss_after, 0
     yield from _interval(f"test.{evaluation.metric}", evaluation.score)
     for comparison in evaluation.comparisons:
         other = re.sub(r"[^\w.-]+", "_", comparison.other)
@@ -234,6 +237,7 @@ def _dataset_inputs(records: RunRecords) -> Iterator[Any]:
     tables: list[tuple[str, TableCard | None]] = [
         ("target", records.data.target),
         ("reference", records.data.reference),
+        ("pool", records.data.pool),
     ]
     for context, card in tables:
         if card is None:
@@ -241,6 +245,8 @@ def _dataset_inputs(records: RunRecords) -> Iterator[Any]:
         rows = {split: part.rows for split, part in card.splits.items()}
         origins = [_origin(file) for file in card.files[:_FILES_NAMED] if file.etag or file.md5]
         source: dict[str, Any] = {"digest": card.digest, "files": [file.sha256 for file in card.files][:_FILES_NAMED]}
+        if card.licence:
+            source["licence"] = card.licence
         if origins:
             source["origins"] = origins
         dataset = Dataset(

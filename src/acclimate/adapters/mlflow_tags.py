@@ -22,6 +22,7 @@ SOURCE_DIGEST = "acclimate.source_digest"
 DATA_DIGEST = "acclimate.data_digest"
 TEST_DIGEST = "acclimate.test_digest"
 REFERENCE_DIGEST = "acclimate.reference_digest"
+POOL_DIGEST = "acclimate.pool_digest"
 KIND = "acclimate.kind"
 ARM_PREFIX = "acclimate.arm."
 
@@ -32,7 +33,7 @@ CHALLENGER = "challenger"
 def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
     """What made this run, short enough for tags; None values are left out."""
     evaluation, decision, gap = records.evaluation, records.decision, records.gap
-    reference = records.data.reference
+    reference, pool = records.data.reference, records.data.pool
     tags = {
         RUN_KEY: records.run_key,
         KIND: "adapted model",
@@ -41,6 +42,8 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
         "acclimate.source_uri": without_credentials(records.source_uri),
         DATA_DIGEST: records.data.target.digest,
         REFERENCE_DIGEST: reference.digest if reference else None,
+        POOL_DIGEST: pool.digest if pool else None,
+        "acclimate.pool_licence": pool.licence if pool else None,
         TEST_DIGEST: evaluation.test_digest,
         MODEL_DIGEST: evaluation.model_digest,
         "acclimate.setting": gap.setting,
@@ -57,6 +60,7 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
         "acclimate.code_version": __version__,
         **origin_tags("data", records.data.target),
         **(origin_tags("reference", reference) if reference else {}),
+        **(origin_tags("pool", pool) if pool else {}),
     }
     return {name: value for name, value in tags.items() if value is not None}
 
@@ -65,7 +69,7 @@ def origin_tags(table: str, card: TableCard) -> dict[str, str]:
     """Where a table was fetched from, and what pins it there; empty for local files.
 
     Args:
-        table: what the tags begin with, ``data`` or ``reference``.
+        table: what the tags begin with, ``data``, ``reference`` or ``pool``.
         card: the table; its first file stands for all.
     """
     fetched = [file for file in card.files if file.etag or file.md5]
@@ -88,6 +92,7 @@ def arm_tags(records: RunRecords) -> dict[str, str]:
                 "trained_fully": arm.trained_fully,
                 "validation_score": round(arm.score.point, 6),
                 "model_digest": arm.model_digest,
+                **({"pretraining": arm.pretraining.model_dump()} if arm.pretraining else {}),
             },
             sort_keys=True,
         )

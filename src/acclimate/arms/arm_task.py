@@ -66,6 +66,19 @@ class FrozenArm:
     keeps_the_source: bool
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """What came before an arm's first epoch.
+
+    Args:
+        seconds: what it took.
+        facts: further fields of its :class:`acclimate.records.Arm`.
+    """
+
+    seconds: float
+    facts: Mapping[str, Any]
+
+
 class ArmTask(Protocol):
     """The task's own part of the stage."""
 
@@ -83,7 +96,10 @@ class ArmTask(Protocol):
     def job(
         self, strategy: str, settings: Mapping[str, float | int], schedule: Schedule, epochs: int, folder: Path
     ) -> Job:
-        """What is to be trained."""
+        """What is to be trained; what has to come before it is done by then."""
+
+    def preparation(self, strategy: str) -> Preparation:
+        """What was done for an arm before its first job, whatever number of trainings it had."""
 
     def answers(self, job: Job, result: TrainResult) -> Answers:
         """What a training comes to on the validation rows, without storing its model."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from safetensors.numpy import load_file
 
-from acclimate.arms.arm_task import Finished, FrozenArm, Role, shared_settings
+from acclimate.arms.arm_task import Finished, FrozenArm, Preparation, Role, shared_settings
+from acclimate.arms.pretraining import Pretrainer
 from acclimate.config_finetune import FinetuneSpec
 from acclimate.core.judge import Judge
 from acclimate.core.metrics import IntArray
@@ -21,8 +22,9 @@ from acclimate.nn.blending import Blended, blended
 from acclimate.nn.job import FloatArray, Job, LabelledRows, Schedule, TrainJob, TrainResult
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.source_task import SourceKnowledge
+from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.training_model import Trained
-from acclimate.ports import Progress
+from acclimate.ports import Progress, Trainer
 from acclimate.records import BaselineReport, BlendPoint, DataCard, Interval, SourceCard
 
 BOOTSTRAPS = 2000
@@ -43,6 +45,7 @@ class Classifying:
         metric: the goal's.
         max_length: tokens of a text that are read; None takes the frozen model's.
         precision: what is computed in.
+        trainer: trains what has to be trained before an arm.
         progress: told of what is done.
     """
 
@@ -57,9 +60,11 @@ class Classifying:
         metric: str,
         max_length: int | None,
         precision: Literal["fp32", "bf16"],
+        trainer: Trainer,
         progress: Progress,
     ) -> None:
-        labels = DataCard.read(data).target.labels
+        card = DataCard.read(data)
+        labels = card.target.labels
         train, validation = (read_examples(data, "target", [split], labels) for split in ("train", "validation"))
         assert labels is not None, "decide refuses targets without labels"
         assert train.labels is not None, "labels were asked for"
@@ -71,6 +76,17 @@ class Classifying:
         self._frozen = AdaptedModel.load(baseline / "model")
         self._config, self._metric, self._precision, self._progress = config, metric, precision, progress
         self._max_length = max_length or self._frozen.max_length
+        self._pretrainer = Pretrainer(
+            self._frozen,
+            source,
+            self._train,
+            lambda: read_examples(data, "pool", ["train"], None).texts if card.pool else [],
+            probe_c=BaselineReport.read(baseline).probe_c,
+            max_length=self._max_length,
+            config=config,
+            precision=precision,
+            train=lambda job: trainer.train(job, progress=_of_pretraining(progress)),
+        )
         self._knowledge = SourceKnowledge.measured(
             data,
             self._frozen.encoder,
@@ -113,14 +129,18 @@ class Classifying:
     def job(
         self, strategy: str, settings: Mapping[str, float | int], schedule: Schedule, epochs: int, folder: Path
     ) -> TrainJob:
-        """A training that starts from the baseline's head."""
+        """A training that starts from the source and the baseline's head, or from what was pretrained before it."""
+        source, start, digest = self._source, self._frozen, self._card.digest
+        if STRATEGIES[strategy].pretrains:
+            made = self._pretrainer.started(settings, folder.parent)
+            source, start, digest = made.folder, made.model, made.facts.start_digest
         return TrainJob(
             strategy=strategy,
             settings=settings,
-            source=self._source,
-            source_digest=self._card.digest,
-            probe_weight=self._frozen.weight,
-            probe_bias=self._frozen.bias,
+            source=source,
+            source_digest=digest,
+            probe_weight=start.weight,
+            probe_bias=start.bias,
             train=self._train,
             validation=self._validation,
             metric=self._metric,
@@ -132,6 +152,13 @@ class Classifying:
             folder=folder,
             **shared_settings(self._config),
         )
+
+    def preparation(self, strategy: str) -> Preparation:
+        """The pretraining of an arm that has one."""
+        start = self._pretrainer.start
+        if start is None or not STRATEGIES[strategy].pretrains:
+            return Preparation(0.0, {})
+        return Preparation(start.seconds, {"pretraining": start.facts})
 
     def answers(self, job: Job, result: TrainResult) -> IntArray:  # noqa: ARG002 - the result has them
         """The best epoch's classes."""
@@ -181,6 +208,15 @@ class Classifying:
                 for alpha, score in found.scores.items()
             ]
         return facts
+
+
+def _of_pretraining(progress: Progress) -> Progress:
+    """Tells epochs of a pretraining from those of the training after it."""
+
+    def told(event: str, /, **fields: Any) -> None:
+        progress(event, **(fields | {"schedule": "pretraining"} if event == "epoch" else fields))
+
+    return told
 
 
 def _classes(logits: FloatArray) -> IntArray:

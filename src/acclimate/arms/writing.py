@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from safetensors.numpy import load_file
 
-from acclimate.arms.arm_task import Finished, FrozenArm, Role, shared_settings
+from acclimate.arms.arm_task import Finished, FrozenArm, Preparation, Role, shared_settings
 from acclimate.config_finetune import FinetuneSpec
 from acclimate.config_generation import GenerationSpec
 from acclimate.core.judge import MeanJudge
@@ -110,6 +110,10 @@ class Writing:
             folder=folder,
             **shared_settings(self._config),
         )
+
+    def preparation(self, strategy: str) -> Preparation:  # noqa: ARG002 - the same for all
+        """Nothing: every arm starts from the source model."""
+        return Preparation(0.0, {})
 
     def answers(self, job: Job, result: TrainResult) -> FloatArray:
         """Scores of what the best epoch's model writes."""

@@ -49,7 +49,10 @@ def cluster_request(
     target = config.target.model_copy(
         update={"data": published_data(config.target.data, "target.data", request, progress)}
     )
-    changed = {"target": target, "source": _published_source(request, progress)}
+    changed: dict[str, object] = {"target": target, "source": _published_source(request, progress)}
+    if config.pool is not None:
+        data = published_data(config.pool.data, "pool.data", request, progress)
+        changed["pool"] = config.pool.model_copy(update={"data": data})
     if config.retrain.fresh is not None:
         data = published_data(config.retrain.fresh.data, "retrain.fresh.data", request, progress)
         fresh = config.retrain.fresh.model_copy(update={"data": data})

@@ -43,6 +43,8 @@ def broken_rules(raw: dict[str, Any], places: Places) -> Iterator[Found]:
     yield from other_tasks(raw, places)
     for path in TABLES:
         yield from _columns(get(raw, *path), path, places, content=content_of(raw))
+    if isinstance(pool := raw.get("pool"), dict):
+        yield from _columns({**pool, "label": None}, ("pool",), places, content="text")
     yield from _contradictions(raw, places)
 
 
@@ -61,6 +63,7 @@ def _addresses(raw: dict[str, Any], places: Places) -> Iterator[Found]:
     checks = {
         ("target", "data"): data_address,
         ("source", "reference", "data"): data_address,
+        ("pool", "data"): data_address,
         ("retrain", "fresh", "data"): data_address,
         ("source", "model"): model_address,
         ("workspace",): folder_address,

@@ -63,6 +63,8 @@ def other_tasks(raw: dict[str, Any], places: Places) -> Iterator[Found]:
         table = get(raw, *path)
         if isinstance(table, dict):
             yield from _table(table, path, places, task)
+    if task != TEXT_TASK:
+        yield from _without_pretraining(raw, places, task)
     if task == GENERATION_TASK:
         yield from _without_classes(raw, places)
     else:
@@ -88,6 +90,17 @@ def _table(table: dict[str, Any], path: NodePath, places: Places, task: str) -> 
         says = f"is {table['format']}, which task {task} does not read"
         hint = "write image-folder or parquet" if task == IMAGE_TASK else "write csv, tsv, jsonl or parquet"
         yield finding(places, (*path, "format"), "E-CONFIG-035", says, hint)
+
+
+def _without_pretraining(raw: dict[str, Any], places: Places, task: str) -> Iterator[Found]:
+    """In-domain pretraining is that of encoders of texts."""
+    if raw.get("pool") is not None:
+        yield _meaningless(places, ("pool",), task)
+    arms = get(raw, "finetune", "arms")
+    for i, arm in enumerate(arms if isinstance(arms, list) else ()):
+        if arm == "tapt":
+            says = f"is tapt, which task {task} does not train: it pretrains encoders of texts"
+            yield finding(places, ("finetune", "arms", i), "E-CONFIG-035", says, "leave it out, or choose full")
 
 
 def _without_classes(raw: dict[str, Any], places: Places) -> Iterator[Found]:

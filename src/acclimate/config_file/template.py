@@ -54,6 +54,8 @@ def init_yaml(
     filled = Adaptation.model_validate(given)
     lines = [_HEAD]
     for key in Adaptation.model_fields:
+        if key == "pool":
+            continue  # shown as an example at the end
         value = getattr(filled, key)
         if isinstance(value, BaseModel):
             lines += _section(key, value, given.get(key))
@@ -132,4 +134,7 @@ def _reference(filled: Adaptation) -> list[str]:
         "",
         "# Data of the domain the source model knows make the gap measurable. Put this under source:",
         '#   reference: {data: "reference.csv", text: "text", label: "label"}',
+        "",
+        "# Texts of your domain without labels can be pretrained on (text-classification only); put this at the top:",
+        '#   pool: {data: "pool.csv", text: "text", licence: "CC0-1.0"}',
     ] if filled.source.reference is None else []  # fmt: skip

@@ -44,11 +44,14 @@ class ExpectedCost:
 
 
 def seconds_together(arms: Sequence[ArmEstimate]) -> float:
-    """Most that the arms can take together: in every rung the dearest survive, and the dearest wins."""
+    """Most that the arms can take together: in every rung the dearest survive, and the dearest wins.
+
+    What comes before an arm's first epoch is spent once, whether or not the arm survives.
+    """
     if not arms:
         return 0.0
     alive = sorted((arm.epoch_seconds for arm in arms), reverse=True)
-    total = max(arm.seconds for arm in arms)
+    total = sum(arm.pretraining_seconds for arm in arms) + max(arm.training_seconds for arm in arms)
     for epochs in rung_epochs({arm.strategy: arm.epochs for arm in arms}):
         total += epochs * sum(alive)
         alive = alive[: (len(alive) + 1) // 2]

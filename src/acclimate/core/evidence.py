@@ -9,6 +9,7 @@ from typing import Literal
 Number = float | int | str | bool | None
 FROZEN = "frozen"
 SCRATCH = "scratch"
+PRETRAINED = "tapt"
 
 
 @dataclass(frozen=True)
@@ -34,16 +35,23 @@ class ArmEstimate:
         strategy: e.g. ``lora``.
         epochs: longest full schedule, epochs, at least 1.
         epoch_seconds: of one epoch, from measured throughput.
+        pretraining_seconds: spent once before the first epoch, however often the arm is trained.
     """
 
     strategy: str
     epochs: int
     epoch_seconds: float
+    pretraining_seconds: float = 0.0
+
+    @property
+    def training_seconds(self) -> float:
+        """Of the full schedule, without what comes before it."""
+        return self.epochs * self.epoch_seconds
 
     @property
     def seconds(self) -> float:
-        """Of the full schedule."""
-        return self.epochs * self.epoch_seconds
+        """Of all of it."""
+        return self.pretraining_seconds + self.training_seconds
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ class Evidence:
         requested_penalties: weight by penalty; None where the rules choose it.
         blocks: what stops the run.
         source_licence_checked: False where the source's licence is left to the gate.
+        unlabelled_rows: texts of the target's domain without labels, the pool; 0 without one.
     """
 
     setting: str
@@ -101,6 +110,7 @@ class Evidence:
     requested_penalties: Mapping[str, float | None] = field(default_factory=dict)
     blocks: tuple[Block, ...] = ()
     source_licence_checked: bool = False
+    unlabelled_rows: int = 0
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ def freeze_good_enough(evidence: Evidence, policy: DecisionPolicy, arms: tuple[s
 
     Without a requirement the line is 1 - min_gain: above it a gain worth training for does not fit any more.
     """
-    line = 1.0 - evidence.min_gain if evidence.at_least is None else evidence.at_least
+    line = needed_score(evidence)
     beaten = evidence.gain < 0
     fired = evidence.probe_low >= line and not beaten
     if fired:
@@ -69,6 +69,11 @@ def freeze_too_few(evidence: Evidence, policy: DecisionPolicy, arms: tuple[str, 
         says=says,
         rejected=tuple(f"{arm}: validation can't show whether it helps" for arm in arms) if fired else (),
     )
+
+
+def needed_score(evidence: Evidence) -> float:
+    """The line that the baseline's interval must lie above to be enough."""
+    return 1.0 - evidence.min_gain if evidence.at_least is None else evidence.at_least
 
 
 def wanted_gain(evidence: Evidence, policy: DecisionPolicy) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from acclimate.core.gate_checks import CHECKS, GateCheck
+from acclimate.core.gate_checks.licence import POOL
 from acclimate.core.gate_checks.primary import Position, position
 from acclimate.core.gate_inputs import Difference, GateInputs, Integrity, Number, Outcome, Reliability, SliceResult
 from acclimate.core.gate_policy import STANDARD, GatePolicy, gate_policy
@@ -102,8 +103,13 @@ def _result(entry: GateCheck, inputs: GateInputs, policy: GatePolicy) -> CheckRe
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in finding.numbers.items()
     }
-    required = entry.name in policy.required
+    required = entry.name in _required(inputs, policy)
     return CheckResult(entry.number, entry.name, required, finding.outcome, numbers, finding.says)
+
+
+def _required(inputs: GateInputs, policy: GatePolicy) -> frozenset[str]:
+    """What the policy requires; with a pool the licences too: texts of others are not the owner's own by default."""
+    return policy.required | {"licence"} if POOL in inputs.licences else policy.required
 
 
 def _next_step(verdict: VerdictName, blocking: list[CheckResult], inputs: GateInputs) -> str:

@@ -89,6 +89,7 @@ class GateInputs:
         strategy: the candidate's [Evaluation.strategy].
         test_rows: rows of the test split [Evaluation.rows].
         overlap_rows: test rows a compared model was trained on [Evaluation.overlap_rows].
+        pool_overlap_rows: test rows that a text of the pool nearly equals [Evaluation.pool_overlap_rows].
         near_duplicates: near-duplicates across splits [Evaluation.near_duplicates].
         integrity: measured by ``register`` on the stored model.
         score: on the test split [Evaluation.score.point].
@@ -133,6 +134,7 @@ class GateInputs:
     seeds: int | None = 1
     retention_low: float | None = None
     look: int = 1
+    pool_overlap_rows: int | None = 0
     bound_alpha: float = 0.05
 
     def comparison(self, other: str) -> Difference | None:

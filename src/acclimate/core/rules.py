@@ -1,7 +1,7 @@
-"""The decision before training: rules R0, R2, R3, R4, R5 and R7 applied in order. After training R8 chooses.
+"""The decision before training: rules R0 and R2 to R7 applied in order. After training R8 chooses.
 
 Each rule is a pure function of the evidence and the policy. R3, R4 and R5 settle the decision, the first that fires;
-the others stop it (R0), record what always happens (R2) or add a control (R7).
+the others stop it (R0), record what always happens (R2), add an arm (R6) or a control (R7).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from acclimate.core.decision_policy import POLICY_V1, DecisionPolicy
 from acclimate.core.evidence import FROZEN, ArmEstimate, Block, Evidence, RuleFinding
 from acclimate.core.freeze_rules import detectable_gain, freeze_good_enough, freeze_too_few, labels_missing
 from acclimate.core.train_rules import (
+    add_pretraining,
     add_scratch,
     arms_asked_for,
     controls_asked_for,
@@ -94,7 +95,7 @@ def settle(evidence: Evidence, policy: DecisionPolicy = POLICY_V1) -> Settlement
         ModelError: E-DECIDE-003, licence block (R0).
 
     Source:
-        Policy v1 (docs/decisions/0002). R1 and R6 need label-free arms, which are not built yet.
+        Policy v1 (docs/decisions/0002). R1 needs label-free arms, which are not built yet.
     """
     _require_labels(evidence)
     blocks = stop_where_blocked(evidence, policy)
@@ -106,6 +107,7 @@ def settle(evidence: Evidence, policy: DecisionPolicy = POLICY_V1) -> Settlement
     too_few = freeze_too_few(evidence, policy, arms)
     train = train_arms(evidence, policy, arms, plan, reached=not (good_enough.fired or too_few.fired))
     training = train.fired and bool(plan.arms)
+    pretraining = add_pretraining(evidence, policy, plan, training=training)
     scratch = add_scratch(evidence, policy, plan, training=training)
     settling = next(finding for finding in (good_enough, too_few, train) if finding.fired)
     return Settlement(
@@ -116,7 +118,7 @@ def settle(evidence: Evidence, policy: DecisionPolicy = POLICY_V1) -> Settlement
         arms=plan.arms if training else (),
         controls=plan.controls if training else (),
         penalties=penalties_asked_for(evidence, policy) if training else {},
-        findings=(blocks, always_compare(evidence, policy), good_enough, too_few, train, scratch),
+        findings=(blocks, always_compare(evidence, policy), good_enough, too_few, train, pretraining, scratch),
         costs=expected_costs(arms, controls, evidence.estimates, plan),
         detectable_effect=detectable_gain(evidence, policy),
         label_more=labels_missing(evidence, policy) if settling is too_few else None,

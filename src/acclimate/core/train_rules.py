@@ -1,4 +1,4 @@
-"""Decision rules R5 and R7: which arms to train, and when to train one from scratch beside them."""
+"""Decision rules R5, R6 and R7: which arms to train, and when to pretrain one or train one from scratch beside them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 from acclimate.core.arm_budget import BudgetPlan
 from acclimate.core.decision_policy import DecisionPolicy
-from acclimate.core.evidence import FROZEN, SCRATCH, Evidence, RuleFinding
+from acclimate.core.evidence import FROZEN, PRETRAINED, SCRATCH, Evidence, RuleFinding
+from acclimate.core.freeze_rules import needed_score
 
 
 def arms_asked_for(evidence: Evidence, policy: DecisionPolicy) -> tuple[str, ...]:
-    """The user's own list without ``frozen`` and ``scratch``, else the policy's."""
-    asked = policy.arms if evidence.requested_arms is None else evidence.requested_arms
+    """The user's own list without ``frozen`` and ``scratch``, else the policy's with what R6 adds."""
+    added = (PRETRAINED,) if _pretraining_may_pay(evidence, policy) else ()
+    asked = (*policy.arms, *added) if evidence.requested_arms is None else evidence.requested_arms
     return tuple(dict.fromkeys(arm for arm in asked if arm not in (FROZEN, SCRATCH)))
 
 
@@ -51,6 +53,39 @@ def train_arms(
         f"(successive halving); {policy.name}",
         says=_training_plan(arms, plan, penalties) if reached else "not reached: an earlier rule settled it",
         rejected=tuple(rejected) if reached else (),
+    )
+
+
+def add_pretraining(evidence: Evidence, policy: DecisionPolicy, plan: BudgetPlan, *, training: bool) -> RuleFinding:
+    """R6: pretrain on the target's unlabelled texts where they are many, far from the source, and help is needed."""
+    fired, requested = _pretraining_may_pay(evidence, policy), PRETRAINED in (evidence.requested_arms or ())
+    trained = training and PRETRAINED in plan.arms
+    rejected: tuple[str, ...] = ()
+    if trained:
+        says = "pretrain on in-domain texts as a further arm" + ("" if fired else ", because finetune.arms asks for it")
+    elif fired or requested:
+        says = "in-domain pretraining is called for, but not done"
+        left_out = evidence.requested_arms is not None and not requested
+        reason = "not in finetune.arms" if left_out else "nothing is trained"
+        rejected = (f"{PRETRAINED}: {plan.rejected.get(PRETRAINED, reason)}",)
+    else:
+        says = "no in-domain pretraining: not all three of its conditions hold"
+    return RuleFinding(
+        rule="R6",
+        fired=fired,
+        inputs={
+            "unlabelled_rows": evidence.unlabelled_rows,
+            "train_rows": evidence.train_rows,
+            "gap_verdict": evidence.gap_verdict,
+            "probe_low": evidence.probe_low,
+            "needed_score": needed_score(evidence),
+            "requested": requested,
+        },
+        threshold=f"unlabelled_rows >= {policy.unlabelled_ratio:g} x train_rows, gap LARGE, and the lower end of the "
+        "baseline's interval below what is needed",
+        source=f"Gururangan 2020 (DAPT, TAPT); {policy.name}",
+        says=says,
+        rejected=rejected,
     )
 
 
@@ -98,6 +133,11 @@ def _rarest(evidence: Evidence) -> int:
 
 def _labels_are_few(evidence: Evidence, policy: DecisionPolicy) -> bool:
     return _rarest(evidence) < policy.few_labels_per_class
+
+
+def _pretraining_may_pay(evidence: Evidence, policy: DecisionPolicy) -> bool:
+    many = 0 < evidence.unlabelled_rows >= policy.unlabelled_ratio * evidence.train_rows
+    return many and evidence.gap_verdict == "LARGE" and evidence.probe_low < needed_score(evidence)
 
 
 def _source_in_doubt(evidence: Evidence, policy: DecisionPolicy) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -20,12 +20,12 @@ from acclimate.nn.devices import CPU
 from acclimate.nn.dropout import cheap_dropout
 from acclimate.nn.encoder import Encoder, folder_digest
 from acclimate.nn.guard import clip
-from acclimate.nn.job import Job, LabelledRows, Pairs, TrainJob, WritingJob
+from acclimate.nn.job import Job, LabelledRows, MaskedJob, Pairs, TrainJob, WritingJob
 from acclimate.nn.step import Workers, optimizer_for
-from acclimate.nn.strategies import Settings
+from acclimate.nn.strategies import STRATEGIES, Settings
 from acclimate.nn.train import learner_of
 from acclimate.nn.training_model import trainable
-from acclimate.records import Calibration
+from acclimate.records import FEATURES, PRETRAINING, Calibration
 
 Precision = Literal["fp32", "bf16"]
 
@@ -89,9 +89,10 @@ def calibrate(
     max_length: int | None,
     strategies: Mapping[str, Settings],
     batch_size: int,
+    pool: Sequence[str] | None = None,
     device: torch.device = CPU,
 ) -> Calibration:
-    """Measure throughput on real rows: features, and a few real steps of each strategy.
+    """Measure throughput on real rows: features, a few real steps of each strategy, and of pretraining.
 
     Args:
         source_folder: the source model.
@@ -100,20 +101,25 @@ def calibrate(
         max_length: tokens of a text, or pixels of a image's side, that are read; None takes the model's own.
         strategies: settings by name in :data:`acclimate.nn.strategies.STRATEGIES`.
         batch_size: rows a training step.
+        pool: texts that are pretrained on, where a strategy does so; None takes ``inputs``.
         device: what training will compute on; features are computed on the processors.
 
     Returns:
-        Rows per second, ``features`` and each strategy; validation and checkpoints of an epoch come on top.
+        Rows per second, ``features``, each strategy, and ``pretraining`` where one pretrains; validation and
+        checkpoints of an epoch come on top.
 
     Raises:
         ModelError: the source can't be loaded.
     """
     chosen, gemm = choose_precision(precision, device)
     encoder = Encoder.load(source_folder, precision=chosen, max_length=max_length)
-    speeds = {"features": _features_speed(encoder, inputs[:FEATURE_ROWS])}
+    speeds = {FEATURES: _features_speed(encoder, inputs[:FEATURE_ROWS])}
     for strategy, settings in strategies.items():
         job = _job(strategy, settings, encoder, source_folder, inputs, batch_size)
         speeds[strategy] = _training_speed(job, device)
+        if STRATEGIES[strategy].pretrains:
+            texts = [one for one in inputs if isinstance(one, str)] if pool is None else pool
+            speeds[PRETRAINING] = _training_speed(_masked_job(job, texts), device)
     return _calibration(source_folder, chosen, gemm, speeds, device)
 
 
@@ -164,7 +170,7 @@ def calibrate_writing(
     rows = AnswerReader.load(source_folder, lm.config, max_length).rows(pairs)
     start = perf_counter()
     answer_scores(model, rows)
-    speeds["features"] = len(rows) / (perf_counter() - start)
+    speeds[FEATURES] = len(rows) / (perf_counter() - start)
     return _calibration(source_folder, chosen, gemm, speeds, device)
 
 
@@ -213,6 +219,14 @@ def _job(
         precision="bf16" if encoder.precision == "bf16" else "fp32",
         folder=source_folder,
     )
+
+
+def _masked_job(job: TrainJob, texts: Sequence[str]) -> MaskedJob:
+    """The pretraining before a job."""
+    same = {name: getattr(job, name) for name in ("strategy", "source", "source_digest", "max_length", "precision")}
+    settings = {"learning_rate": 1e-5, "masked_share": job.settings["masked_share"]}
+    folder, size = job.folder, job.batch_size
+    return MaskedJob(**same, **_SHORT, settings=settings, batch_size=size, train=texts, held_out=(), folder=folder)
 
 
 def _features_speed(encoder: Encoder, inputs: Inputs) -> float:

@@ -51,6 +51,9 @@ class ClassLearner:
         """Training rows."""
         return len(self._train)
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Nothing is drawn but dropout, which the loop seeds."""
+
     def gradients(self, rows: Sequence[int], workers: Workers) -> float:
         """See :func:`acclimate.nn.step.gradients`."""
         return gradients(self.compute, self._train, rows, workers, self._penalties)

@@ -156,6 +156,23 @@ class WritingJob(Job):
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class MaskedJob(Job):
+    """An encoder to pretrain on texts without labels.
+
+    Args:
+        train: texts to train on.
+        held_out: texts that choose the epoch, by the loss of their hidden tokens.
+    """
+
+    train: Sequence[str]
+    held_out: Sequence[str]
+
+    def content(self) -> dict[str, object]:
+        """Digests of the texts."""
+        return {"texts": [features_name("", texts) for texts in (self.train, self.held_out)]}
+
+
 @dataclass(frozen=True)
 class TrainResult:
     """A finished training run.
@@ -163,7 +180,8 @@ class TrainResult:
     Args:
         weights: safetensors files of the trained parameters at the best epochs, best first, ``parameter/<name>``.
         validation_outputs: what the model said of the validation rows at the best epoch: logits, float32 ``[n, C]``; of
-            a language model :attr:`acclimate.nn.causal.scoring.AnswerScores.table`, ``[n, 3]``.
+            a language model :attr:`acclimate.nn.causal.scoring.AnswerScores.table`, ``[n, 3]``; of a pretraining what
+            :meth:`acclimate.nn.pretraining.MaskedLearner.validate` gives, ``[n, 2]``.
         history: one point an epoch.
         best_epoch: epoch whose weights were kept, counted from 1.
         trained_parameters: number of trained parameters.

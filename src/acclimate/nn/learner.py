@@ -50,6 +50,9 @@ class Learner(Protocol):
     def loss_of_knowing_nothing(self) -> float:
         """Mean loss of uniform guesses, nats."""
 
+    def begin_epoch(self, epoch: int) -> None:
+        """An epoch begins, counted from 1; what the learner draws itself depends on the job and this number only."""
+
     def gradients(self, rows: Sequence[int], workers: Workers) -> float:
         """Add the gradient of a batch's mean loss to that of the trained weights; the same for any number of workers.
 

@@ -38,6 +38,8 @@ class Classifier(Trainable):
         pooling: see :func:`acclimate.nn.encoder.pool`.
     """
 
+    head: torch.nn.Linear
+
     def __init__(self, encoder_module: Any, dim: int, n_classes: int, pooling: str = "mean") -> None:
         super().__init__(encoder_module, torch.nn.Linear(dim, n_classes), head_is_new=True)
         self.pooling = pooling

@@ -84,7 +84,7 @@ class TokenRows:
 
     def __init__(self, ids: list[list[int]], padding: int) -> None:
         self.ids = ids
-        self._padding = padding
+        self.padding = padding
 
     @property
     def sizes(self) -> list[int]:
@@ -95,7 +95,7 @@ class TokenRows:
         """``input_ids`` and ``attention_mask`` of some rows, int64 [B, T]."""
         chosen = [self.ids[row] for row in rows]
         longest = max(len(row) for row in chosen)
-        ids = torch.full((len(chosen), longest), self._padding, dtype=torch.int64)
+        ids = torch.full((len(chosen), longest), self.padding, dtype=torch.int64)
         mask = torch.zeros((len(chosen), longest), dtype=torch.int64)
         for i, row in enumerate(chosen):
             ids[i, : len(row)] = torch.as_tensor(row)

@@ -18,9 +18,10 @@ from acclimate.nn.class_learner import ClassLearner
 from acclimate.nn.devices import CPU, generators, training_device
 from acclimate.nn.dropout import cheap_dropout
 from acclimate.nn.guard import Movement, clip, require_bounded
-from acclimate.nn.job import FloatArray, Job, TrainJob, TrainResult, WritingJob
+from acclimate.nn.job import FloatArray, Job, MaskedJob, TrainJob, TrainResult, WritingJob
 from acclimate.nn.layer_groups import layer_groups
 from acclimate.nn.learner import Learner, Validated
+from acclimate.nn.pretraining import MaskedLearner
 from acclimate.nn.schedule import rate_factor
 from acclimate.nn.step import Workers, optimizer_for
 from acclimate.nn.strategies import STRATEGIES
@@ -174,6 +175,8 @@ def learner_of(job: Job, device: torch.device = CPU) -> Learner:
         return WritingLearner(job, device)
     if isinstance(job, TrainJob):
         return ClassLearner(job, device)
+    if isinstance(job, MaskedJob):
+        return MaskedLearner(job, device)
     raise TypeError(f"nothing trains a {type(job).__name__}")
 
 
@@ -253,6 +256,7 @@ def _train_epoch(run: _Run, epoch: int) -> float:
     order = shuffled_batches(run.learner.sizes, batch_size=job.batch_size, rng=np.random.default_rng([job.seed, epoch]))
     watch = Movement(run.parameters, job.weight_decay) if epoch == 1 else None
     run.learner.compute.model.train()
+    run.learner.begin_epoch(epoch)
     total = 0.0
     for i, rows in enumerate(order):
         factor = rate_factor(

@@ -8,7 +8,7 @@ import torch
 
 
 class Trainable(torch.nn.Module):
-    """A pretrained encoder and a linear head, in the one form that strategies know.
+    """A pretrained encoder and a head, in the one form that strategies know.
 
     Args:
         encoder: a transformers model that gives hidden states.
@@ -17,7 +17,9 @@ class Trainable(torch.nn.Module):
             pretrained model, like any other.
     """
 
-    def __init__(self, encoder: Any, head: torch.nn.Linear, *, head_is_new: bool) -> None:
+    head: torch.nn.Module
+
+    def __init__(self, encoder: Any, head: torch.nn.Module, *, head_is_new: bool) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head

@@ -50,6 +50,10 @@ def _inputs(view: ReportView) -> Iterator[Link]:
     yield _table_link("Target data", view.data.target, "the owner's own")
     if view.data.reference is not None:
         yield _table_link("Reference data", view.data.reference, "unknown")
+    if view.data.pool is not None:
+        pool = view.data.pool
+        says = f"{numbers.count(pool.rows_kept)} texts without labels; licence: {pool.licence or 'unknown'}"
+        yield Link("Pool", says, {"rows": pool.digest})
 
 
 def _table_link(title: str, table: TableCard, licence: str) -> Link:
@@ -73,7 +77,8 @@ def _trained(view: ReportView) -> Iterator[Link]:
     for arm in view.finetune.arms if view.finetune else []:
         fate = "chosen" if arm.chosen else ("control, never handed on" if arm.role == "control" else "not taken")
         says = f"{model_name(arm.strategy, view.data.task)}, {numbers.score(arm.score.point)} on validation: {fate}"
-        yield Link(f"Arm {arm.strategy}", says, {"model": arm.model_digest} if arm.model_digest else {})
+        digests = {"pretrained": arm.pretraining.start_digest} if arm.pretraining else {}
+        yield Link(f"Arm {arm.strategy}", says, digests | ({"model": arm.model_digest} if arm.model_digest else {}))
 
 
 def _judged(view: ReportView) -> Iterator[Link]:

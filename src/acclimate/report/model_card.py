@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from acclimate.ports import RunRecords
-from acclimate.records import DataCard, SliceScore
+from acclimate.records import DataCard, Pretraining, SliceScore
 from acclimate.report import numbers
 from acclimate.report.safety import visible
 from acclimate.report.task_words import model_name, scored_by
@@ -169,12 +169,20 @@ def _history_values(records: RunRecords) -> dict[str, Any]:
                 "name": model_name(arm.strategy, task),
                 "score": f"{numbers.score(arm.score.point)} ({numbers.bounds(arm.score)})",
                 "chosen": arm.chosen,
+                "pretraining": _pretraining(arm.pretraining) if arm.pretraining else None,
             }
             for arm in (records.finetune.arms if records.finetune else [])
         ],
         "model_digest": records.evaluation.model_digest,
         "run_key": records.run_key,
     }
+
+
+def _pretraining(done: Pretraining) -> str:
+    of_pool = f", {numbers.count(done.pool_rows)} of them of the pool" if done.pool_rows else ""
+    texts = numbers.count(done.rows + done.held_out_rows)
+    losses = f"{numbers.plain(done.loss_before)} to {numbers.plain(done.loss_after)} nats a hidden token"
+    return f"first pretrained on {texts} texts without labels{of_pool}: held-out masked loss {losses}"
 
 
 def _example(data: DataCard) -> str:
@@ -194,8 +202,16 @@ def _writes(records: RunRecords) -> str | None:
 
 
 def _data_values(records: RunRecords) -> dict[str, Any]:
-    target = records.data.target
+    target, pool = records.data.target, records.data.pool
     return {
+        "pool": {
+            "rows": numbers.count(pool.rows_kept),
+            "licence": inert(pool.licence or "unknown"),
+            "digest": pool.digest,
+            "dropped": numbers.count(pool.held_out_rows_dropped),
+        }
+        if pool
+        else None,
         "rows_kept": numbers.count(target.rows_kept),
         "splits": ", ".join(f"{numbers.count(card.rows)} {split}" for split, card in target.splits.items()),
         "data_licence": inert(target.licence) if target.licence else "the owner's own",

@@ -34,6 +34,7 @@ MODELS = {
     "partial": "top layers only",
     "gradual": "gradual unfreezing",
     "full": "full fine-tuning",
+    "tapt": "in-domain pretraining, then full fine-tuning",
     "scratch": "trained from scratch",
     "baseline": "baseline",
     "champion": "champion",
@@ -56,6 +57,7 @@ MODELS_EXPLAINED = {
     "partial": "Only the top layers are trained, and the small head.",
     "gradual": "Layers are opened from the top, the next one when validation stalls.",
     "full": "All weights are trained further, starting from the fitted small head.",
+    "tapt": "The pretrained model first learns to tell hidden words of your own texts, without labels; then as full.",
     "scratch": "The same network from random weights: shows whether pretraining helped at all.",
 }
 

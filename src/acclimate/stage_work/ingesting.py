@@ -18,8 +18,9 @@ def ingest_work(context: Context) -> Work:
     request, config = context.request, context.request.adaptation
     target = _Table.of(context, config.target)
     reference = _Table.of(context, config.source.reference) if config.source.reference else None
+    pool = _Table.of(context, config.pool.table) if config.pool else None
     has_images = config.task == IMAGE_TASK
-    tables = [table.place for table in (target, reference) if table]
+    tables = [table.place for table in (target, reference, pool) if table]
 
     def call(out: Path) -> dict[str, Any]:
         from acclimate.stages.ingest import ingest
@@ -27,6 +28,7 @@ def ingest_work(context: Context) -> Work:
         card = ingest(
             target.here,
             reference.here if reference else None,
+            pool=pool.here if pool else None,
             task=config.task,
             root=request.root,
             allow_outside=True,  # what may be read was settled when it was located
@@ -43,6 +45,7 @@ def ingest_work(context: Context) -> Work:
             "task": config.task,
             "target": target.made_of,
             "reference": reference.made_of if reference else None,
+            **({"pool": pool.made_of} if pool else {}),
             "readers": code_digest(f"acclimate.adapters.{'images' if has_images else 'tables'}.reading"),
         },
         call=call,

@@ -70,7 +70,7 @@ def gap_work(context: Context, data: Path) -> Work:
         module="acclimate.stages.gap",
         made_of={
             **measuring.made_of,
-            "data": data_digests(data),
+            "data": {name: digest for name, digest in data_digests(data).items() if name != "pool"},
             "gap": config.gap.model_dump(mode="json"),
             "max_length": config.baseline.max_length,
             **of_generation(config),

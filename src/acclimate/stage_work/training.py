@@ -29,7 +29,7 @@ def finetune_work(context: Context, data: Path, baseline: Path, decision: Path) 
     folder, card = source_of(context)
     calibration = calibration_of(context, data)
     made_of = {
-        "data": data_digests(data)["target"],
+        "data": {name: digest for name, digest in data_digests(data).items() if name != "reference"},
         "source": card.model_dump(mode="json"),
         "baseline": content_digest(baseline),
         "decision": content_digest(decision),

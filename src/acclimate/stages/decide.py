@@ -7,10 +7,13 @@ from pathlib import Path
 
 from acclimate.config import Budget, Goal
 from acclimate.config_finetune import FinetuneSpec
-from acclimate.core.evidence import FROZEN, SCRATCH, ArmEstimate, Block, Evidence
+from acclimate.core.decision_policy import could_be_trained
+from acclimate.core.evidence import PRETRAINED, ArmEstimate, Block, Evidence
 from acclimate.core.rules import POLICY_V1, DecisionPolicy, Settlement, settle
 from acclimate.errors import IntegrityError
 from acclimate.records import (
+    FEATURES,
+    PRETRAINING,
     ArmCost,
     BaselineReport,
     Calibration,
@@ -73,12 +76,13 @@ def decide(
         slope_per_doubling=frozen.slope_per_doubling,
         at_least=goal.at_least,
         min_gain=goal.min_gain,
-        estimates=_estimates(frozen.train_rows, calibration, finetune),
+        estimates=_estimates(frozen.train_rows, card.pool, calibration, finetune),
         budget_seconds=budget.train_minutes * 60.0,
         requested_arms=None if finetune.arms is None else tuple(finetune.arms),
         requested_penalties=finetune.penalties.model_dump(),
-        blocks=_blocks(card.target, source_card, POLICY_V1),
+        blocks=_blocks(card, source_card, POLICY_V1),
         source_licence_checked=source_card is not None,
+        unlabelled_rows=card.pool.rows_kept if card.pool else 0,
     )
     decision = _record(settle(evidence))
     decision.write(out)
@@ -91,8 +95,8 @@ def _control_score(frozen: BaselineReport) -> float:
     return scores[0] if scores else float("nan")
 
 
-def _blocks(target: TableCard, source: SourceCard | None, policy: DecisionPolicy) -> tuple[Block, ...]:
-    blocks = []
+def _blocks(card: DataCard, source: SourceCard | None, policy: DecisionPolicy) -> tuple[Block, ...]:
+    target, blocks = card.target, []
     if target.labels is not None and len(target.labels) < 2:
         blocks.append(Block("schema", f"the target has {len(target.labels)} class", "two classes are needed"))
     empty = sorted(name for name, split in target.splits.items() if split.rows == 0)
@@ -106,24 +110,39 @@ def _blocks(target: TableCard, source: SourceCard | None, policy: DecisionPolicy
     if source is not None and source.licence is None:
         says = f"the licence of the source model {source.name} is unknown"
         blocks.append(Block("licence", says, "state it as source.licence once you know that you may use it"))
+    if card.pool is not None and card.pool.licence is None:
+        says = "the licence of the pool is unknown"
+        blocks.append(Block("licence", says, "state it as pool.licence once you know that you may train on it"))
     return tuple(blocks)
 
 
-def _estimates(train_rows: int, calibration: Calibration, finetune: FinetuneSpec) -> dict[str, ArmEstimate]:
+def _estimates(
+    train_rows: int, pool: TableCard | None, calibration: Calibration, finetune: FinetuneSpec
+) -> dict[str, ArmEstimate]:
     defaults = FinetuneSpec.model_validate({})
     caps: dict[str, int] = {name: n for spec in (defaults, finetune) for name, n in spec.max_epochs.items()}
     estimates = {}
-    asked = POLICY_V1.arms if finetune.arms is None else finetune.arms
-    for strategy in sorted({*asked, SCRATCH} - {FROZEN}):
-        rate = calibration.rows_per_second.get(strategy, 0.0)
-        if rate <= 0:
-            raise IntegrityError(
-                "E-DECIDE-006",
-                f"the stored calibration has no throughput for {strategy}",
-                hint="delete the stored calibration: it will be measured again",
-            )
-        estimates[strategy] = ArmEstimate(strategy, caps[strategy], train_rows / rate)
+    for strategy in could_be_trained(finetune.arms, has_pool=pool is not None):
+        before = 0.0
+        if strategy == PRETRAINED:
+            rows = train_rows + (min(pool.rows_kept, finetune.tapt.max_pool_rows) if pool else 0)
+            epochs = finetune.tapt.pretraining_epochs
+            # the probe is refitted on features of the training rows
+            before = rows * epochs / _rate(calibration, PRETRAINING) + train_rows / _rate(calibration, FEATURES)
+        seconds = train_rows / _rate(calibration, strategy)
+        estimates[strategy] = ArmEstimate(strategy, caps[strategy], seconds, before)
     return estimates
+
+
+def _rate(calibration: Calibration, work: str) -> float:
+    rate = calibration.rows_per_second.get(work, 0.0)
+    if rate <= 0:
+        raise IntegrityError(
+            "E-DECIDE-006",
+            f"the stored calibration has no throughput for {work}",
+            hint="delete the stored calibration: it will be measured again",
+        )
+    return rate
 
 
 def _record(settled: Settlement) -> Decision:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from acclimate.config import EvaluateSpec
 from acclimate.core.metrics import FloatArray, IntArray, confusion
+from acclimate.core.pool_rows import overlap_rows
 from acclimate.core.reliability import softmax
 from acclimate.errors import DataError
 from acclimate.examples import read_examples
@@ -113,6 +114,7 @@ def evaluate(
         test_digest=hashlib.sha256("\n".join(sorted(test.examples.row_ids)).encode()).hexdigest(),
         overlap_rows=overlap_with(test.examples, read_examples(data, "target", ("train", "validation"), None)),
         near_duplicates=card.target.near_duplicates_across_splits,
+        pool_overlap_rows=_pool_overlap(data, card, test),
         retention=_retention(data, baseline, model, metric, config, progress),
     )
     _write_predictions(out / "predictions.parquet", test, prob, {"candidate": predicted, **others})
@@ -161,6 +163,13 @@ def _others(
         logits = logits_in_order(other, inputs, labels, where=folder, progress=progress)
         predicted[name] = logits.argmax(axis=1).astype(np.int64)
     return predicted
+
+
+def _pool_overlap(data: Path, card: DataCard, test: TestRows) -> int:
+    """Test rows in the pool: counted on the files as they are, whatever ingest has dropped."""
+    if card.pool is None:
+        return 0
+    return overlap_rows(test.examples.texts, read_examples(data, "pool", ("train",), None).texts)
 
 
 def _retention(

@@ -85,7 +85,7 @@ def finetune(
     """Train arms by successive halving and controls in full, then choose among what was trained fully.
 
     Writes ``finetune_report.json``, ``arms/<strategy>/model`` for each arm and control trained fully, and
-    ``timing.json`` with the seconds spent on each.
+    ``timing.json`` with the seconds spent on each, and on what came before it.
 
     Args:
         data: ingest's folder; target's train (to fit) and validation (to choose) are read.
@@ -125,6 +125,7 @@ def finetune(
             metric=goal.metric,
             max_length=max_length,
             precision=calibration.precision,
+            trainer=trainer,
             progress=progress,
         )
     stage = _Stage(
@@ -199,6 +200,9 @@ def _train(
 ) -> tuple[Job, TrainResult]:
     folder = stage.checkpoints / f"{strategy}-{schedule}-{epochs}"
     job = stage.task.job(strategy, stage.settings(strategy), schedule, epochs, folder)
+    before = stage.task.preparation(strategy).seconds
+    if before and strategy not in seconds:
+        seconds |= {strategy: before, f"{strategy}.pretraining": before}
     result = stage.trainer.train(job, progress=stage.progress)
     seconds[strategy] = seconds.get(strategy, 0.0) + result.seconds
     return job, result
@@ -238,6 +242,7 @@ def _tried(
         against_best=None,
         chosen=False,
         model_digest=model_digest,
+        **stage.task.preparation(strategy).facts,
     )
     return _Tried(record, answers)
 

@@ -17,6 +17,7 @@ from acclimate.core.copies import (
     resolve_copies,
 )
 from acclimate.core.label_checks import check_classes, check_label_column, check_split_rows, lookalikes
+from acclimate.core.pool_rows import Apart, KnownRows, apart
 from acclimate.core.row_identity import Split, normal_form, row_id, spelled_split, split_of, table_digest
 from acclimate.errors import DataError
 from acclimate.examples import Table, split_path, write_examples
@@ -32,6 +33,7 @@ def ingest(
     target: DataSpec,
     reference: DataSpec | None,
     *,
+    pool: DataSpec | None = None,
     task: str,
     root: Path,
     allow_outside: bool,
@@ -49,10 +51,11 @@ def ingest(
     Args:
         target: the target's data; their labels must be usable; for text-generation they have none.
         reference: data of the source domain; labels are optional.
+        pool: unlabelled texts to pretrain on; rows that are, or nearly are, rows of the target are dropped and counted.
         task: the task, for the record.
         root: the project root; relative paths in the specs start here.
         allow_outside: data may lie outside the root.
-        out: folder to write ``target_*.arrow``, ``reference_*.arrow`` and ``data_card.json`` into, the card last.
+        out: folder to write ``target_*.arrow``, as many of each other table, and ``data_card.json`` into, that last.
         read: reads tables.
         progress: told ``ingested`` with the rows of each table.
 
@@ -60,16 +63,17 @@ def ingest(
         The card, as written.
 
     Raises:
-        DataError: E-DATA-001 to -050; no card is in ``out`` then.
+        DataError: E-DATA-001 to -050; E-DATA-080, nothing of the pool is left; no card is in ``out`` then.
         ConfigError: E-CONFIG-031 to -036, the path can't be used.
     """
-    specs: dict[Table, DataSpec] = {"target": target, **({"reference": reference} if reference else {})}
+    wanted: dict[Table, DataSpec | None] = {"target": target, "reference": reference, "pool": pool}
+    specs = {name: spec for name, spec in wanted.items() if spec is not None}
     tables: dict[Table, _Settled] = {}
     for name, spec in specs.items():
         if task == GENERATION_TASK:
             spec = spec.model_copy(update={"label": None})
         raw = _read(name, spec, root, read, is_images=task == IMAGE_TASK, allow_outside=allow_outside)
-        tables[name] = _settle(raw, spec, is_target=name == "target")
+        tables[name] = _settle(raw, spec, name, tables["target"].known_rows() if name == "pool" else None)
         progress("ingested", table=name, rows=len(tables[name].rows), read=len(raw.lines))
     cards = {name: table.card for name, table in tables.items()}
     if reference:
@@ -77,7 +81,7 @@ def ingest(
         cards["target"] = cards["target"].model_copy(update={"warnings": [*cards["target"].warnings, *overlap]})
     for name, table in tables.items():
         table.write(out, name)
-    card = DataCard(task=task, target=cards["target"], reference=cards.get("reference"))
+    card = DataCard(task=task, target=cards["target"], reference=cards.get("reference"), pool=cards.get("pool"))
     card.write(out)
     return card
 
@@ -85,7 +89,7 @@ def ingest(
 def _read(
     table: Table, spec: DataSpec, root: Path, read: TableReader, *, is_images: bool, allow_outside: bool
 ) -> RawTable:
-    section = _section(table == "target")
+    section = _section(table)
     texts = {"text": spec.text, "answer": spec.answer, "encoding": spec.encoding}
     label = [spec.label] if spec.label else []
     return read(
@@ -101,16 +105,18 @@ def _read(
     )
 
 
-def _section(is_target: bool) -> str:
-    return "target" if is_target else "source.reference"
+def _section(table: Table) -> str:
+    return "source.reference" if table == "reference" else table
 
 
-def _settle(raw: RawTable, spec: DataSpec, *, is_target: bool) -> _Settled:
-    """Take a table from rows as read to rows that are kept."""
-    table = _Settled(raw, spec, is_target=is_target)
+def _settle(raw: RawTable, spec: DataSpec, name: Table, known: KnownRows | None) -> _Settled:
+    """Take a table from rows as read to rows that are kept, apart from those that are known."""
+    table = _Settled(raw, spec, name)
     table.drop_unusable()
     table.assign_splits()
     table.drop_copies()
+    if known is not None:
+        table.keep_apart_from(known)
     table.finish()
     return table
 
@@ -123,11 +129,12 @@ class _Settled:
 
     card: TableCard
 
-    def __init__(self, raw: RawTable, spec: DataSpec, *, is_target: bool) -> None:
+    def __init__(self, raw: RawTable, spec: DataSpec, name: Table) -> None:
         self.raw = raw
         self.spec = spec
-        self.is_target = is_target
-        self.section = _section(is_target)
+        self.name = name
+        self.is_target = name == "target"
+        self.section = _section(name)
         self.warnings = list(raw.warnings)
         nothing: list[str | None] = [None] * len(raw.lines)
         # of images what tells one from another stands in for the text
@@ -140,6 +147,7 @@ class _Settled:
         self.ids: list[str] = []
         self.splits: list[Split] = []
         self.copies = Copies([], 0, [], [])
+        self.apart = Apart([], [], [])
         self.empty = self.unlabelled = 0
         self.label_counts: Counter[str] = Counter()
 
@@ -195,6 +203,8 @@ class _Settled:
             values = [(name, column[row]) for name, column in self.slices.items()]
             answer = self.labels[row] if self.answers is None else self.answers[row]
             self.ids[row] = row_id(text, answer, group, values)
+            if self.name == "pool":
+                continue  # nothing is tested on it
             self.splits[row] = self._given_split(row) if self.spec.split else split_of(self._look(row), group)
 
     def _text(self, row: int) -> str:
@@ -263,6 +273,25 @@ class _Settled:
             message = f"{len(groups):,} groups are in several given splits, e.g. {groups[0][:60]!r}"
             raise self._error("E-DATA-049", message, hint, row)
 
+    def known_rows(self) -> KnownRows:
+        """What a pool must be kept apart from."""
+        rows = self.rows
+        return KnownRows.of(
+            [self._text(r) for r in rows], [self.groups[r] for r in rows], [self.splits[r] for r in rows]
+        )
+
+    def keep_apart_from(self, known: KnownRows) -> None:
+        """Drop rows that models are chosen or tested on, and copies of training rows."""
+        self.apart = apart(self.rows, [text or "" for text in self.texts], self.groups, known)
+        if not self.apart.kept:
+            message = f"no row of the pool is left: {len(self.apart.held_out):,} are validation or test rows"
+            hint = "give texts that are not the target's; without a pool, tapt pretrains on the training texts"
+            raise self._error("E-DATA-080", f"{message}, {len(self.apart.copies):,} training rows", hint)
+        if self.apart.held_out:
+            says = f"{len(self.apart.held_out):,} rows are or nearly are validation or test rows, or of their groups"
+            self.warnings.append(f"{says}, and were dropped, e.g. {self.raw.place(min(self.apart.held_out))}")
+        self.rows = self.apart.kept
+
     def finish(self) -> None:
         """Check the classes, or the rows where there are none, and fill the card."""
         counts = {split: self._label_counts(split) for split in SPLITS}
@@ -292,6 +321,8 @@ class _Settled:
             licence=self.spec.licence,
             warnings=self.warnings,
             answers=self.answers is not None,
+            held_out_rows_dropped=len(self.apart.held_out),
+            train_copies_dropped=len(self.apart.copies),
         )
 
     def _near_duplicates(self) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from acclimate.errors import ConfigError, ModelError, UnavailableError
-from acclimate.nn.job import TrainJob
+from acclimate.nn.job import MaskedJob, TrainJob
 from acclimate.nn.train import InProcessTrainer
 from tests.copied_folders import CopiedFolders
 from tests.ray_jobs import kill_one_worker, ray_job
@@ -89,6 +89,24 @@ def test_a_job_that_fails_is_named_on_a_common_disk(
         RayTrainer(workers=2).train(job)
     assert caught.value.code == "E-TRAIN-002"
     assert [path.name for path in job.folder.parent.iterdir() if "ray" in path.name] == []
+
+
+@pytest.mark.slow
+def test_two_workers_pretrain_as_one_does(make_job: Callable[..., TrainJob], monkeypatch: pytest.MonkeyPatch) -> None:
+    from acclimate.adapters.ray import RayTrainer
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    plain = make_job("pretraining", epochs=2)
+    own = ("probe_weight", "probe_bias", "train", "validation")
+    fields = {name: value for name, value in vars(plain).items() if name not in own}
+    texts = {"train": plain.train.inputs, "held_out": plain.validation.inputs}
+    settings = {"strategy": "tapt", "settings": {"learning_rate": 3e-3, "masked_share": 0.15}}
+    job = MaskedJob(**{**fields, **texts, **settings, "metric": "masked_loss"})
+    several = RayTrainer(workers=2).train(job)
+    one = InProcessTrainer().train(replace(job, folder=job.folder.with_name("one")))
+    losses = [[point.validation_loss for point in result.history] for result in (several, one)]
+    np.testing.assert_allclose(*losses, atol=LOSS_TOLERANCE)
+    assert losses[0][1] < losses[0][0]
 
 
 def test_checkpoints_outside_of_the_shared_workspace_are_refused(

@@ -360,3 +360,22 @@ def test_unknown_policies_are_refused() -> None:
 def test_the_configuration_sets_margin_and_error_rate() -> None:
     policy = gate_policy("standard", margin=0.02, alpha=0.1)
     assert (policy.margin, policy.alpha, policy.required) == (0.02, 0.1, STANDARD.required)
+
+
+@pytest.mark.parametrize(("rows", "outcome"), [(0, "passed"), (1, "failed"), (None, "missing"), (-1, "missing")])
+def test_a_test_row_in_the_pool_blocks(rows: int | None, outcome: str) -> None:
+    found = judge(replace(GOOD, pool_overlap_rows=rows), STANDARD)
+    assert result(found, "leakage").outcome == outcome
+    assert (found.verdict == "REJECT") == (outcome != "passed")
+    assert result(found, "leakage").numbers["pool_overlap_rows"] == rows
+
+
+@pytest.mark.parametrize(("licence", "outcome"), [(None, "failed"), ("CC0-1.0", "passed"), ("GPL-3.0-only", "warned")])
+def test_an_unknown_licence_of_the_pool_blocks(licence: str | None, outcome: str) -> None:
+    found = judge(replace(GOOD, licences={**GOOD.licences, "pool": licence}), STANDARD)
+    assert result(found, "licence").required, "whoever learns from a pool must know that it may"
+    assert result(found, "licence").outcome == outcome
+    assert (found.verdict == "REJECT") == (outcome == "failed")
+    if outcome != "passed":
+        assert any("pool" in reason for reason in found.reasons)
+    assert not result(judge(GOOD, STANDARD), "licence").required

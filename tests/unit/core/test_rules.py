@@ -14,6 +14,7 @@ from acclimate.errors import DataError, ModelError
 ESTIMATES = {
     name: ArmEstimate(name, 20, seconds) for name, seconds in (("lora", 10.0), ("full", 12.0), ("scratch", 12.0))
 }
+PRETRAINED = {**ESTIMATES, "tapt": ArmEstimate("tapt", 20, 12.0, pretraining_seconds=600.0)}
 OPEN = Evidence(
     setting="supervised adaptation",
     gap_verdict="SMALL",
@@ -48,7 +49,7 @@ def test_open_question_trains_the_policys_arms_by_r5() -> None:
     assert settled.arms == ("lora", "full")
     assert settled.controls == ()
     assert settled.label_more is None
-    assert [f.rule for f in settled.findings] == ["R0", "R2", "R3", "R4", "R5", "R7"]
+    assert [f.rule for f in settled.findings] == ["R0", "R2", "R3", "R4", "R5", "R6", "R7"]
     assert [f.rule for f in settled.findings if f.fired] == ["R2", "R5"]
 
 
@@ -328,3 +329,61 @@ def test_what_is_not_trained_has_no_penalties() -> None:
 
 def test_one_row_is_enough_to_ask() -> None:
     assert settle(replace(OPEN, train_rows=1, validation_rows=1)).rule == "R4"
+
+
+MANY_FAR = {"unlabelled_rows": 18_000, "gap_verdict": "LARGE", "estimates": PRETRAINED}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fires"),
+    [
+        ({}, True),  # ten times the training rows
+        ({"unlabelled_rows": 17_999}, False),
+        ({"unlabelled_rows": 0, "train_rows": 1}, False),
+        ({"gap_verdict": "SMALL"}, False),
+        ({"gap_verdict": "NO_REFERENCE"}, False),
+        ({"gap_verdict": "UNDERPOWERED"}, False),
+        ({"probe_low": math.nextafter(0.9, 0)}, True),
+        ({"probe_low": 0.9, "gain": -0.01}, False),  # enough, though a control is better
+        ({"at_least": None, "probe_low": 0.98}, True),
+    ],
+)
+def test_r6_adds_in_domain_pretraining_as_an_arm(changes: dict[str, float | str | None], fires: bool) -> None:
+    settled = settle(replace(OPEN, **{**MANY_FAR, **changes}))
+    assert finding(settled, "R6").fired == fires
+    assert ("tapt" in settled.arms) == (fires and settled.rule == "R5")
+    assert ("tapt" in {cost.strategy for cost in settled.costs}) == fires
+
+
+def test_r6_keeps_r5s_own_arms() -> None:
+    settled = settle(replace(OPEN, **MANY_FAR))
+    assert settled.arms == ("lora", "full", "tapt")
+    assert "further arm" in finding(settled, "R6").says
+
+
+def test_r6_adds_nothing_to_the_users_own_arms() -> None:
+    settled = settle(replace(OPEN, **MANY_FAR, requested_arms=("full",)))
+    assert settled.arms == ("full",)
+    assert finding(settled, "R6").fired
+    assert finding(settled, "R6").rejected == ("tapt: not in finetune.arms",)
+    asked = settle(replace(OPEN, requested_arms=("tapt",), estimates=PRETRAINED))
+    assert asked.arms == ("tapt",)
+    assert not finding(asked, "R6").fired
+    assert "because finetune.arms asks for it" in finding(asked, "R6").says
+
+
+def test_r6_pretrains_nothing_beside_a_frozen_baseline_or_over_budget() -> None:
+    settled = settle(replace(OPEN, **MANY_FAR, validation_rows=20))
+    assert (settled.rule, settled.arms) == ("R4", ())
+    assert finding(settled, "R6").rejected == ("tapt: nothing is trained",)
+    # a rung of 10 epochs of the two dearest, 5 of all three, 20 epochs of one, and the pretraining
+    needed = 5 * 34.0 + 10 * 24.0 + 20 * 12.0 + 600.0
+    assert settle(replace(OPEN, **MANY_FAR, budget_seconds=needed)).arms == ("lora", "full", "tapt")
+    short = settle(replace(OPEN, **MANY_FAR, budget_seconds=needed - 0.1))
+    assert short.arms == ("lora", "full")
+    assert "budget" in finding(short, "R6").rejected[0]
+
+
+def test_pretraining_is_a_part_of_the_expected_cost() -> None:
+    costs = {c.strategy: c.seconds for c in settle(replace(OPEN, requested_arms=("tapt",), estimates=PRETRAINED)).costs}
+    assert costs["tapt"] == 600.0 + 20 * 12.0

@@ -20,6 +20,14 @@ def test_seconds_together_are_what_successive_halving_spends_at_worst() -> None:
     assert seconds_together(arms) == sum(spent) + max(arm.seconds for arm in arms)
 
 
+def test_what_comes_before_an_arm_is_spent_once() -> None:
+    plain = [ArmEstimate(name, cap, s) for name, cap, s in (("a", 8, 1.0), ("b", 12, 3.0), ("c", 20, 2.0))]
+    pretrained = [plain[0], ArmEstimate("b", 12, 3.0, pretraining_seconds=100.0), plain[2]]
+    assert seconds_together(pretrained) == seconds_together(plain) + 100.0
+    assert seconds_if_winning(pretrained[1], pretrained) == seconds_if_winning(plain[1], plain) + 100.0
+    assert pretrained[1].seconds == 136.0
+
+
 def test_a_single_arm_has_no_rungs() -> None:
     arm = ArmEstimate("a", 8, 2.0)
     assert seconds_together([arm]) == arm.seconds == 16.0

@@ -21,6 +21,7 @@ SETTINGS: dict[str, dict[str, float | int]] = {
     "partial": {"learning_rate": 2e-3, "groups": 1},
     "gradual": {"learning_rate": 2e-3},
     "full": {"learning_rate": 2e-3},
+    "tapt": {"learning_rate": 2e-3, "masked_share": 0.15},
     "scratch": {"learning_rate": 2e-3},
 }
 WORDS = ("bad awful poor slow hate", "good great nice best love", "the of and in that it for on with he as you do at")

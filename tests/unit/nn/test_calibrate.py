@@ -56,3 +56,21 @@ def test_longer_texts_are_slower(tiny_source: Path) -> None:
     )
     assert long.rows_per_second["full"] < short.rows_per_second["full"]
     assert long.rows_per_second["features"] < short.rows_per_second["features"]
+
+
+def test_pretraining_is_measured_on_the_texts_that_are_pretrained_on(tiny_source: Path) -> None:
+    settings = {"masked_share": 0.15, "pretraining_epochs": 5, "pretraining_learning_rate": 1e-4}
+    rates = [
+        calibrate(
+            tiny_source,
+            TEXTS,
+            precision="fp32",
+            max_length=None,
+            strategies={"tapt": settings},
+            batch_size=8,
+            pool=pool,
+        ).rows_per_second
+        for pool in (None, ["good " * 100] * 32)
+    ]
+    assert all(set(rate) == {"features", "tapt", "pretraining"} for rate in rates)
+    assert rates[1]["pretraining"] < rates[0]["pretraining"], "longer texts are slower"

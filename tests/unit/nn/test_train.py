@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,10 @@ from safetensors.torch import load_file, save_file
 
 from acclimate.core.metrics import score
 from acclimate.errors import IntegrityError, ModelError, UnavailableError
-from acclimate.nn.job import LabelledRows, TrainJob, TrainResult
+from acclimate.nn import train as loop
+from acclimate.nn.guard import require_bounded
+from acclimate.nn.job import Job, LabelledRows, TrainJob, TrainResult
+from acclimate.nn.learner import Learner
 from acclimate.nn.step import Workers
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
@@ -40,7 +45,7 @@ def kill_after(epoch: int) -> Callable[..., None]:
     return progress
 
 
-def result_of(job: TrainJob, **how: Any) -> TrainResult:
+def result_of(job: Job, **how: Any) -> TrainResult:
     train(job, **how)
     result = finished(job)
     assert result is not None
@@ -206,6 +211,21 @@ def test_a_diverging_training_is_an_error(make_job: MakeJob) -> None:
     assert caught.value.code in {"E-TRAIN-001", "E-TRAIN-003"}
 
 
+@pytest.mark.parametrize(
+    ("train_loss", "validation_loss", "diverged"),
+    [
+        (1.38, 5.0, False),
+        (1.39, 0.7, True),
+        (1.39, 0.69, False),  # noise of dropout: validation is better than a guess
+        (math.inf, 0.1, True),
+        (0.1, math.nan, True),
+    ],
+)
+def test_what_counts_as_diverged(train_loss: float, validation_loss: float, diverged: bool) -> None:
+    with pytest.raises(ModelError) if diverged else nullcontext():
+        require_bounded("full", train_loss, validation_loss, math.log(2), where="here")
+
+
 def test_one_row_a_batch_and_a_batch_of_all(make_job: MakeJob) -> None:
     for batch_size in (1, 1000):
         assert len(result_of(make_job(epochs=1, batch_size=batch_size)).history) == 1
@@ -217,7 +237,23 @@ def test_bf16_is_close_to_fp32(make_job: MakeJob) -> None:
     np.testing.assert_allclose(fp32.validation_outputs, bf16.validation_outputs, atol=0.1)
 
 
-def in_threads(job: TrainJob, world: int) -> TrainResult:
+@contextmanager
+def loading_one_at_a_time() -> Iterator[None]:
+    """Transformers replaces its own functions while it loads a model; two threads at once leave them replaced."""
+    lock = threading.Lock()
+
+    own = loop.learner_of
+
+    def one(*what: Any) -> Learner:
+        with lock:
+            return own(*what)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(loop, "learner_of", one)
+        yield
+
+
+def in_threads(job: Job, world: int) -> TrainResult:
     """Train with several workers that add up through shared memory."""
     gate = threading.Barrier(world)
     slots: list[torch.Tensor] = [torch.empty(0)] * world
@@ -237,10 +273,11 @@ def in_threads(job: TrainJob, world: int) -> TrainResult:
             gate.abort()
 
     threads = [threading.Thread(target=work, args=(rank,)) for rank in range(world)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with loading_one_at_a_time():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     if failed:
         raise failed[0]
     result = finished(job)

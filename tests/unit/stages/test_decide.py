@@ -104,12 +104,15 @@ def run(toy_data: Path, tmp_path: Path) -> Callable[..., Decision]:
         near_duplicates: int = 0,
         source_card: SourceCard | None = None,
         labels: list[str] | None = ["negative", "positive"],  # noqa: B006
+        pool: int | None = None,
+        pool_licence: str | None = "CC0-1.0",
     ) -> Decision:
         for name in ("gap", "baseline", "out"):
             (tmp_path / name).mkdir(exist_ok=True)
         card = DataCard.read(toy_data)
         target = changed(card.target, near_duplicates_across_splits=near_duplicates, labels=labels)
-        changed(card, target=target).write(toy_data)
+        texts = None if pool is None else changed(card.target, rows_kept=pool, labels=None, licence=pool_licence)
+        changed(card, target=target, pool=texts).write(toy_data)
         gap.write(tmp_path / "gap")
         baseline.write(tmp_path / "baseline")
         return decide(
@@ -201,6 +204,43 @@ def test_an_unknown_source_licence_stops_the_run(run: Callable[..., Decision]) -
     assert decision.rule == "R5"
     assert decision.rules[0].inputs["source_licence_checked"] is True
     assert run().rules[0].inputs["source_licence_checked"] is False
+
+
+def test_a_pool_of_unknown_licence_stops_the_run(run: Callable[..., Decision]) -> None:
+    with pytest.raises(ModelError, match="pool") as caught:
+        run(pool=100, pool_licence=None, calibration=WITH_TAPT)
+    assert caught.value.code == "E-DECIDE-003"
+    assert run(pool=100, calibration=WITH_TAPT).rule == "R5"
+
+
+WITH_TAPT = changed(CALIBRATION, rows_per_second={**CALIBRATION.rows_per_second, "tapt": 80.0, "pretraining": 100.0})
+
+
+def test_a_large_pool_far_from_the_source_is_pretrained_on(run: Callable[..., Decision]) -> None:
+    far = changed(GAP, verdict="LARGE")
+    decision = run(gap=far, pool=18_000, calibration=WITH_TAPT, minutes=600.0)
+    assert decision.arms == ["lora", "full", "tapt"]
+    (record,) = (rule for rule in decision.rules if rule.rule == "R6")
+    assert (record.fired, record.inputs["unlabelled_rows"]) == (True, 18_000)
+    assert run(gap=far, pool=17_999, calibration=WITH_TAPT, minutes=600.0).arms == ["lora", "full"]
+
+
+def test_pretraining_costs_its_epochs_and_the_features_of_the_probe(run: Callable[..., Decision]) -> None:
+    alone = FinetuneSpec.model_validate(
+        {"arms": ["tapt"], "max_epochs": {"tapt": 4}, "tapt": {"pretraining_epochs": 3}}
+    )
+    for pool in (None, 5000, 300_000):
+        decision = run(finetune=alone, pool=pool, calibration=WITH_TAPT, minutes=10_000.0)
+        cost = next(cost for cost in decision.costs if cost.strategy == "tapt")
+        # of a larger pool a sample is read
+        before = (1800 + min(pool or 0, 200_000)) * 3 / 100.0 + 1800 / 800.0
+        assert cost.seconds == pytest.approx(before + 4 * 1800 / 80.0)
+    with pytest.raises(IntegrityError, match="pretraining") as caught:
+        run(
+            finetune=alone,
+            calibration=changed(CALIBRATION, rows_per_second={**CALIBRATION.rows_per_second, "tapt": 1.0}),
+        )
+    assert caught.value.code == "E-DECIDE-006"
 
 
 def test_one_class_stops_the_run(run: Callable[..., Decision]) -> None:

@@ -300,6 +300,17 @@ def test_test_rows_that_were_trained_on_are_counted(world: World, tmp_path: Path
     assert report.near_duplicates == 2
 
 
+def test_test_rows_in_the_pool_are_counted_whatever_ingest_dropped(world: World, tmp_path: Path) -> None:
+    data = write_data(tmp_path / "pooled")
+    texts = [*(text.upper() for text in world.test_rows(data).texts[:3]), "a text of nobody"]
+    columns = {"row_id": ["0", "1", "2", "3"], "text": texts, "label": [None] * 4, "group": [None] * 4}
+    write_examples(split_path(data, "pool", "train"), columns)
+    card = DataCard.read(data)
+    assert world.run(tmp_path / "without", data=data).pool_overlap_rows == 0
+    card.model_copy(update={"pool": card.target}).write(data)
+    assert world.run(tmp_path / "with", data=data).pool_overlap_rows == 3
+
+
 def test_the_test_digest_is_that_of_its_row_ids(world: World, tmp_path: Path) -> None:
     ids = sorted(world.test_rows().row_ids)
     found = world.run(tmp_path / "out").test_digest

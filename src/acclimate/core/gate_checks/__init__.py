@@ -52,7 +52,7 @@ CHECKS = (
     GateCheck(7, "calibration", calibration.check, "Add validation rows: the temperature is fitted on them."),
     GateCheck(8, "retention", retention.check, "Prefer the frozen or LoRA strategy if the source task still matters."),
     GateCheck(9, "cost", cost.check, "Try a smaller source model."),
-    GateCheck(10, "licence", licence.check, "State source.licence once you know that you may use the model."),
+    GateCheck(10, "licence", licence.check, "State source.licence or pool.licence once you know that you may use it."),
     GateCheck(11, "reuse", reuse.check, "Label a fresh test split."),
     GateCheck(12, "at_least", requirement.check, "Add labels or try another source model; or lower goal.at_least."),
 )

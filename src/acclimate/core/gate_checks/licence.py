@@ -6,6 +6,7 @@ from acclimate.core.gate_inputs import Finding, GateInputs, Number, Outcome
 from acclimate.core.gate_policy import GatePolicy
 
 OWN = "own data"
+POOL = "pool"
 # SPDX names by how much they ask for, least first; what is in no line is stated but unknown to us: most restrictive.
 _PUBLIC = (OWN, "CC0-", "Unlicense", "0BSD", "PDDL-")
 _PERMISSIVE = ("MIT", "Apache-", "BSD-", "ISC", "CC-BY-3", "CC-BY-4", "ODC-By", "BSL-1.0")

@@ -49,6 +49,9 @@ class WritingLearner:
         """Tokens of all training answers."""
         return sum(self._train.written)
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Nothing is drawn but dropout, which the loop seeds."""
+
     def gradients(self, rows: Sequence[int], workers: Workers) -> float:
         """Add the gradient of the mean loss of a batch's tokens, pack by pack."""
         own, written = rows[workers.rank :: workers.world], self._train.written

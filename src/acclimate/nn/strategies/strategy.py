@@ -43,6 +43,8 @@ class Strategy:
         rates: ``rates(model, settings)`` gives the share of the learning rate by parameter, 1 where it says nothing.
         unfreezes: training opens what ``prepare`` allows group by group from the top, as validation stalls.
         changes_first_logits: its untrained additions change the logits at step 0.
+        pretrains: before it is trained, the encoder is pretrained on in-domain texts; that and a probe refitted on its
+            features stand in the place of the source's weights and the baseline's probe.
         encoders: the forms of encoder it works on, see :attr:`acclimate.nn.encoder.Encoder.form`.
     """
 
@@ -56,6 +58,7 @@ class Strategy:
     rates: Callable[[Trainable, Settings], Rates] = the_same_rate
     unfreezes: bool = False
     changes_first_logits: bool = False
+    pretrains: bool = False
     encoders: tuple[Form, ...] = ("text", "causal", "patches", "map")
 
     @property
