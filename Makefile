@@ -30,7 +30,7 @@ demo-images: setup  ## the same on images: emoji in another drawing style (needs
 	$(PYTHON) examples/fetch.py images
 	$(ACCLIMATE) run examples/images.yaml
 
-demo-generation: setup  ## the same with a small language model that writes its answers (needs npm)
+demo-generation: setup  ## the same with a small language model that writes its answers (needs npm; up to 50 minutes)
 	$(PYTHON) examples/fetch.py generation
 	$(ACCLIMATE) run examples/generation.yaml
 
