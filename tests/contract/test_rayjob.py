@@ -254,6 +254,8 @@ def test_on_cancel_the_job_is_deleted(serve: Serve, how: signal.Signals) -> None
         raise InterruptedRun("E-RUN-143", "stopped by SIGTERM")
 
     before = signal.signal(signal.SIGTERM, stop)
+    # ignored in what a shell started in the background
+    before_int = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.2, lambda: os.kill(os.getpid(), how))
     timer.start()
     try:
@@ -261,6 +263,7 @@ def test_on_cancel_the_job_is_deleted(serve: Serve, how: signal.Signals) -> None
     finally:
         timer.join()
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, before_int)
     assert (type(error), error.code) == (InterruptedRun, "E-RUN-143")
     assert stub.deleted == [NAME]
 
