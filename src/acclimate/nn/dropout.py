@@ -1,8 +1,8 @@
 """Dropout on processors with cheaper random numbers.
 
-torch draws a number for each element there, one after another, which took more of a training step of a small encoder
-than its matrix products did. Here one 64-bit draw serves four elements. The numbers still come from torch's generator,
-so that its seed decides them; they are others than torch's own.
+torch draws a number for each element there, one after another, which is a good part of a training step of a small
+encoder. Here one 64-bit draw serves four elements. The numbers still come from torch's generator, so that its seed
+decides them; they are others than torch's own.
 """
 
 from __future__ import annotations

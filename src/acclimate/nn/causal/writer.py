@@ -182,8 +182,7 @@ class Writer:
             self._inference = copy.deepcopy(self.lm).to(torch.bfloat16) if bf16 else self.lm
             # what the folder says of sampling does not count: decoding is greedy
             self._inference.generation_config = transformers.GenerationConfig()
-            # a view of the last position would make the product with the vocabulary copy its weights for each row:
-            # most of the seconds of reading a prompt
+            # a view of the last position would make the product with the vocabulary copy its weights for each row
             self._inference.get_output_embeddings().register_forward_pre_hook(_contiguous)
         return self._inference
 
