@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from acclimate.nn.calibrate import BF16_GAIN, calibrate, choose_precision, measure_gemm
 from acclimate.nn.encoder import folder_digest
@@ -42,35 +46,61 @@ def test_one_text_and_a_batch_larger_than_the_data_will_do(tiny_source: Path) ->
     assert found.rows_per_second["full"] > 0
 
 
-def test_longer_texts_are_slower(tiny_source: Path) -> None:
+@pytest.fixture
+def token_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A clock of which a second passes for each number that an embedding looks up: speeds without chance."""
+    now = 0.0
+
+    def count(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        nonlocal now
+        if isinstance(module, torch.nn.Embedding):
+            now += inputs[0].numel()
+
+    def look() -> float:
+        nonlocal now
+        # nothing takes no time at all, and what looks nothing up takes next to none
+        now += 1e-6
+        return now
+
+    monkeypatch.setattr("acclimate.nn.calibrate.perf_counter", look)
+    hook = register_module_forward_pre_hook(count)
+    yield
+    hook.remove()
+
+
+@pytest.mark.usefixtures("token_clock")
+def test_a_rate_is_of_the_texts_as_long_as_they_are(tiny_source: Path) -> None:
     short, long = (
         calibrate(
             tiny_source,
-            ["good " * words] * 64,
+            ["good " * words] * 2048,
             precision="fp32",
             max_length=None,
             strategies={"full": {}},
-            batch_size=32,
-        )
-        for words in (2, 100)
+            batch_size=512,
+        ).rows_per_second
+        for words in (2, 10)
     )
-    assert long.rows_per_second["full"] < short.rows_per_second["full"]
-    assert long.rows_per_second["features"] < short.rows_per_second["features"]
+    # with the two tokens that BERT adds: 4 and 12
+    for work in ("full", "features"):
+        assert short[work] / long[work] == pytest.approx(3, rel=0.05), work
 
 
+@pytest.mark.usefixtures("token_clock")
 def test_pretraining_is_measured_on_the_texts_that_are_pretrained_on(tiny_source: Path) -> None:
     settings = {"masked_share": 0.15, "pretraining_epochs": 5, "pretraining_learning_rate": 1e-4}
     rates = [
         calibrate(
             tiny_source,
-            TEXTS,
+            ["good " * 2] * 2048,
             precision="fp32",
             max_length=None,
             strategies={"tapt": settings},
-            batch_size=8,
+            batch_size=512,
             pool=pool,
         ).rows_per_second
-        for pool in (None, ["good " * 100] * 32)
+        for pool in (None, ["good " * 10] * 2048)
     ]
     assert all(set(rate) == {"features", "tapt", "pretraining"} for rate in rates)
-    assert rates[1]["pretraining"] < rates[0]["pretraining"], "longer texts are slower"
+    assert rates[0]["pretraining"] / rates[1]["pretraining"] == pytest.approx(3, rel=0.05)
+    assert rates[0]["tapt"] == rates[1]["tapt"], "training is on the target's own texts"
