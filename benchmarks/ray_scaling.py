@@ -185,7 +185,7 @@ def main() -> None:
     """Measure, print, and write the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("csv", type=Path, nargs="?", default=DATA / "movies.csv", help="columns text and label")
-    parser.add_argument("--rows", type=int, default=320, help="training rows")
+    parser.add_argument("--rows", type=int, default=640, help="training rows")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--source", default=SOURCE)

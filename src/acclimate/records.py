@@ -275,6 +275,7 @@ class BaselineReport(StoredRecord):
     validation_score: Interval
     precision: Literal["fp32", "bf16"]
     model_digest: str = Field(description="digest of the frozen model written to model/")
+    refitted_rows: int | None = Field(None, description="rows of train and validation that model/'s head is fitted on")
     prompted: Prompted | None = Field(None, description="of text generation")
 
 

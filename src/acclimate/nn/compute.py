@@ -10,7 +10,7 @@ Source: Micikevicius et al. 2018, mixed precision training with a master copy of
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 
 import torch
@@ -37,6 +37,7 @@ class Compute(Generic[Model]):
         self._pairs: list[tuple[torch.nn.Parameter, torch.nn.Parameter]] = []
         self._parameters = parameters
         self._is_first = True
+        self._exchanged: torch.Tensor | None = None
         # statistics of batch normalisation are learned in the model itself, and not in eight bits
         if precision == "bf16" and not statistics(model):
             self.model = copy.deepcopy(model)
@@ -50,11 +51,6 @@ class Compute(Generic[Model]):
     def device(self) -> torch.device:
         """Where it computes."""
         return device_of(self.model)
-
-    @property
-    def trained(self) -> list[torch.nn.Parameter]:
-        """The float32 parameters that are trained."""
-        return list(self._parameters.values())
 
     def begin(self) -> None:
         """Forget the gradients of the last batch."""
@@ -77,6 +73,24 @@ class Compute(Generic[Model]):
                 trained.grad.add_(own.grad)
             own.grad = None
         self._is_first = False
+
+    def add_up_gradients(self, add_up: Callable[[torch.Tensor], None]) -> None:
+        """Replace each gradient by its sum over all workers, in one exchange.
+
+        Args:
+            add_up: see :class:`acclimate.nn.step.Workers`.
+        """
+        parts = [p.grad for p in self._parameters.values() if p.grad is not None]
+        numbers = sum(part.numel() for part in parts)
+        if self._exchanged is None or len(self._exchanged) != numbers:
+            # kept: memory that is new to the process costs as much as the exchange
+            self._exchanged = parts[0].new_empty(numbers)
+        pieces = torch.split(self._exchanged, [part.numel() for part in parts])
+        for part, piece in zip(parts, pieces, strict=True):
+            piece.view_as(part).copy_(part)
+        add_up(self._exchanged)
+        for part, piece in zip(parts, pieces, strict=True):
+            part.copy_(piece.view_as(part))
 
     def refresh(self) -> None:
         """Take over the trained weights after they changed, and which of them are trained now."""

@@ -10,18 +10,17 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors.numpy import load_file, save_file
 
 from acclimate.errors import ModelError
 from acclimate.examples import Inputs
 from acclimate.nn.description import read_description
 from acclimate.nn.encoder import Encoder, folder_digest, pooled
+from acclimate.nn.head_file import read_head, write_head
 from acclimate.nn.images import read_file
 from acclimate.nn.inserts import detach
 from acclimate.nn.inserts.stored import write_insert
 from acclimate.nn.preflight import preflight
 from acclimate.nn.readers import Batch
-from acclimate.nn.tensor_file import first_not_finite, read_header
 from acclimate.nn.trainable import Trainable
 from acclimate.nn.vision.models import save_module
 from acclimate.ports import Progress, silent
@@ -222,7 +221,7 @@ class AdaptedModel:
         self.encoder.reader.save(folder)
         if self.encoder.insert is not None:
             write_insert(self.encoder.insert, folder)
-        save_file({"bias": self.bias, "weight": self.weight}, folder / "head.safetensors")
+        write_head(self.weight, self.bias, folder / "head.safetensors")
         description = _Description.model_validate(
             {
                 "task": "image-classification" if self.reads_images else "text-classification",
@@ -260,26 +259,13 @@ class AdaptedModel:
         encoder = Encoder.load(folder, precision=precision or described.precision, max_length=described.max_length)
         return cls(
             encoder,
-            *_load_head(folder / "head.safetensors"),
+            *read_head(folder / "head.safetensors"),
             described.labels,
             strategy=described.strategy,
             source=described.source,
             temperature=described.temperature,
             digest=folder_digest(folder),
         )
-
-
-def _load_head(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    entries = read_header(path) if path.is_file() else {}
-    if set(entries) != {"weight", "bias"} or first_not_finite(path, entries):
-        raise ModelError(
-            "E-MODEL-020",
-            "the head is absent, incomplete or not finite",
-            where=str(path),
-            hint="the model folder is damaged; fetch it again",
-        )
-    tensors = load_file(path)
-    return tensors["weight"], tensors["bias"]
 
 
 def linear(features: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:

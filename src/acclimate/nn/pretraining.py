@@ -23,7 +23,7 @@ from acclimate.nn.job import MaskedJob
 from acclimate.nn.learner import Validated
 from acclimate.nn.masked_lm import MaskedModel, build_masked
 from acclimate.nn.readers import Batch, TextReader, TokenRows, on
-from acclimate.nn.step import PART_TOKENS, Workers, add_up_gradients
+from acclimate.nn.step import PART_TOKENS, Workers
 from acclimate.nn.training_model import trainable
 
 EVALUATION_TOKENS = 4096
@@ -170,7 +170,7 @@ class MaskedLearner:
             self.compute.collect()
             total += float(summed.detach()) if own else 0.0
         if workers.world > 1:
-            add_up_gradients(self.compute.trained, workers)
+            self.compute.add_up_gradients(workers.add_up)
         return total
 
     def validate(self, workers: Workers) -> Validated:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -135,7 +135,7 @@ def gradients(
         compute.collect()
         total += float(summed.detach()) if own else 0.0
     if workers.world > 1:
-        add_up_gradients(compute.trained, workers)
+        compute.add_up_gradients(workers.add_up)
     for weight_penalty in penalties.of_weights:
         weight_penalty.add_gradient()
     return total
@@ -162,14 +162,3 @@ def _parts(rows: Sequence[int], data: Rows, *, whole: bool) -> list[Sequence[int
         return [rows] * bool(rows)
     size = max(1, PART_TOKENS // max(data.sizes[row] for row in rows))
     return [rows[start : start + size] for start in range(0, len(rows), size)]
-
-
-def add_up_gradients(parameters: Iterable[torch.nn.Parameter], workers: Workers) -> None:
-    """Replace each gradient by its sum over all workers."""
-    parts = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([part.reshape(-1) for part in parts])
-    workers.add_up(flat)
-    start = 0
-    for part in parts:
-        part.copy_(flat[start : start + part.numel()].view_as(part))
-        start += part.numel()

@@ -173,9 +173,15 @@ def _history_values(records: RunRecords) -> dict[str, Any]:
             }
             for arm in (records.finetune.arms if records.finetune else [])
         ],
+        "refitted_rows": _refitted_rows(records),
         "model_digest": records.evaluation.model_digest,
         "run_key": records.run_key,
     }
+
+
+def _refitted_rows(records: RunRecords) -> str | None:
+    rows = records.baseline.refitted_rows
+    return numbers.count(rows) if rows and records.evaluation.strategy == "frozen" else None
 
 
 def _pretraining(done: Pretraining) -> str:

@@ -19,11 +19,12 @@ from acclimate.core.learning_curve import score_at_double, slope_per_doubling
 from acclimate.core.metrics import IntArray
 from acclimate.core.out_of_fold import OutOfFold
 from acclimate.core.paired import Bounds, PairedDifference, bootstrap_score
-from acclimate.core.probe import NeighboursChoice, Probe, ProbeChoice, fit_probe, spread
-from acclimate.core.reliability import fit_temperature
+from acclimate.core.probe import NeighboursChoice, ProbeChoice, fit_probe, spread
+from acclimate.core.refitting import Refitted, refit, with_validation
 from acclimate.errors import DataError, ModelError
 from acclimate.examples import Examples, read_examples
 from acclimate.nn.encoder import Encoder, cached_embeddings, weights_digest
+from acclimate.nn.head_file import PROBE, write_head
 from acclimate.nn.model import AdaptedModel, linear
 from acclimate.nn.model_free import model_free
 from acclimate.nn.source_head import source_predictions
@@ -55,8 +56,10 @@ def baseline(
         metric: what is measured.
         precision: of the features, ``fp32`` or ``bf16``.
         cache: folder of cached features.
-        out: where the report, the frozen model (``model/``), ``controls.safetensors``, ``validation.safetensors`` and
-            ``timing.json`` are written.
+        out: where all is written. ``probe.safetensors`` is the probe on train, which arms start from, and
+            ``validation.safetensors`` its logits. ``model/`` is the frozen model that is handed on or compared with,
+            ``controls.safetensors`` the control on random weights: their heads are fitted on train and validation.
+            Beside them the report, and ``timing.json``.
         progress: told what is being done.
 
     Raises:
@@ -79,7 +82,10 @@ def baseline(
     with _timed(seconds, "model_seconds"):
         probe = fit_probe(features, task.judge.labels, len(task.labels), c=heads.probe.c)
         logits = linear(validation_features, probe.weight, probe.bias)
-        digest = _write_model(task, encoder, probe, logits)
+        write_head(probe.weight, probe.bias, out / PROBE)
+        save_file({"logits": logits}, out / "validation.safetensors")
+        refitted = _refitted(task, features, validation_features, heads.probe.c)
+        digest = _write_model(task, encoder, refitted)
     if weights_digest(encoder.module) != before:
         raise ModelError(
             "E-BASELINE-003",
@@ -191,32 +197,39 @@ def _model_free(task: _Task) -> dict[str, IntArray]:
 
 def _random_features(task: _Task) -> IntArray:
     """Out-of-fold predictions of the same probe on random weights; the probe on all rows is stored."""
-    seed, judge = task.config.seed, task.judge
+    seed = task.config.seed
     encoder = Encoder.load(task.source, precision=task.precision, max_length=task.config.max_length, random_seed=seed)
-    features = cached_embeddings(encoder, task.train.inputs, task.cache, task.progress)
-    choice = judge.probe(features, task.config.c_grid)
-    probe = fit_probe(features, judge.labels, judge.n_classes, c=choice.c)
-    # one key only: the order of several is not fixed in the file
-    save_file(
-        {"weight": probe.weight.astype(np.float32), "bias": probe.bias.astype(np.float32)},
-        task.out / "controls.safetensors",
-        metadata={"seed": str(seed)},
+    features, of_validation = (
+        cached_embeddings(encoder, part.inputs, task.cache, task.progress) for part in (task.train, task.validation)
     )
+    choice = task.judge.probe(features, task.config.c_grid)
+    probe = _refitted(task, features, of_validation, choice.c).probe
+    write_head(probe.weight, probe.bias, task.out / "controls.safetensors", metadata={"seed": str(seed)})
     return choice.predicted
 
 
-def _write_model(task: _Task, encoder: Encoder, probe: Probe, logits: np.ndarray) -> str:
-    """Write the frozen model and its logits on validation; returns the model's digest."""
+def _refitted(task: _Task, features: np.ndarray, of_validation: np.ndarray, c: float) -> Refitted:
+    """The probe on train and validation."""
+    return refit(
+        np.concatenate([features, of_validation]),
+        np.concatenate([task.judge.labels, _labels(task.validation)]),
+        task.judge.n_classes,
+        c=c,
+        folds=with_validation(task.judge.folds, len(task.validation)),
+    )
+
+
+def _write_model(task: _Task, encoder: Encoder, refitted: Refitted) -> str:
+    """Write the frozen model; returns its digest."""
     model = AdaptedModel.build(
         encoder,
-        probe.weight,
-        probe.bias,
+        refitted.probe.weight,
+        refitted.probe.bias,
         task.labels,
         strategy="frozen",
         source=task.source_card,
-        temperature=fit_temperature(logits, _labels(task.validation)),
+        temperature=refitted.temperature,
     )
-    save_file({"logits": logits}, task.out / "validation.safetensors")
     return model.save(task.out / "model")
 
 
@@ -250,6 +263,7 @@ def _report(
         validation_score=_validation_score(task, logits),
         precision="bf16" if task.precision == "bf16" else "fp32",
         model_digest=digest,
+        refitted_rows=len(task.train) + len(task.validation),
     )
 
 

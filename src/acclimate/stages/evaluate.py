@@ -146,11 +146,13 @@ def _others(
     test: TestRows,
     progress: Progress,
 ) -> dict[str, IntArray]:
-    """Predictions of the controls the baseline stage ran, fitted on train as there, and of the other models."""
+    """Predictions of the controls the baseline stage ran, and of the other models.
+
+    Controls are fitted on train and validation, like the frozen model's head.
+    """
     progress("evaluate", says="predicting the test rows with the controls")
     inputs, labels = test.examples.inputs, test.labels
-    train = read_examples(data, "target", ("train",), labels)
-    predicted = trivial_predictions(train, inputs)
+    predicted = trivial_predictions(read_examples(data, "target", ("train", "validation"), labels), inputs)
     model = AdaptedModel.load(baseline / "model")
     controls = baseline / "controls.safetensors"
     predicted["random_features"] = random_features_predictions(source, controls, inputs, like=model, progress=progress)

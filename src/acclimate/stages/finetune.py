@@ -105,7 +105,7 @@ def finetune(
 
     Raises:
         ModelError: E-TRAIN-001..003, training failed; or the source can't be loaded.
-        IntegrityError: E-TRAIN-020, the baseline's validation answers don't fit; or a record is missing.
+        IntegrityError: E-TRAIN-020, the baseline's probe or validation answers don't fit; or a record is missing.
     """
     places = (data, source, source_card, baseline)
     task: ArmTask

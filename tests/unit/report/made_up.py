@@ -163,6 +163,7 @@ def baseline_report() -> BaselineReport:
         validation_score=interval(0.8012, 0.033),
         precision="bf16",
         model_digest=digest("frozen"),
+        refitted_rows=2353,
     )
 
 

@@ -46,6 +46,14 @@ def test_a_frozen_model_has_no_arms() -> None:
     assert "Arm " not in render_model_card(replace(run_records(), finetune=None))
 
 
+def test_a_frozen_model_says_which_rows_its_head_has_seen() -> None:
+    records = run_records()
+    fitted = replace(records, baseline=records.baseline.model_copy(update={"refitted_rows": 1234}))
+    frozen = replace(fitted, evaluation=records.evaluation.model_copy(update={"strategy": "frozen"}))
+    assert "fitted on all 1,234 rows of train and validation" in render_model_card(frozen)
+    assert "of train and validation" not in render_model_card(fitted), "a trained model has another head"
+
+
 def test_unknown_licence_is_said_and_left_out_of_the_header() -> None:
     records = run_records(source=SOURCE.model_copy(update={"licence": None}))
     card = ModelCard(render_model_card(records))

@@ -15,11 +15,12 @@ from safetensors.numpy import load_file
 
 from acclimate.config import BaselineSpec
 from acclimate.core.metrics import score
-from acclimate.core.probe import Probe
+from acclimate.core.probe import fit_probe
 from acclimate.errors import DataError
 from acclimate.examples import read_examples, split_path
 from acclimate.nn.encoder import Encoder, folder_digest, source_card
-from acclimate.nn.model import AdaptedModel
+from acclimate.nn.head_file import PROBE, read_head
+from acclimate.nn.model import AdaptedModel, linear
 from acclimate.ports import silent
 from acclimate.records import BaselineReport, DataCard, SourceCard
 from acclimate.stages.baseline import baseline
@@ -80,20 +81,50 @@ def test_controls_and_the_gain_over_the_best_of_them(done: tuple[BaselineReport,
     assert report.transfer_gain.low <= report.transfer_gain.point <= report.transfer_gain.high
 
 
-def test_the_model_predicts_what_the_validation_file_holds(
+def test_the_probe_on_train_gives_what_the_validation_file_holds(
+    done: tuple[BaselineReport, Path], toy_data: Path, tiny_source: Path
+) -> None:
+    report, out = done
+    train, validation = (read_examples(toy_data, "target", [split], LABELS) for split in ("train", "validation"))
+    source = Encoder.load(tiny_source, precision="fp32", max_length=None)
+    weight, bias = read_head(out / PROBE)
+    expected = fit_probe(source.embed(train.texts), train.labels, 2, c=report.probe_c)
+    np.testing.assert_allclose(weight, expected.weight, rtol=1e-6)
+    logits = load_file(out / "validation.safetensors")["logits"]
+    assert np.array_equal(linear(source.embed(validation.texts), weight, bias), logits)
+    assert report.validation_score.point == score("macro_f1", validation.labels, logits.argmax(axis=1), 2)
+
+
+def test_the_frozen_model_has_a_head_on_train_and_validation(
     done: tuple[BaselineReport, Path], toy_data: Path, tiny_source: Path
 ) -> None:
     report, out = done
     model = AdaptedModel.load(out / "model")
-    validation = read_examples(toy_data, "target", ["validation"], LABELS)
-    logits = load_file(out / "validation.safetensors")["logits"]
-    assert np.array_equal(model.logits(validation.texts), logits)
-    assert report.validation_score.point == score("macro_f1", validation.labels, logits.argmax(axis=1), 2)
+    rows = read_examples(toy_data, "target", ["train", "validation"], LABELS)
+    source = Encoder.load(tiny_source, precision="fp32", max_length=None)
+    features = source.embed(rows.texts)
+    assert np.array_equal(model.embed(rows.texts), features)
+    expected = fit_probe(features, rows.labels, 2, c=report.probe_c)
+    np.testing.assert_allclose(model.weight, expected.weight, rtol=1e-5)
+    assert report.refitted_rows == len(rows) == 160
     assert model.digest == report.model_digest == folder_digest(out / "model")
     assert (model.strategy, model.labels, model.source) == ("frozen", LABELS, card_of(tiny_source))
     assert model.temperature > 0
-    source = Encoder.load(tiny_source, precision="fp32", max_length=None)
-    assert np.array_equal(model.embed(validation.texts), source.embed(validation.texts))
+
+
+def test_validation_has_no_part_in_what_arms_start_from_and_are_chosen_by(
+    done: tuple[BaselineReport, Path], toy_data: Path, tiny_source: Path, tmp_path: Path
+) -> None:
+    report, out = done
+    data = tmp_path / "exchanged"
+    shutil.copytree(toy_data, data)
+    shutil.copy(split_path(data, "target", "test"), split_path(data, "target", "validation"))
+    other = run(data, tiny_source, tmp_path / "other", tmp_path / "cache")
+    assert (tmp_path / "other" / PROBE).read_bytes() == (out / PROBE).read_bytes()
+    kept = {"validation_rows", "validation_score", "model_digest", "refitted_rows"}
+    assert other.model_dump(exclude=kept) == report.model_dump(exclude=kept)
+    for name in ("controls.safetensors", "model/head.safetensors"):
+        assert (tmp_path / "other" / name).read_bytes() != (out / name).read_bytes(), name
 
 
 def test_the_stored_control_is_a_probe_on_the_same_random_features(
@@ -102,11 +133,11 @@ def test_the_stored_control_is_a_probe_on_the_same_random_features(
     _, out = done
     with safe_open(out / "controls.safetensors", framework="numpy") as file:
         seed = int(file.metadata()["seed"])
-        probe = Probe(file.get_tensor("weight"), file.get_tensor("bias"))
-    train = read_examples(toy_data, "target", ["train"], LABELS)
-    features = Encoder.load(tiny_source, precision="fp32", max_length=None, random_seed=seed).embed(train.texts)
-    # fitted on these rows, so better than out of fold
-    assert score("macro_f1", train.labels, probe.predict(features), 2) > 0.75
+        weight = file.get_tensor("weight")
+    rows = read_examples(toy_data, "target", ["train", "validation"], LABELS)
+    features = Encoder.load(tiny_source, precision="fp32", max_length=None, random_seed=seed).embed(rows.texts)
+    fitted = [fit_probe(features, rows.labels, 2, c=c).weight for c in CONFIG.c_grid]
+    assert any(np.allclose(weight, one, rtol=1e-5, atol=1e-7) for one in fitted)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -115,9 +146,8 @@ def test_the_same_inputs_give_the_same_bytes(toy_data: Path, tiny_source: Path, 
     run(toy_data, tiny_source, tmp_path / "two", tmp_path / "cache", precision=precision)
     run(toy_data, tiny_source, tmp_path / "three", tmp_path / "other cache", precision=precision)
     assert file_digests(tmp_path / "one") == file_digests(tmp_path / "two") == file_digests(tmp_path / "three")
-    assert {"baseline_report.json", "controls.safetensors", "validation.safetensors", "model/acclimate.json"} <= set(
-        file_digests(tmp_path / "one")
-    )
+    written = {"baseline_report.json", PROBE, "controls.safetensors", "validation.safetensors", "model/acclimate.json"}
+    assert written <= set(file_digests(tmp_path / "one"))
     assert all(value >= 0 for value in json.loads((tmp_path / "one" / "timing.json").read_text()).values())
 
 

@@ -13,6 +13,7 @@ from sklearn import metrics as reference
 from acclimate.config import BaselineSpec, EvaluateSpec
 from acclimate.errors import AcclimateError
 from acclimate.examples import Examples, read_examples, split_path, write_examples
+from acclimate.nn.compared import trivial_predictions
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.source_card import source_card
@@ -241,6 +242,17 @@ def test_random_features_are_those_the_baseline_fitted_its_head_on(world: World,
     logits = encoder.embed(world.test_rows().texts) @ head["weight"].T + head["bias"]
     expected = [LABELS[i] for i in logits.argmax(axis=1)]
     assert predictions(tmp_path / "out")["predicted:random_features"] == expected
+
+
+def test_controls_are_fitted_on_as_many_labels_as_the_frozen_model(world: World, tmp_path: Path) -> None:
+    world.run(tmp_path / "out")
+    rows = read_examples(world.data, "target", ["train", "validation"], LABELS)
+    expected = trivial_predictions(rows, world.test_rows().texts)
+    found = predictions(tmp_path / "out")
+    for name in ("tfidf", "majority"):
+        assert found[f"predicted:{name}"] == [LABELS[i] for i in expected[name]], name
+    alone = trivial_predictions(read_examples(world.data, "target", ["train"], LABELS), world.test_rows().texts)
+    assert found["predicted:tfidf"] != [LABELS[i] for i in alone["tfidf"]], "and that can be told"
 
 
 def test_a_source_with_its_own_head_is_compared_as_it_is(world: World, tmp_path: Path, tiny_source: Path) -> None:

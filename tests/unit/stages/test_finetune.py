@@ -18,6 +18,7 @@ from acclimate.core.reliability import fit_temperature
 from acclimate.errors import IntegrityError
 from acclimate.examples import read_examples, split_path
 from acclimate.nn.encoder import source_card
+from acclimate.nn.head_file import PROBE, write_head
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.train import InProcessTrainer
 from acclimate.ports import silent
@@ -233,3 +234,18 @@ def test_validation_logits_of_other_data_are_refused(place: Place) -> None:
     with pytest.raises(IntegrityError) as caught:
         place.run(["full"])
     assert caught.value.code == "E-TRAIN-020"
+
+
+@pytest.mark.parametrize("damage", ["absent", "cut", "of another model"])
+def test_a_damaged_probe_is_refused(place: Place, damage: str) -> None:
+    path = place.root / "baseline" / PROBE
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(content[:-8])
+    if damage == "of another model":
+        write_head(np.zeros((2, 7)), np.zeros(2), path)
+    with pytest.raises(IntegrityError) as caught:
+        place.run(["full"])
+    assert caught.value.code == "E-TRAIN-020"
+    assert PROBE in str(caught.value.where) or "head of shape" in str(caught.value)

@@ -15,7 +15,7 @@ from acclimate.nn.devices import CPU
 from acclimate.nn.job import WritingJob
 from acclimate.nn.learner import Validated
 from acclimate.nn.penalties.l2_sp import L2SP
-from acclimate.nn.step import Workers, add_up_gradients
+from acclimate.nn.step import Workers
 from acclimate.nn.training_model import trainable
 
 
@@ -66,7 +66,7 @@ class WritingLearner:
             self.compute.collect()
             total += float(summed.detach()) if own else 0.0
         if workers.world > 1:
-            add_up_gradients(self.compute.trained, workers)
+            self.compute.add_up_gradients(workers.add_up)
         if self._l2_sp is not None:
             self._l2_sp.add_gradient()
         return total
