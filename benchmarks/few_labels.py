@@ -127,7 +127,7 @@ def trained(
                 keep=1,
                 seed=seed,
                 folder=Path(kept),
-                penalties=penalties,
+                settings=penalties,
             )
             result = InProcessTrainer().train(job)
             model = finish(job, result.weights[0])

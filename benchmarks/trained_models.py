@@ -43,12 +43,12 @@ def training_job(
     keep: int,
     seed: int,
     folder: Path,
-    penalties: dict[str, float] | None = None,
+    settings: dict[str, float] | None = None,
 ) -> TrainJob:
-    """A job as the stage ``finetune`` makes it where a user wrote nothing about training."""
+    """A job as the stage ``finetune`` makes it where a user wrote nothing about training but ``settings``."""
     return TrainJob(
         strategy=strategy,
-        settings={**DEFAULTS.settings_of(strategy), **(penalties or {})},
+        settings={**DEFAULTS.settings_of(strategy), **(settings or {})},
         source=source,
         source_digest=encoder.digest,
         probe_weight=probe.weight.astype(np.float32),
