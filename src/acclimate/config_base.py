@@ -32,7 +32,11 @@ class DataSpec(Section):
         None, description="column that holds the answer; for text-generation; null: plain text", min_length=1
     )
     group: str | None = Field(None, description="column of groups that must never be split, e.g. the author")
-    split: str | None = Field(None, description="column with train, validation or test, where splits are given")
+    split: str | None = Field(
+        None,
+        description="column with train, validation or test, where splits are given; a quarter of train becomes "
+        "validation where none is",
+    )
     slices: list[str] = Field(default_factory=list, description="columns whose values are reported apart")
     encoding: Encoding = Field("utf-8", description="encoding of text files; a UTF-8 BOM is always accepted")
     format: Literal["csv", "tsv", "jsonl", "parquet", "image-folder"] | None = Field(

@@ -17,7 +17,15 @@ from acclimate.core.copies import (
 )
 from acclimate.core.label_checks import check_classes, check_label_column, check_split_rows, lookalikes
 from acclimate.core.pool_rows import Apart, KnownRows, apart
-from acclimate.core.row_identity import Split, normal_form, row_id, spelled_split, split_of, table_digest
+from acclimate.core.row_identity import (
+    Split,
+    is_for_validation,
+    normal_form,
+    row_id,
+    spelled_split,
+    split_of,
+    table_digest,
+)
 from acclimate.errors import DataError
 from acclimate.examples import Table, split_path, write_examples
 from acclimate.ports import RawTable
@@ -139,6 +147,16 @@ class SettledTable:
             if self.name == "pool":
                 continue  # nothing is tested on it
             self.splits[row] = self._given_split(row) if self.spec.split else split_of(self._look(row), group)
+        if self.spec.split and "validation" not in {self.splits[row] for row in self.rows}:
+            self._draw_validation(self.spec.split)
+
+    def _draw_validation(self, column: str) -> None:
+        train = [row for row in self.rows if self.splits[row] == "train"]
+        drawn = [row for row in train if is_for_validation(self._look(row), self.groups[row])]
+        for row in drawn:
+            self.splits[row] = "validation"
+        says = f"{column!r} names no validation rows: {len(drawn):,} of the {len(train):,} training rows"
+        self.warnings.append(f"{says} were taken for it, by a hash of {'group' if self.spec.group else 'content'}")
 
     def _text(self, row: int) -> str:
         return self.texts[row] or ""

@@ -15,11 +15,11 @@ from acclimate.config_finetune import FinetuneSpec
 from acclimate.core.judge import Judge
 from acclimate.core.metrics import IntArray
 from acclimate.core.reliability import fit_temperature
-from acclimate.errors import IntegrityError, ModelError
+from acclimate.errors import IntegrityError
 from acclimate.examples import read_examples
 from acclimate.nn.averaging import between
 from acclimate.nn.blending import Blended, blended
-from acclimate.nn.head_file import PROBE, read_head
+from acclimate.nn.frozen import frozen_on_train
 from acclimate.nn.job import FloatArray, Job, LabelledRows, Schedule, TrainJob, TrainResult
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.source_task import SourceKnowledge
@@ -74,7 +74,7 @@ class Classifying:
         self._train = LabelledRows(train.inputs, train.labels)
         self._validation = LabelledRows(validation.inputs, validation.labels)
         self._source, self._card, self._baseline = source, source_card, baseline
-        self._frozen = _on_train_alone(baseline)
+        self._frozen = frozen_on_train(baseline)
         self._config, self._metric, self._precision, self._progress = config, metric, precision, progress
         self._max_length = max_length or self._frozen.max_length
         self._pretrainer = Pretrainer(
@@ -209,24 +209,6 @@ class Classifying:
                 for alpha, score in found.scores.items()
             ]
         return facts
-
-
-def _on_train_alone(baseline: Path) -> AdaptedModel:
-    """The frozen model with the head that hasn't seen validation, by which all arms are judged.
-
-    Raises:
-        IntegrityError: E-TRAIN-020, there is no such head that fits.
-    """
-    model = AdaptedModel.load(baseline / "model")
-    try:
-        weight, bias = read_head(baseline / PROBE)
-        return AdaptedModel.build(
-            model.encoder, weight, bias, model.labels, strategy=model.strategy, source=model.source
-        )
-    except ModelError as error:
-        raise IntegrityError(
-            "E-TRAIN-020", f"the baseline's probe can't be used: {error}", where=error.where, hint="run baseline again"
-        ) from error
 
 
 def _of_pretraining(progress: Progress) -> Progress:

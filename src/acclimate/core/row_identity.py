@@ -68,12 +68,22 @@ def split_of(text: str, group: str | None) -> Split:
 
     Near-duplicates without groups thus stay in one split, labels don't matter, and a row never moves when others come.
     """
-    key = f"text {normal_form(text)}" if group is None else f"group {group}"
-    digest = hashlib.sha256(f"{SPLIT_SALT} {key}".encode()).digest()
-    share = int.from_bytes(digest[:8], "big") / 2**64
+    share = _place(text, group)
     if share < TRAIN_SHARE:
         return "train"
     return "validation" if share < TRAIN_SHARE + VALIDATION_SHARE else "test"
+
+
+def is_for_validation(text: str, group: str | None) -> bool:
+    """Whether a training row becomes validation where only training and test rows are given: a quarter, as above."""
+    return _place(text, group) >= TRAIN_SHARE / (TRAIN_SHARE + VALIDATION_SHARE)
+
+
+def _place(text: str, group: str | None) -> float:
+    """A number in 0..1 that rows of one group, or of one text, share."""
+    key = f"text {normal_form(text)}" if group is None else f"group {group}"
+    digest = hashlib.sha256(f"{SPLIT_SALT} {key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def spelled_split(value: str) -> Split | None:

@@ -36,11 +36,13 @@ def store_features(path: Path, features: np.ndarray) -> None:
         features: float32 [n, dim].
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = np.ascontiguousarray(features, dtype="<f4").tobytes()
+    # never joined with what comes before it: the table may be most of the memory there is
+    data = np.ascontiguousarray(features, dtype="<f4").data
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".features-")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(_MAGIC + hashlib.sha256(data).digest() + data)
+            file.write(_MAGIC + hashlib.sha256(data).digest())
+            file.write(data)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -57,9 +59,12 @@ def load_features(path: Path, *, rows: int, dim: int) -> np.ndarray | None:
     """
     if not path.is_file():
         return None
-    raw = path.read_bytes()
-    head = len(_MAGIC) + 32
-    data = raw[head:]
-    if raw[:head] != _MAGIC + hashlib.sha256(data).digest() or len(data) != rows * dim * 4:
+    with path.open("rb") as file:
+        head = file.read(len(_MAGIC) + hashlib.sha256().digest_size)
+        size = path.stat().st_size - len(head)
+        if not head.startswith(_MAGIC) or size != rows * dim * 4:
+            return None
+        found = np.fromfile(file, dtype="<f4", count=rows * dim)
+    if len(found) != rows * dim or head != _MAGIC + hashlib.sha256(found.data).digest():
         return None
-    return np.frombuffer(data, dtype="<f4").reshape(rows, dim).copy()
+    return found.reshape(rows, dim)

@@ -11,9 +11,6 @@ from safetensors.numpy import load_file, save_file
 from acclimate.errors import ModelError
 from acclimate.nn.tensor_file import first_not_finite, read_header
 
-#: In the baseline's folder: the probe on train alone.
-PROBE = "probe.safetensors"
-
 
 def write_head(weight: np.ndarray, bias: np.ndarray, path: Path, *, metadata: Mapping[str, str] | None = None) -> None:
     """Write a head.

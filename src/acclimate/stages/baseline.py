@@ -24,7 +24,8 @@ from acclimate.core.refitting import Refitted, refit, with_validation
 from acclimate.errors import DataError, ModelError
 from acclimate.examples import Examples, read_examples
 from acclimate.nn.encoder import Encoder, cached_embeddings, weights_digest
-from acclimate.nn.head_file import PROBE, write_head
+from acclimate.nn.frozen import PROBE
+from acclimate.nn.head_file import write_head
 from acclimate.nn.model import AdaptedModel, linear
 from acclimate.nn.model_free import model_free
 from acclimate.nn.source_head import source_predictions

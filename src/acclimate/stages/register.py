@@ -17,6 +17,8 @@ from acclimate.nn.adapted import load_adapted
 from acclimate.nn.causal.judged import pairs_of
 from acclimate.nn.causal.writer import Writer
 from acclimate.nn.compared import logits_in_order
+from acclimate.nn.frozen import frozen_on_train
+from acclimate.nn.model import AdaptedModel
 from acclimate.nn.source_card import folder_digest
 from acclimate.ports import Progress, Registry, RunRecords, silent
 from acclimate.records import Check, Registration, Verdict
@@ -56,7 +58,7 @@ def register(
         records: what the run produced so far.
         candidate: the candidate's model folder; it is left as it is.
         data: ingest's folder; validation rows are read.
-        baseline: the baseline's folder; its frozen model is read.
+        baseline: the baseline's folder; what training started from is read.
         goal: the requirement.
         gate: the policy.
         registry: where runs, models and lineage are kept.
@@ -163,7 +165,7 @@ def _store(
         progress("checking_stored_model")
         rows = read_examples(data, "target", ["validation"], None)
         some = rows.some(range(min(len(rows), PARITY_ROWS)))
-        return model_uri, _integrity(records, candidate, stored, baseline / "model", some)
+        return model_uri, _integrity(records, candidate, stored, baseline, some)
 
 
 def _linked_copy(folder: Path, into: Path, *, without: set[str]) -> Path:
@@ -181,24 +183,22 @@ def _linked_copy(folder: Path, into: Path, *, without: set[str]) -> Path:
     return into
 
 
-def _integrity(records: RunRecords, candidate: Path, stored: Path, frozen: Path, rows: Examples) -> Integrity:
-    labels = records.evaluation.labels
-    wanted, _ = _outputs(candidate, rows, labels)
-    given, digest = _outputs(stored, rows, labels)
+def _integrity(records: RunRecords, candidate: Path, stored: Path, baseline: Path, rows: Examples) -> Integrity:
+    def outputs(model: AdaptedModel | Writer, where: Path) -> np.ndarray:
+        """Logits ``[n, C]``; of a language model each answer's mean loss ``[n]``."""
+        if isinstance(model, Writer):
+            return model.score(pairs_of(rows)).row_loss
+        return logits_in_order(model, rows.inputs, records.evaluation.labels, where=where)
+
+    wanted = outputs(load_adapted(candidate), candidate)
+    fetched = load_adapted(stored)
     changes = None
     if records.evaluation.strategy != "frozen":
-        before, _ = _outputs(frozen, rows, labels)
-        changes = bool(np.abs(wanted - before).max() > CHANGED)
+        # what training started from; the frozen model itself has another head
+        start = load_adapted(baseline / "model") if records.data.is_generation else frozen_on_train(baseline)
+        changes = bool(np.abs(wanted - outputs(start, baseline)).max() > CHANGED)
     return Integrity(
-        max_logit_difference=float(np.abs(wanted - given).max()),
+        max_logit_difference=float(np.abs(wanted - outputs(fetched, stored)).max()),
         changes_outputs=changes,
-        same_model=digest == records.evaluation.model_digest,
+        same_model=fetched.digest == records.evaluation.model_digest,
     )
-
-
-def _outputs(folder: Path, rows: Examples, labels: list[str]) -> tuple[np.ndarray, str]:
-    """Logits ``[n, C]`` of the model in a folder, of a language model each answer's mean loss ``[n]``; its digest."""
-    model = load_adapted(folder)
-    if isinstance(model, Writer):
-        return model.score(pairs_of(rows)).row_loss, model.digest
-    return logits_in_order(model, rows.inputs, labels, where=folder), model.digest

@@ -19,7 +19,8 @@ from acclimate.core.probe import fit_probe
 from acclimate.errors import DataError
 from acclimate.examples import read_examples, split_path
 from acclimate.nn.encoder import Encoder, folder_digest, source_card
-from acclimate.nn.head_file import PROBE, read_head
+from acclimate.nn.frozen import PROBE
+from acclimate.nn.head_file import read_head
 from acclimate.nn.model import AdaptedModel, linear
 from acclimate.ports import silent
 from acclimate.records import BaselineReport, DataCard, SourceCard

@@ -18,7 +18,8 @@ from acclimate.core.reliability import fit_temperature
 from acclimate.errors import IntegrityError
 from acclimate.examples import read_examples, split_path
 from acclimate.nn.encoder import source_card
-from acclimate.nn.head_file import PROBE, write_head
+from acclimate.nn.frozen import PROBE
+from acclimate.nn.head_file import write_head
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.train import InProcessTrainer
 from acclimate.ports import silent

@@ -254,11 +254,39 @@ class TestGivenSplits:
         (project.out / DataCard.file_name).unlink()
         assert project.error(spec).code == "E-DATA-049"
 
-    def test_a_split_without_rows_is_refused(self, project: Project) -> None:
-        rows = [{**row, "part": "train" if i % 4 else "test"} for i, row in enumerate(rows_of())]
+    def test_without_validation_rows_a_quarter_of_train_is_taken_the_same_each_time(self, project: Project) -> None:
+        rows = [{**row, "part": "train" if i // 2 % 4 else "test"} for i, row in enumerate(rows_of(400))]
+        spec = project.write(rows).model_copy(update={"split": "part"})
+        card = project.ingest(spec).target
+        given = {str(row["text"]) for row in rows if row["part"] == "test"}
+        assert set(project.texts("test")) == given, "test is as given"
+        assert card.splits["train"].rows + card.splits["validation"].rows == 300
+        assert card.splits["validation"].rows == pytest.approx(75, abs=25)
+        assert any("names no validation rows" in warning for warning in card.warnings)
+        before = set(project.texts("validation"))
+        more = [{**row, "text": f"{row['text']} and more", "part": "train"} for row in rows_of(100)]
+        (project.out / DataCard.file_name).unlink()
+        project.write([*more, *reversed(rows)])
+        project.ingest(spec)
+        assert before <= set(project.texts("validation")), "a row never moves when others come"
+
+    def test_validation_that_is_taken_from_train_has_whole_groups(self, project: Project) -> None:
+        rows = [
+            {**row, "part": "train" if i // 10 % 4 else "test", "author": f"a{i // 10}"}
+            for i, row in enumerate(rows_of(600))
+        ]
+        project.ingest(project.write(rows).model_copy(update={"split": "part", "group": "author"}))
+        groups = {split: set(read_examples(project.out, "target", [split], None).groups or ()) for split in SPLITS}
+        assert all(groups.values())
+        assert not groups["train"] & groups["validation"]
+
+    @pytest.mark.parametrize("missing", ["train", "test"])
+    def test_a_split_without_rows_is_refused(self, project: Project, missing: str) -> None:
+        given = [split for split in SPLITS if split != missing]
+        rows = [{**row, "part": given[i // 2 % 2]} for i, row in enumerate(rows_of())]
         error = project.error(project.write(rows).model_copy(update={"split": "part"}))
         assert error.code == "E-DATA-045"
-        assert "0 rows in validation" in str(error)
+        assert f"0 rows in {missing}" in str(error)
 
     def test_near_duplicates_across_them_are_counted(self, project: Project) -> None:
         rows = [*self.rows(), {"text": "MESSAGE, number 0!", "label": "ham", "part": "test"}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
 from acclimate.config import GateSpec, Goal
 from acclimate.errors import ModelError, UnavailableError
 from acclimate.nn.encoder import Encoder
+from acclimate.nn.frozen import PROBE
 from acclimate.nn.model import AdaptedModel
 from acclimate.ports import RunRecords
 from acclimate.records import Registration, Verdict
@@ -47,7 +49,10 @@ def save_model(source: Path, folder: Path, seed: int, strategy: str) -> str:
 
 @pytest.fixture
 def models(tiny_source: Path, tmp_path: Path) -> Models:
-    save_model(tiny_source, tmp_path / "baseline" / "model", 0, "frozen")
+    save_model(tiny_source, tmp_path / "baseline" / "model", 2, "frozen")
+    start = tmp_path / "start"
+    save_model(tiny_source, start, 0, "frozen")
+    shutil.copy(start / "head.safetensors", tmp_path / "baseline" / PROBE)
     digest = save_model(tiny_source, tmp_path / "candidate" / "model", 1, "full")
     return Models(tmp_path / "candidate" / "model", tmp_path / "baseline", digest)
 
