@@ -1,0 +1,196 @@
+"""What rule R4 costs and saves: freezing where validation can't show a gain, at several thresholds.
+
+A case is a data set, a number of labelled rows, and a seed. Of the labelled rows a quarter is validation, as ingest
+leaves it beside test. In each case the frozen baseline is fitted, then full fine-tuning is trained as stage
+``finetune`` does at its defaults, whatever the rules say. Rule R8 chooses between the two on validation as a run would,
+and all are scored on 600 other rows: macro-F1. The frozen one is then fitted on train and validation, as it is handed
+on.
+
+A threshold is what R4 asks validation to show at least, ``smallest_wanted_gain``; a case is frozen by R4 where the
+smallest detectable effect is above it. ``always`` freezes all, ``never`` leaves all to R8. ``regret`` is the mean over
+cases of (the better of both - the one handed on), both on test rows; ``seconds`` is the training that was not saved.
+
+Topics and movies are what a threshold may be chosen by; reviews are reported beside them.
+
+Expected: .05 has a smaller regret than ``always`` and saves at least half of the seconds of ``never``.
+
+    python -m benchmarks.freeze_rule
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acclimate.adapters.sources import resolve_source
+from acclimate.config import BaselineSpec, Goal
+from acclimate.core.arm_choice import ArmResult, choose_arm
+from acclimate.core.decision_policy import POLICY_V1
+from acclimate.core.folds import assign_folds
+from acclimate.core.judge import Judge
+from acclimate.core.metrics import score
+from acclimate.core.paired import detectable_effect
+from acclimate.core.probe import cross_validate_neighbours, cross_validate_probe, fit_probe
+from acclimate.core.refitting import refit, with_validation
+from acclimate.nn.calibrate import choose_precision
+from acclimate.nn.encoder import Encoder
+from acclimate.nn.train import InProcessTrainer
+from acclimate.nn.training_model import finish
+from benchmarks.labelled_rows import LabelledData, parts, read_rows
+from benchmarks.measured import DATA, SOURCE, machine, say, store
+from benchmarks.trained_models import DEFAULTS, METRIC, score_of, training_job
+
+CHOSEN_ON, REPORTED_ON = ("topics", "movies"), ("reviews",)
+LABELLED = (60, 120, 250, 500, 1000)
+VALIDATION_SHARE = 0.25
+THRESHOLDS = (0.05, 0.075, 0.1, 0.15, 0.2)
+BOOTSTRAPS = 1000
+
+
+@dataclass(frozen=True)
+class Case:
+    """What came of a case.
+
+    Args:
+        detectable: smallest effect that validation can show.
+        frozen: macro-F1 of the frozen model on test rows, as it is handed on.
+        trained: of full fine-tuning.
+        by_r8: which of the two R8 hands on.
+        seconds: that training took.
+    """
+
+    detectable: float
+    frozen: float
+    trained: float
+    by_r8: str
+    seconds: float
+
+    def handed_on(self, threshold: float) -> float:
+        """Macro-F1 of what is handed on."""
+        return self.frozen if self.detectable > threshold or self.by_r8 == "frozen" else self.trained
+
+    def spent(self, threshold: float) -> float:
+        """Seconds of training."""
+        return 0.0 if self.detectable > threshold else self.seconds
+
+
+def measured(read: LabelledData, labelled: int, seed: int, test_rows: int, source: Path, encoder: Encoder) -> Case:
+    """One case."""
+    held_out = round(VALIDATION_SHARE * labelled)
+    drawn = parts(len(read), [labelled - held_out, held_out, test_rows], seed)
+    train, validation, test = (read.some(rows) for rows in drawn)
+    x_train, x_validation, x_test = (encoder.embed(part.inputs) for part in (train, validation, test))
+    count, config = len(read.labels), BaselineSpec()
+    folds = assign_folds(train.labels, None, folds=config.folds, seed=seed)
+    choice = cross_validate_probe(x_train, train.labels, count, c_grid=config.c_grid, folds=folds, metric=METRIC)
+    near = cross_validate_neighbours(
+        x_train, train.labels, count, neighbours=config.neighbours, folds=folds, metric=METRIC
+    )
+    disagreement = float(np.mean(choice.predicted != near.predicted))
+    probe = fit_probe(x_train, train.labels, count, c=choice.c)
+    both = np.concatenate([x_train, x_validation]), np.concatenate([train.labels, validation.labels])
+    handed_on = refit(*both, count, c=choice.c, folds=with_validation(folds, len(validation))).probe
+    few = min(np.bincount(train.labels, minlength=count)) < POLICY_V1.few_labels_per_class
+    with tempfile.TemporaryDirectory() as kept:
+        job = training_job(
+            "full",
+            source,
+            encoder,
+            probe,
+            train,
+            validation,
+            epochs=DEFAULTS.max_epochs["full"],
+            patience=DEFAULTS.patience,
+            keep=1,
+            seed=seed,
+            folder=Path(kept),
+            settings={"l2_sp": POLICY_V1.few_labels_l2_sp} if few else None,
+        )
+        result = InProcessTrainer().train(job)
+        model = finish(job, result.weights[0])
+    judge = Judge(METRIC, validation.labels, count, BOOTSTRAPS, seed, None)
+    answers = {
+        "frozen": probe.predict(x_validation),
+        "full": np.asarray(result.validation_outputs.argmax(axis=1), dtype=np.int64),
+    }
+    best = max(answers, key=lambda name: judge.point(answers[name]))
+    arms = [
+        ArmResult(name, float(name == "full"), judge.point(own), judge.difference(own, answers[best]).low)
+        for name, own in answers.items()
+    ]
+    return Case(
+        detectable_effect(held_out, disagreement, alpha=POLICY_V1.alpha, power=POLICY_V1.power),
+        score(METRIC, test.labels, handed_on.predict(x_test), count),
+        score_of(model, test),
+        choose_arm(arms, Goal().min_gain).strategy,
+        result.seconds,
+    )
+
+
+def summary(cases: Sequence[Case]) -> dict[str, Any]:
+    """Each threshold over some cases."""
+    found: dict[str, Any] = {}
+    for name, threshold in {"always": -1.0, **{f"{t:g}": t for t in THRESHOLDS}, "never": 2.0}.items():
+        regrets = [max(case.frozen, case.trained) - case.handed_on(threshold) for case in cases]
+        found[f"threshold_{name}"] = {
+            "macro_f1": round(float(np.mean([case.handed_on(threshold) for case in cases])), 4),
+            "regret": round(float(np.mean(regrets)), 4),
+            "regret_standard_error": round(float(np.std(regrets, ddof=1) / np.sqrt(len(cases))), 4),
+            "seconds": round(sum(case.spent(threshold) for case in cases), 1),
+        }
+    return found
+
+
+def main() -> None:
+    """Measure, print, and write the results as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the CSV files")
+    parser.add_argument("--labelled", type=int, nargs="+", default=list(LABELLED), help="labelled rows beside test")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--test-rows", type=int, default=600)
+    parser.add_argument("--source", default=SOURCE)
+    options = parser.parse_args()
+    folder, card = resolve_source(options.source, root=Path.cwd(), licence=None, allow_outside=True)
+    encoder = Encoder.load(folder, precision=choose_precision("auto")[0])
+    cases: dict[str, dict[int, list[Case]]] = {}
+    for name in (*CHOSEN_ON, *REPORTED_ON):
+        read = read_rows(options.data / f"{name}.csv")
+        cases[name] = {}
+        for labelled in options.labelled:
+            cases[name][labelled] = []
+            for seed in range(options.seeds):
+                case = measured(read, labelled, seed, options.test_rows, folder, encoder)
+                cases[name][labelled].append(case)
+                say(data=name, labelled=labelled, seed=seed, **vars(case))
+    result: dict[str, Any] = {
+        "claim": "macro-F1 lost and training saved by rule R4, by its threshold",
+        "expected": ".05: less regret than always freezing, at most half the seconds of never freezing by R4",
+        "source": f"{card.name} {card.revision}",
+        "precision": encoder.precision,
+        "seeds": options.seeds,
+        "test_rows": options.test_rows,
+        **machine("torch", "transformers"),
+        "chosen_on": summary([case for name in CHOSEN_ON for own in cases[name].values() for case in own]),
+        "reported_on": summary([case for name in REPORTED_ON for own in cases[name].values() for case in own]),
+    }
+    for name, sizes in cases.items():
+        result[name] = {
+            f"{labelled}_labelled_rows": {
+                "detectable": round(float(np.mean([case.detectable for case in own])), 3),
+                "frozen": round(float(np.mean([case.frozen for case in own])), 4),
+                "trained": round(float(np.mean([case.trained for case in own])), 4),
+                "trained_by_r8": sum(case.by_r8 != "frozen" for case in own),
+            }
+            for labelled, own in sizes.items()
+        }
+    store("freeze_rule", result)
+
+
+if __name__ == "__main__":
+    main()
