@@ -36,7 +36,7 @@ demo-generation: setup  ## the same with a small language model that writes its 
 
 test: export OMP_NUM_THREADS := 1
 test: setup  ## run the tests (8 to 13 minutes)
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow"
+	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-faults: export OMP_NUM_THREADS := 1
 test-faults: setup  ## run the long fault suites too
