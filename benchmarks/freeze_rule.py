@@ -14,8 +14,8 @@ rows as validation has (as ingest leaves them) its one-sided 95 % bound against 
 
 Topics and movies are what a threshold may be chosen by; reviews are reported beside them.
 
-Expected: .05 has a smaller regret than ``always`` and saves at least half of the seconds of ``never``. Written before this was measured
-with ``held``; what it says of scores was known by then.
+Expected, written before a first run that had no ``held``: .05 has a smaller regret than ``always`` and saves at least
+half of the seconds of ``never``.
 
     python -m benchmarks.freeze_rule
 """
