@@ -55,7 +55,7 @@ def freeze_too_few(evidence: Evidence, policy: DecisionPolicy, arms: tuple[str, 
         fired=fired,
         inputs={
             "validation_rows": evidence.validation_rows,
-            "disagreement": evidence.disagreement,
+            "disagreement": likely_disagreement(evidence),
             "detectable_effect": shown,
             "wanted_gain": wanted,
             "min_gain": evidence.min_gain,
@@ -83,11 +83,26 @@ def wanted_gain(evidence: Evidence, policy: DecisionPolicy) -> float:
 
 
 def detectable_gain(evidence: Evidence, policy: DecisionPolicy) -> float:
-    """Smallest gain that a paired test on validation finds, from the rows on which probe and neighbours differ."""
-    return detectable_effect(evidence.validation_rows, evidence.disagreement, alpha=policy.alpha, power=policy.power)
+    """Smallest gain that a paired test on validation finds, from the share of rows on which two models may differ."""
+    return detectable_effect(
+        evidence.validation_rows, likely_disagreement(evidence), alpha=policy.alpha, power=policy.power
+    )
+
+
+def likely_disagreement(evidence: Evidence) -> float:
+    """Share of rows on which two models may differ: as seen, but no less than the rule of succession says.
+
+    None of ten training rows is no proof of none: it would let R4 believe that ten rows show any gain.
+
+    Source:
+        Laplace 1814: (k + 1) / (n + 2) after k of n.
+    """
+    seen, rows = evidence.disagreement, evidence.train_rows
+    return max(seen, (seen * rows + 1) / (rows + 2))
 
 
 def labels_missing(evidence: Evidence, policy: DecisionPolicy) -> int:
     """Labels to add so that validation, which gets its fixed share of them, can show the wanted gain; 0 if it can."""
-    needed = rows_needed(wanted_gain(evidence, policy), evidence.disagreement, alpha=policy.alpha, power=policy.power)
+    disagreement = likely_disagreement(evidence)
+    needed = rows_needed(wanted_gain(evidence, policy), disagreement, alpha=policy.alpha, power=policy.power)
     return math.ceil(max(0, needed - evidence.validation_rows) / policy.validation_share)

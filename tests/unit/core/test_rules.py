@@ -93,6 +93,11 @@ def test_r3_rejects_the_arms_with_a_reason() -> None:
 Z2 = (1.644854 + 0.841621) ** 2
 
 
+def succession(disagreement: float, rows: int = OPEN.train_rows) -> float:
+    """What is to be expected after so many of ``rows`` disagreed."""
+    return (disagreement * rows + 1) / (rows + 2)
+
+
 @pytest.mark.parametrize(
     ("rows", "disagreement", "at_least", "min_gain", "fires"),
     [
@@ -112,7 +117,7 @@ def test_r4_freezes_when_validation_is_too_small(
     )
     settled = settle(evidence)
     wanted = max(min_gain, 0.05, (at_least or 0.0) - 0.8)
-    shown = math.sqrt(Z2 * disagreement / rows)
+    shown = math.sqrt(Z2 * succession(disagreement) / rows)
     assert fires == (shown > wanted)
     assert settled.detectable_effect == pytest.approx(shown, rel=1e-5)
     assert settled.rule == ("R4" if fires else "R5")
@@ -129,13 +134,27 @@ def test_r4_does_not_fire_when_the_detectable_effect_equals_the_wanted_gain() ->
 def test_r4_says_how_many_labels_would_make_validation_large_enough() -> None:
     settled = settle(replace(OPEN, validation_rows=60, at_least=None))
     assert settled.label_more is not None
-    # 6.18 x .15 / .05^2 = 371 validation rows; 311 are missing, and validation gets a fifth of new labels
-    assert settled.label_more == 5 * (math.ceil(Z2 * 0.15 / 0.05**2) - 60)
+    # 6.18 x .15 / .05^2 = 372 validation rows; 312 are missing, and validation gets a fifth of new labels
+    assert settled.label_more == 5 * (math.ceil(Z2 * succession(0.15) / 0.05**2) - 60)
     assert f"label about {settled.label_more} more" in settled.reason
     enough = settle(replace(OPEN, validation_rows=60 + settled.label_more // 5, at_least=None))
     assert enough.rule == "R5"
     short = settle(replace(OPEN, validation_rows=60 + settled.label_more // 5 - 1, at_least=None))
     assert short.rule == "R4"
+
+
+@pytest.mark.parametrize("rows", [10, 40])
+def test_r4_does_not_take_agreement_on_a_few_rows_for_certainty(rows: int) -> None:
+    tiny = replace(OPEN, train_rows=rows, validation_rows=rows // 2, disagreement=0.0, at_least=None)
+    settled = settle(tiny)
+    assert settled.rule == "R4"
+    assert settled.detectable_effect == pytest.approx(math.sqrt(Z2 / (rows + 2) / (rows // 2)), rel=1e-5)
+    assert settle(replace(tiny, train_rows=4000, validation_rows=1000)).rule == "R5", "on many it is"
+
+
+def test_r4_never_expects_less_disagreement_than_was_seen() -> None:
+    settled = settle(replace(OPEN, train_rows=10, validation_rows=60, disagreement=0.8, at_least=None))
+    assert settled.detectable_effect == pytest.approx(math.sqrt(Z2 * 0.8 / 60), rel=1e-5)
 
 
 def test_r3_settles_before_r4() -> None:
