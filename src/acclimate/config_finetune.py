@@ -59,7 +59,7 @@ class PartialSpec(Section):
 
     groups: int = Field(2, ge=1, le=1000, description="layer groups that are trained, counted from the top")
     layer_decay: LayerDecay = Field(1.0, description=_LAYER_DECAY)
-    learning_rate: Rate = Field(1e-4, description="peak learning rate")
+    learning_rate: Rate = Field(3e-4, description="peak learning rate")
 
 
 class GradualSpec(Section):
@@ -165,7 +165,7 @@ IMAGE_DEFAULTS = {
     "weight_decay": 0.001,
     "patience": 10,
     "soup": 3,
-    "partial": {"layer_decay": 0.9},
+    "partial": {"layer_decay": 0.9, "learning_rate": 1e-4},
     "gradual": {"layer_decay": 0.9},
     "full": {"layer_decay": 0.9},
 }
