@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
 import torch
 
-from acclimate.nn.devices import CPU
+from acclimate.nn.devices import CPU, generators
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import Job, LabelledRows
 from acclimate.nn.model import Classifier, normalise
@@ -45,16 +45,22 @@ class Workers:
     device: torch.device = CPU
     sharded: bool = False
 
-    def turns(self, shares: Sequence[Sequence[Part]], idle: Part) -> list[tuple[Part, bool]]:
+    def turns(self, shares: Sequence[Sequence[Part]], idle: Part, *, least: int = 0) -> Iterator[tuple[Part, bool]]:
         """What this worker computes, and whether that counts.
 
         Args:
             shares: what each worker has to compute.
-            idle: what a sharded worker computes when it has nothing left and others have.
+            idle: what it computes when it has nothing left: to come to the least, and sharded while others have more.
+            least: turns that it takes in any case.
         """
         own = shares[self.rank]
-        missing = max(map(len, shares)) - len(own) if self.sharded else 0
-        return [*((part, True) for part in own), *[(idle, False)] * missing]
+        yield from ((part, True) for part in own)
+        done = max(len(own), least)
+        yield from [(idle, False)] * (done - len(own))
+        if self.sharded:
+            # the next batch draws the same numbers as without these
+            with torch.random.fork_rng(devices=generators(self.device)):
+                yield from [(idle, False)] * (max(map(len, shares)) - done)
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ def gradients(
     whole = bool(penalties.of_features) or compute.model.learns_statistics
     shares = [_parts(rows[rank :: workers.world], data, whole=whole) for rank in range(workers.world)]
     # a worker without rows still needs a gradient of the same shapes
-    for part, counts in workers.turns(shares, rows[:1]) or [(rows[:1], False)]:
+    for part, counts in workers.turns(shares, rows[:1], least=1):
         inputs, labels = data.batch(part, compute.device)
         features, logits = compute.model.outputs(inputs)
         losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")

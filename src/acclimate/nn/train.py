@@ -342,7 +342,9 @@ def _take_up(run: _Run, found: store.Checkpoint) -> None:
     if found.state is None:
         raise ValueError("a checkpoint that is not finished has a state")
     values = store.load_tensors(run.job.folder, found.state)
-    put({name: laid_out(values[f"parameter/{name}"], value) for name, value in run.parameters.items()}, run.parameters)
+    for name, parameter in run.parameters.items():
+        # one after another: a device need not hold them twice
+        put({name: laid_out(values[f"parameter/{name}"], parameter)}, {name: parameter})
     learned = statistics(run.learner.model)
     put({name: values[f"statistic/{name}"] for name in learned}, learned)
     for name, parameter in run.parameters.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -57,10 +57,9 @@ class WritingLearner:
         written = self._train.written
         of_batch = sum(written[row] for row in rows)
         total = 0.0
-        idle = list(rows[:1])
         shares = [packed(self._train.sizes, rows[rank :: workers.world]) for rank in range(workers.world)]
         # a worker without rows still needs a gradient of the same shapes
-        for chosen, counts in workers.turns(shares, idle) or [(idle, False)]:
+        for chosen, counts in workers.turns(shares, list(rows[:1]), least=1):
             pack = Pack.of(self._train, chosen)
             logits = self.compute.model(pack).float()
             summed = torch.nn.functional.cross_entropy(logits, pack.targets.to(logits.device), reduction="sum")
@@ -80,7 +79,7 @@ class WritingLearner:
         """
         self.compute.model.eval()
 
-        def own(packs: list[list[int]]) -> list[tuple[list[int], bool]]:
+        def own(packs: list[list[int]]) -> Iterator[tuple[list[int], bool]]:
             return workers.turns([packs[rank :: workers.world] for rank in range(workers.world)], packs[0])
 
         table = torch.from_numpy(answer_scores(self.compute.model, self._validation, own=own))

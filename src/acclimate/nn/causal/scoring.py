@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,15 +53,15 @@ class AnswerScores:
         return np.asarray(self.table[:, 2] == self.table[:, 1], dtype=np.float64)
 
 
-def _all(packs: list[list[int]]) -> list[tuple[list[int], bool]]:
-    return [(chosen, True) for chosen in packs]
+def _all(packs: list[list[int]]) -> Iterator[tuple[list[int], bool]]:
+    return ((chosen, True) for chosen in packs)
 
 
 def answer_scores(
     logits: Callable[[Pack], torch.Tensor],
     data: AnswerRows,
     *,
-    own: Callable[[list[list[int]]], list[tuple[list[int], bool]]] = _all,
+    own: Callable[[list[list[int]]], Iterator[tuple[list[int], bool]]] = _all,
     told: Callable[[int], None] = lambda _: None,
 ) -> npt.NDArray[np.float32]:
     """The table of :class:`AnswerScores`.
