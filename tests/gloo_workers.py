@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -24,7 +23,7 @@ Work = Callable[[Workers], Any]
 
 
 def in_processes(world: int, works: Sequence[Work], folder: Path) -> list[list[Any]]:
-    """What each worker returns for each work, ``[rank][work]``; an exception that is raised counts as returned.
+    """What each worker returns for each work, ``[rank][work]``; of an exception its code.
 
     Args:
         world: number of processes.
@@ -48,8 +47,7 @@ def _process(rank: int, world: int, works: list[Work], folder: Path) -> None:
         try:
             found.append(work(Workers(rank, world, torch.distributed.all_reduce, sharded=True)))
         except Exception as error:  # noqa: BLE001 - the caller looks at it
-            found.append(error)
-            traceback.print_exc()
+            found.append(getattr(error, "code", repr(error)))
         # worker 0 may still be writing what the next one reads
         torch.distributed.barrier()
     torch.save(found, folder / f"found-{rank}")
