@@ -126,6 +126,12 @@ class ComputeSpec(Section):
         "8Gi", pattern=r"^[1-9][0-9]{0,5}(Mi|Gi|Ti)$", description="memory of each training process on a cluster"
     )
 
+    sharded: bool = Field(
+        default=False,
+        description="weights, gradients and optimizer state are shared out among the workers, for a model that doesn't "
+        "fit one GPU",
+    )
+
     @field_validator("workers", mode="wrap")
     @classmethod
     def _number_or_pair(cls, value: object, check: ValidatorFunctionWrapHandler) -> int | list[int]:

@@ -143,6 +143,7 @@ def trainer_of(context: Context) -> Trainer:
         fewest=compute.fewest_workers,
         cpus=cpus,
         gpus=compute.gpus_per_worker,
+        sharded=compute.sharded,
         shared=shared,
     )
 

@@ -543,3 +543,28 @@ def test_workers_are_a_number_or_the_fewest_and_the_most(yaml: Path, workers: st
     assert (compute.fewest_workers, compute.most_workers) == range_
     compute = load_config(yaml, ["compute.workers=[1,7]"]).config.compute
     assert (compute.fewest_workers, compute.most_workers) == (1, 7)
+
+
+SHARDED = "compute: {workers: %s, sharded: true}\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        (SHARDED % "1", "compute.sharded"),
+        ("compute: {sharded: true}\n", "compute.sharded"),
+        (SHARDED % "[1, 4]", "compute.sharded"),
+        (SHARDED % "2" + "finetune: {arms: [full, gradual]}\n", "finetune.arms[1]"),
+        (SHARDED % "2" + "finetune: {penalties: {bss: 0.1}}\n", "finetune.penalties.bss"),
+    ],
+)
+def test_what_does_not_train_sharded_is_refused(yaml: Path, more: str, where: str) -> None:
+    (problem,) = problems_of(yaml, SMALLEST + more)
+    assert problem.code == "E-CONFIG-035"
+    assert problem.message.startswith(where)
+    assert "compute." in problem.hint
+
+
+def test_several_workers_train_sharded(yaml: Path) -> None:
+    yaml.write_text(SMALLEST + SHARDED % "[2, 4]" + "finetune: {arms: [full, lora], penalties: {l2_sp: 0.1}}\n")
+    assert load_config(yaml).config.compute.sharded

@@ -46,6 +46,7 @@ class RayTrainer:
             under way again. None: with ``workers`` only.
         cpus: processors of each.
         gpus: GPUs of each, which computes on the first; 0 trains on processors.
+        sharded: weights, gradients and the optimizer's state are shared out among them.
         shared: shared folders of a workspace that other machines reach; None where it is a folder, which then all
             workers must see. It is pickled.
     """
@@ -57,12 +58,14 @@ class RayTrainer:
         fewest: int | None = None,
         cpus: int = 1,
         gpus: int = 0,
+        sharded: bool = False,
         shared: SharedFolders | None = None,
     ) -> None:
         self.workers = workers
         self.fewest = workers if fewest is None else fewest
         self.cpus = cpus
         self.gpus = gpus
+        self.sharded = sharded
         self.shared = shared
 
     def train(self, job: Job, *, progress: Progress = silent) -> TrainResult:
@@ -75,7 +78,7 @@ class RayTrainer:
             UnavailableError: E-TRAIN-030 workers failed repeatedly, E-TRAIN-031 Ray can't be reached or started,
                 E-TRAIN-032 workers run another version of the code, E-TRAIN-033 they don't see the workspace.
             ConfigError: E-TRAIN-034, the checkpoints lie outside of the shared workspace; E-TRAIN-035, a worker has no
-                GPU that torch can use.
+                GPU that torch can use; E-TRAIN-036, the job can't be trained sharded.
         """
         result = finished(job)
         if result is not None:
@@ -102,6 +105,7 @@ class RayTrainer:
                     "exchange": exchange,
                     "mailbox": mailbox,
                     "gpus": self.gpus,
+                    "sharded": self.sharded,
                 },
                 scaling_config=ray.train.ScalingConfig(
                     num_workers=(self.fewest, self.workers) if self._is_elastic else self.workers,
@@ -172,7 +176,8 @@ def _work(config: dict[str, Any]) -> None:
     try:
         job = exchange.local(config["job"])
         _require_same_code(job, config["key"])
-        workers = Workers(rank, world, torch.distributed.all_reduce, training_device(config["gpus"]))
+        device = training_device(config["gpus"])
+        workers = Workers(rank, world, torch.distributed.all_reduce, device, sharded=config["sharded"])
         train(job, workers=workers, progress=report if rank == 0 else silent)
     except AcclimateError as error:
         mailbox.put({"error": error.to_dict()})

@@ -20,6 +20,9 @@ from acclimate.config_finetune import FinetuneSpec
 # Columns of the ingested tables. Equal to acclimate.examples.COLUMNS, which would import pyarrow here.
 RESERVED = ("row_id", "text", "image", "label", "answer", "group")
 
+#: Strategies that work on whole weights only.
+NOT_SHARDED = ("adapter", "prefix", "gradual", "tapt")
+
 
 def expand_shorthands(raw: dict[str, Any]) -> None:
     """Write shorthands out in full: ``source: X``, ``finetune.max_epochs: 3``."""
@@ -144,6 +147,30 @@ def _contradictions(raw: dict[str, Any], places: Places) -> Iterator[Found]:
     if isinstance(goal, dict) and goal.get("at_least_by") == "lower" and goal.get("at_least") is None:
         yield wrong(("goal", "at_least_by"), "says how to reach goal.at_least, which is not given", "give at_least too")
     yield from _smallest_gain(raw, wrong)
+    if get(raw, "compute", "sharded") is True:
+        yield from _sharding(raw, wrong)
+
+
+def _sharding(raw: dict[str, Any], wrong: Callable[[NodePath, str, str], Found]) -> Iterator[Found]:
+    """What does not train on weights that are shared out among workers; training refuses the same."""
+    workers = get(raw, "compute", "workers")
+    fewest = workers[0] if isinstance(workers, list) and workers else workers
+    if fewest is None or (isinstance(fewest, int) and fewest < 2):
+        says = "is true, and one worker has nobody to share with"
+        yield wrong(("compute", "sharded"), says, "set compute.workers to 2 or more, a pair's fewest too")
+    arms = get(raw, "finetune", "arms")
+    if arms is None and raw.get("pool") is not None:
+        hint = "name finetune.arms without tapt, or leave pool or compute.sharded out"
+        yield wrong(("compute", "sharded"), "is true, and pretraining on a pool is not sharded", hint)
+    for i, arm in enumerate(arms if isinstance(arms, list) else ()):
+        if arm in NOT_SHARDED:
+            says = f"is {arm}, which can't be trained sharded"
+            yield wrong(("finetune", "arms", i), says, "leave it out, or set compute.sharded: false")
+    for name in ("delta", "bss", "lwf"):
+        weight = get(raw, "finetune", "penalties", name)
+        if isinstance(weight, (int, float)) and weight > 0:
+            says = "can't be trained sharded"
+            yield wrong(("finetune", "penalties", name), says, "set it to 0, or set compute.sharded: false")
 
 
 def _smallest_gain(raw: dict[str, Any], wrong: Callable[[NodePath, str, str], Found]) -> Iterator[Found]:

@@ -10,12 +10,12 @@ import torch
 
 from acclimate.core.metrics import score
 from acclimate.nn.batching import token_batches
-from acclimate.nn.compute import Compute
 from acclimate.nn.devices import CPU
 from acclimate.nn.job import TrainJob
 from acclimate.nn.learner import Validated
 from acclimate.nn.model import Classifier
 from acclimate.nn.penalties import Start, penalties_of
+from acclimate.nn.sharding import AnyCompute, compute_of
 from acclimate.nn.step import Rows, Workers, gradients
 from acclimate.nn.training_model import build, trainable
 
@@ -28,13 +28,13 @@ class ClassLearner:
     Args:
         job: what is trained.
         device: what is computed on.
+        sharded: this worker holds its part of the model only.
     """
 
-    def __init__(self, job: TrainJob, device: torch.device = CPU) -> None:
+    def __init__(self, job: TrainJob, device: torch.device = CPU, *, sharded: bool = False) -> None:
         encoder, self.model = build(job)
-        self.model.to(device)
+        self.compute: AnyCompute[Classifier] = compute_of(self.model, job.precision, device, sharded=sharded)
         parameters = trainable(self.model)
-        self.compute: Compute[Classifier] = Compute(self.model, parameters, job.precision)
         self.loss_of_knowing_nothing = math.log(job.n_classes)
         self._job = job
         self._penalties = penalties_of(Start(job, encoder, self.compute.model, parameters))
@@ -64,9 +64,12 @@ class ClassLearner:
         self.compute.model.eval()
         logits = torch.zeros(len(rows), job.n_classes)
         batches = token_batches(rows.sizes, token_budget=EVALUATION_TOKENS)
+        shares = [batches[rank :: workers.world] for rank in range(workers.world)]
         with torch.no_grad():
-            for batch in batches[workers.rank :: workers.world]:
-                logits[batch] = self.compute.model(rows.batch(batch, self.compute.device)[0]).cpu()
+            for batch, counts in workers.turns(shares, batches[0]):
+                found = self.compute.model(rows.batch(batch, self.compute.device)[0]).cpu()
+                if counts:
+                    logits[batch] = found
         workers.add_up(logits)
         outputs = np.asarray(logits.numpy(), dtype=np.float32)
         return Validated(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 
 from acclimate.errors import ModelError
+from acclimate.nn.sharding import whole
 
 Parameters = Mapping[str, torch.nn.Parameter]
 
@@ -22,9 +23,12 @@ def clip(parameters: Parameters, largest: float, *, where: str) -> float:
         ModelError: E-TRAIN-001, the norm is not finite. Clipping would then multiply every update by zero, and
             training would go on without moving.
     """
-    norm = float(torch.nn.utils.clip_grad_norm_(parameters.values(), largest))
+    slopes = [p.grad for p in parameters.values() if p.grad is not None]
+    total = whole(torch.nn.utils.get_total_norm(slopes))
+    torch.nn.utils.clip_grads_with_norm_(parameters.values(), largest, total)
+    norm = float(total)
     if not math.isfinite(norm):
-        bad = [n for n, p in parameters.items() if p.grad is not None and not bool(torch.isfinite(p.grad).all())]
+        bad = [n for n, p in parameters.items() if p.grad is not None and not bool(torch.isfinite(whole(p.grad)).all())]
         raise ModelError(
             "E-TRAIN-001",
             f"the gradient norm is {norm}" + (f", from {bad[0]}" if bad else ""),
@@ -96,4 +100,4 @@ class Movement:
     def _moved(self, name: str) -> float:
         value = self._parameters[name].detach()
         expected = self._start[name] * (self._shrunk if value.ndim > 1 else 1.0)
-        return float((value - expected).abs().max())
+        return float(whole(value - expected).abs().max())

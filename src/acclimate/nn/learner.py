@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from acclimate.nn.compute import Compute
 from acclimate.nn.job import FloatArray
+from acclimate.nn.sharding import AnyCompute
 from acclimate.nn.step import Workers
 from acclimate.nn.trainable import Trainable
 
@@ -35,7 +35,7 @@ class Learner(Protocol):
         """The model with float32 weights, which checkpoints hold."""
 
     @property
-    def compute(self) -> Compute[Any]:
+    def compute(self) -> AnyCompute[Any]:
         """The model as it computes."""
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ class Classifier(Trainable):
     """
 
     head: torch.nn.Linear
+    forward_methods: ClassVar[tuple[str, ...]] = ("outputs",)
 
     def __init__(self, encoder_module: Any, dim: int, n_classes: int, pooling: str = "mean") -> None:
         super().__init__(encoder_module, torch.nn.Linear(dim, n_classes), head_is_new=True)
@@ -69,6 +70,11 @@ class Classifier(Trainable):
         """Logits float32 [B, C] of features [B, d]."""
         logits: torch.Tensor = self.head(features)
         return logits
+
+    def outputs(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features and logits of a batch; see :meth:`features` and :meth:`classify`."""
+        features = self.features(batch)
+        return features, self.classify(features)
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """Logits of a batch, float32 [B, C]; see :meth:`features`."""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 
-from acclimate.nn.compute import Compute
-from acclimate.nn.devices import CPU
+from acclimate.nn.devices import CPU, generators
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import Job, LabelledRows
 from acclimate.nn.model import Classifier, normalise
 from acclimate.nn.penalties import FeaturePenalty, Penalties, PenaltyBatch
 from acclimate.nn.readers import Batch, Prepared, on
+from acclimate.nn.sharding import AnyCompute
 
 # activations of all layers are kept until the backward pass, so memory follows the padded tokens of a part
 PART_TOKENS = 2048
 WITHOUT = Penalties()
+Part = TypeVar("Part")
 
 
 def _alone(values: torch.Tensor) -> None:
@@ -34,12 +36,31 @@ class Workers:
         world: number of workers.
         add_up: replaces a tensor's values by their sum over all workers, in place.
         device: what this worker computes on.
+        sharded: each holds a part of the model. All must then compute as often as the others, or all would wait.
     """
 
     rank: int = 0
     world: int = 1
     add_up: Callable[[torch.Tensor], None] = _alone
     device: torch.device = CPU
+    sharded: bool = False
+
+    def turns(self, shares: Sequence[Sequence[Part]], idle: Part, *, least: int = 0) -> Iterator[tuple[Part, bool]]:
+        """What this worker computes, and whether that counts.
+
+        Args:
+            shares: what each worker has to compute.
+            idle: what it computes when it has nothing left: to come to the least, and sharded while others have more.
+            least: turns that it takes in any case.
+        """
+        own = shares[self.rank]
+        yield from ((part, True) for part in own)
+        done = max(len(own), least)
+        yield from [(idle, False)] * (done - len(own))
+        if self.sharded:
+            # the next batch draws the same numbers as without these
+            with torch.random.fork_rng(devices=generators(self.device)):
+                yield from [(idle, False)] * (max(map(len, shares)) - done)
 
 
 @dataclass(frozen=True)
@@ -96,7 +117,7 @@ def optimizer_for(
 
 
 def gradients(
-    compute: Compute[Classifier],
+    compute: AnyCompute[Classifier],
     data: Rows,
     rows: Sequence[int],
     workers: Workers,
@@ -118,22 +139,23 @@ def gradients(
     if compute.model.learns_statistics:
         # one row has no spread to normalise by, and none of its own must not count
         normalise(compute.model, by_batch=len(own) > 1)
+    whole = bool(penalties.of_features) or compute.model.learns_statistics
+    shares = [_parts(rows[rank :: workers.world], data, whole=whole) for rank in range(workers.world)]
     # a worker without rows still needs a gradient of the same shapes
-    for part in _parts(own, data, whole=bool(penalties.of_features) or compute.model.learns_statistics) or [rows[:1]]:
+    for part, counts in workers.turns(shares, rows[:1], least=1):
         inputs, labels = data.batch(part, compute.device)
-        features = compute.model.features(inputs)
-        logits = compute.model.classify(features)
+        features, logits = compute.model.outputs(inputs)
         losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
         summed = losses.sum()
         batch = PenaltyBatch(list(part), inputs, features, logits)
         objective = (summed + sum(penalty(batch) for penalty in penalties.of_rows)) / len(rows)
-        if not own:
+        if not counts:
             objective = objective * 0.0
         for feature_penalty in penalties.of_features:
             objective = objective + _spread(feature_penalty, features if own else features[:0], len(rows), workers)
         torch.autograd.backward(objective)
         compute.collect()
-        total += float(summed.detach()) if own else 0.0
+        total += float(summed.detach()) if counts else 0.0
     if workers.world > 1:
         compute.add_up_gradients(workers.add_up)
     for weight_penalty in penalties.of_weights:

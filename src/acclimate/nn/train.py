@@ -23,6 +23,7 @@ from acclimate.nn.layer_groups import layer_groups
 from acclimate.nn.learner import Learner, Validated
 from acclimate.nn.pretraining import MaskedLearner
 from acclimate.nn.schedule import rate_factor
+from acclimate.nn.sharding import laid_out, require_shardable, whole
 from acclimate.nn.step import Workers, optimizer_for
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.training_model import put, statistics, trainable
@@ -134,7 +135,10 @@ def train(job: Job, *, workers: Workers = ALONE, progress: Progress = silent) ->
     Raises:
         ModelError: E-TRAIN-001 gradient not finite, E-TRAIN-002 nothing moved, E-TRAIN-003 diverged.
         IntegrityError: E-TRAIN-013, workers see different checkpoints.
+        ConfigError: E-TRAIN-036, the job can't be trained sharded.
     """
+    if workers.sharded:
+        require_shardable(job)
     job.folder.mkdir(parents=True, exist_ok=True)
     key = job_key(job)
     found = _checkpoint_of(job, key, progress)
@@ -169,19 +173,19 @@ def _require_agreement(workers: Workers, job: Job, epoch: int) -> None:
         )
 
 
-def learner_of(job: Job, device: torch.device = CPU) -> Learner:
+def learner_of(job: Job, device: torch.device = CPU, *, sharded: bool = False) -> Learner:
     """What the task of a job adds to the loop, on a device."""
     if isinstance(job, WritingJob):
-        return WritingLearner(job, device)
+        return WritingLearner(job, device, sharded=sharded)
     if isinstance(job, TrainJob):
-        return ClassLearner(job, device)
+        return ClassLearner(job, device, sharded=sharded)
     if isinstance(job, MaskedJob):
         return MaskedLearner(job, device)
     raise TypeError(f"nothing trains a {type(job).__name__}")
 
 
 def _started(job: Job, key: str, workers: Workers) -> _Run:
-    learner = learner_of(job, workers.device)
+    learner = learner_of(job, workers.device, sharded=workers.sharded)
     parameters = trainable(learner.model)
     rates = STRATEGIES[job.strategy].rates(learner.model, job.settings)
     return _Run(job, key, workers, learner, parameters, optimizer_for(job, parameters, rates))
@@ -203,9 +207,10 @@ def _epoch(run: _Run, progress: Progress) -> None:
         run.best_epoch = epoch
         if groups is not None:
             run.best_values = {name: value.detach().clone() for name, value in run.parameters.items()}
+    state = _gathered(run)
     if run.workers.rank == 0:
-        _keep(run, epoch, found.outputs)
-        _save(run)
+        _keep(run, epoch, found.outputs, state)
+        _save(run, state)
         progress(
             "epoch",
             strategy=job.strategy,
@@ -218,7 +223,7 @@ def _epoch(run: _Run, progress: Progress) -> None:
         )
 
 
-def _keep(run: _Run, epoch: int, outputs: FloatArray) -> None:
+def _keep(run: _Run, epoch: int, outputs: FloatArray, state: store.Tensors) -> None:
     """Store an epoch's weights if it is among the best so far; the earlier of two equals is the better."""
 
     def rank(kept: int) -> tuple[float, int]:
@@ -227,7 +232,8 @@ def _keep(run: _Run, epoch: int, outputs: FloatArray) -> None:
     best = sorted([*(kept for kept, _ in run.kept), epoch], key=rank)[: run.job.keep]
     stored = dict(run.kept)
     if epoch in best:
-        outputs_too = {**_weights(run), "outputs": torch.from_numpy(outputs)}
+        weights = {name: value for name, value in state.items() if not name.startswith("optimizer/")}
+        outputs_too = {**weights, "outputs": torch.from_numpy(outputs)}
         stored[epoch] = store.store_tensors(run.job.folder, f"best-{epoch}", outputs_too)
     run.kept = [(kept, stored[kept]) for kept in best]
 
@@ -293,7 +299,7 @@ def _point(run: _Run, epoch: int, train_loss: float, found: Validated, groups: i
     )
 
 
-def _save(run: _Run) -> None:
+def _save(run: _Run, state: store.Tensors) -> None:
     folder, done = run.job.folder, len(run.history)
     checkpoint = store.Checkpoint(
         job=run.key,
@@ -304,9 +310,19 @@ def _save(run: _Run) -> None:
         trained_parameters=sum(p.numel() for p in run.parameters.values()),
         total_parameters=sum(p.numel() for p in run.learner.model.parameters()),
         kept=[stored for _, stored in run.kept],
-        state=None if run.is_over else store.store_tensors(folder, f"state-{done}", _state(run)),
+        state=None if run.is_over else store.store_tensors(folder, f"state-{done}", state),
     )
     store.commit(folder, checkpoint)
+
+
+def _gathered(run: _Run) -> store.Tensors:
+    """What a checkpoint holds, for worker 0; all gather what is sharded, one tensor after another."""
+    state: store.Tensors = {}
+    for name, value in (_weights(run) if run.is_over else _state(run)).items():
+        found = whole(value)
+        if run.workers.rank == 0:
+            state[name] = found if found is value else found.cpu()
+    return state
 
 
 def _weights(run: _Run) -> store.Tensors:
@@ -326,13 +342,17 @@ def _take_up(run: _Run, found: store.Checkpoint) -> None:
     if found.state is None:
         raise ValueError("a checkpoint that is not finished has a state")
     values = store.load_tensors(run.job.folder, found.state)
-    put({name: values[f"parameter/{name}"] for name in run.parameters}, run.parameters)
+    for name, parameter in run.parameters.items():
+        # one after another: a device need not hold them twice
+        put({name: laid_out(values[f"parameter/{name}"], parameter)}, {name: parameter})
     learned = statistics(run.learner.model)
     put({name: values[f"statistic/{name}"] for name in learned}, learned)
     for name, parameter in run.parameters.items():
         parts = {part: values.get(f"optimizer/{part}/{name}") for part in ("step", "exp_avg", "exp_avg_sq")}
         run.optimizer.state[parameter] = {
-            part: value.to(parameter.device) for part, value in parts.items() if value is not None
+            part: value.to(parameter.device) if part == "step" else laid_out(value, parameter)
+            for part, value in parts.items()
+            if value is not None
         }
     run.learner.compute.refresh()
     run.history, run.best_epoch = list(found.history), found.best_epoch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -18,6 +18,8 @@ class Trainable(torch.nn.Module):
     """
 
     head: torch.nn.Module
+    forward_methods: ClassVar[tuple[str, ...]] = ()
+    """Methods beside ``forward`` by which it is called."""
 
     def __init__(self, encoder: Any, head: torch.nn.Module, *, head_is_new: bool) -> None:
         super().__init__()

@@ -39,6 +39,7 @@ def finetune_work(context: Context, data: Path, baseline: Path, decision: Path) 
         "max_length": config.baseline.max_length,
         **of_generation(config),
         "workers": config.compute.workers,
+        **({"sharded": True} if config.compute.sharded else {}),
         "trainer": code_digest("acclimate.nn.train" if config.compute.most_workers == 1 else "acclimate.adapters.ray"),
     }
     checkpoints = checkpoints_of(context, decision)

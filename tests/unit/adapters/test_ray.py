@@ -109,6 +109,18 @@ def test_two_workers_pretrain_as_one_does(make_job: Callable[..., TrainJob], mon
     assert losses[0][1] < losses[0][0]
 
 
+@pytest.mark.slow
+def test_two_workers_share_out_the_model(make_job: Callable[..., TrainJob], monkeypatch: pytest.MonkeyPatch) -> None:
+    from acclimate.adapters.ray import RayTrainer
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    sharded = RayTrainer(workers=2, sharded=True).train(make_job("sharded"))
+    one = InProcessTrainer().train(make_job("one"))
+    losses = [[point.validation_loss for point in result.history] for result in (sharded, one)]
+    np.testing.assert_allclose(*losses, atol=LOSS_TOLERANCE)
+    assert losses[0][2] < losses[0][0]
+
+
 def test_checkpoints_outside_of_the_shared_workspace_are_refused(
     make_job: Callable[..., TrainJob], tmp_path: Path
 ) -> None:

@@ -244,9 +244,9 @@ def loading_one_at_a_time() -> Iterator[None]:
 
     own = loop.learner_of
 
-    def one(*what: Any) -> Learner:
+    def one(*what: Any, **how: Any) -> Learner:
         with lock:
-            return own(*what)
+            return own(*what, **how)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(loop, "learner_of", one)

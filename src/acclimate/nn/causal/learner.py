@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from acclimate.nn.causal.model import CausalModel, build
 from acclimate.nn.causal.packing import Pack, packed
 from acclimate.nn.causal.scoring import AnswerScores, answer_scores
-from acclimate.nn.compute import Compute
 from acclimate.nn.devices import CPU
 from acclimate.nn.job import WritingJob
 from acclimate.nn.learner import Validated
 from acclimate.nn.penalties.l2_sp import L2SP
+from acclimate.nn.sharding import AnyCompute, compute_of
 from acclimate.nn.step import Workers
 from acclimate.nn.training_model import trainable
 
@@ -25,14 +25,14 @@ class WritingLearner:
     Args:
         job: what is trained.
         device: what is computed on.
+        sharded: this worker holds its part of the model only.
     """
 
-    def __init__(self, job: WritingJob, device: torch.device = CPU) -> None:
+    def __init__(self, job: WritingJob, device: torch.device = CPU, *, sharded: bool = False) -> None:
         built = build(job)
         self.model = built.model
-        self.model.to(device)
+        self.compute: AnyCompute[CausalModel] = compute_of(self.model, job.precision, device, sharded=sharded)
         parameters = trainable(self.model)
-        self.compute: Compute[CausalModel] = Compute(self.model, parameters, job.precision)
         self.loss_of_knowing_nothing = math.log(built.lm.config.vocab_size)
         self._train = built.reader.rows(job.train)
         self._validation = built.reader.rows(job.validation)
@@ -54,17 +54,18 @@ class WritingLearner:
 
     def gradients(self, rows: Sequence[int], workers: Workers) -> float:
         """Add the gradient of the mean loss of a batch's tokens, pack by pack."""
-        own, written = rows[workers.rank :: workers.world], self._train.written
+        written = self._train.written
         of_batch = sum(written[row] for row in rows)
         total = 0.0
+        shares = [packed(self._train.sizes, rows[rank :: workers.world]) for rank in range(workers.world)]
         # a worker without rows still needs a gradient of the same shapes
-        for chosen in packed(self._train.sizes, own) or [list(rows[:1])]:
+        for chosen, counts in workers.turns(shares, list(rows[:1]), least=1):
             pack = Pack.of(self._train, chosen)
             logits = self.compute.model(pack).float()
             summed = torch.nn.functional.cross_entropy(logits, pack.targets.to(logits.device), reduction="sum")
-            torch.autograd.backward(summed / of_batch if own else summed * 0.0)
+            torch.autograd.backward(summed / of_batch if counts else summed * 0.0)
             self.compute.collect()
-            total += float(summed.detach()) if own else 0.0
+            total += float(summed.detach()) if counts else 0.0
         if workers.world > 1:
             self.compute.add_up_gradients(workers.add_up)
         if self._l2_sp is not None:
@@ -77,7 +78,10 @@ class WritingLearner:
         That share rises from the first epoch on, where whole answers may be wrong for long; nothing is written for it.
         """
         self.compute.model.eval()
-        own = slice(workers.rank, None, workers.world)
+
+        def own(packs: list[list[int]]) -> Iterator[tuple[list[int], bool]]:
+            return workers.turns([packs[rank :: workers.world] for rank in range(workers.world)], packs[0])
+
         table = torch.from_numpy(answer_scores(self.compute.model, self._validation, own=own))
         workers.add_up(table)
         scores = AnswerScores(table.numpy())

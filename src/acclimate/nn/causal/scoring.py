@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,11 +53,15 @@ class AnswerScores:
         return np.asarray(self.table[:, 2] == self.table[:, 1], dtype=np.float64)
 
 
+def _all(packs: list[list[int]]) -> Iterator[tuple[list[int], bool]]:
+    return ((chosen, True) for chosen in packs)
+
+
 def answer_scores(
     logits: Callable[[Pack], torch.Tensor],
     data: AnswerRows,
     *,
-    own: slice = slice(None),
+    own: Callable[[list[list[int]]], Iterator[tuple[list[int], bool]]] = _all,
     told: Callable[[int], None] = lambda _: None,
 ) -> npt.NDArray[np.float32]:
     """The table of :class:`AnswerScores`.
@@ -65,15 +69,17 @@ def answer_scores(
     Args:
         logits: gives a pack's logits ``[a, V]``.
         data: the rows.
-        own: which of the packs to compute; the rows of the others stay 0.
+        own: which of the packs to compute, and whether each counts; the rows of the others stay 0.
         told: told the number of rows that are done, after each pack.
     """
     table = np.zeros((len(data), 3), dtype=np.float32)
     done = 0
     with torch.no_grad():
-        for chosen in packed(data.sizes, range(len(data)))[own]:
+        for chosen, counts in own(packed(data.sizes, range(len(data)))):
             pack = Pack.of(data, chosen)
             found = logits(pack).float().cpu()
+            if not counts:
+                continue
             losses = torch.nn.functional.cross_entropy(found, pack.targets, reduction="none")
             right = (found.argmax(dim=1) == pack.targets).float()
             columns = torch.stack([losses, torch.ones_like(losses), right], dim=1)  # [a, 3]
