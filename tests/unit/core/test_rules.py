@@ -102,7 +102,7 @@ def succession(disagreement: float, rows: int = OPEN.train_rows) -> float:
     ("rows", "disagreement", "at_least", "min_gain", "fires"),
     [
         (600, 0.15, 0.9, 0.01, False),  # shows .039, wanted .10
-        (60, 0.15, None, 0.01, True),  # shows .124, wanted .05
+        (60, 0.15, None, 0.01, True),  # shows .124, wanted .075
         (60, 0.15, 0.95, 0.01, False),  # wanted .15 because the requirement is far
         (60, 0.15, 0.70, 0.01, True),  # requirement below the baseline asks for nothing
         (60, 0.15, None, 0.13, False),  # wanted .13 by min_gain
@@ -116,7 +116,7 @@ def test_r4_freezes_when_validation_is_too_small(
         OPEN, validation_rows=rows, disagreement=disagreement, at_least=at_least, min_gain=min_gain, probe_low=0.6
     )
     settled = settle(evidence)
-    wanted = max(min_gain, 0.05, (at_least or 0.0) - 0.8)
+    wanted = max(min_gain, 0.075, (at_least or 0.0) - 0.8)
     shown = math.sqrt(Z2 * succession(disagreement) / rows)
     assert fires == (shown > wanted)
     assert settled.detectable_effect == pytest.approx(shown, rel=1e-5)
@@ -134,8 +134,8 @@ def test_r4_does_not_fire_when_the_detectable_effect_equals_the_wanted_gain() ->
 def test_r4_says_how_many_labels_would_make_validation_large_enough() -> None:
     settled = settle(replace(OPEN, validation_rows=60, at_least=None))
     assert settled.label_more is not None
-    # 6.18 x .15 / .05^2 = 372 validation rows; 312 are missing, and validation gets a fifth of new labels
-    assert settled.label_more == 5 * (math.ceil(Z2 * succession(0.15) / 0.05**2) - 60)
+    # 6.18 x .15 / .075^2 = 166 validation rows; 106 are missing, and validation gets a fifth of new labels
+    assert settled.label_more == 5 * (math.ceil(Z2 * succession(0.15) / 0.075**2) - 60)
     assert f"label about {settled.label_more} more" in settled.reason
     enough = settle(replace(OPEN, validation_rows=60 + settled.label_more // 5, at_least=None))
     assert enough.rule == "R5"
