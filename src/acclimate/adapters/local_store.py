@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -120,9 +121,14 @@ class LocalStore:
         """Nothing to do: there is no other copy."""
 
     def remove(self, name: str) -> None:
-        """Delete the folder."""
-        if (self.home / name).exists():
-            shutil.rmtree(self.home / name)
+        """Delete the folder; of several that do so at once one does, and the others find nothing to do."""
+        folder = self.home / name
+        aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+        try:
+            folder.rename(aside)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(aside)
 
     def claim(self, name: str, owner: str) -> str:  # noqa: ARG002 - the port's signature
         """Always the owner's: on one machine runs wait for each other's locks and reuse what they find."""
