@@ -29,14 +29,14 @@ from acclimate.config import BaselineSpec
 from acclimate.core.folds import assign_folds
 from acclimate.core.label_checks import MIN_ROWS
 from acclimate.core.metrics import FloatArray, IntArray, score
-from acclimate.core.probe import Probe, cross_validate_probe, fit_probe
+from acclimate.core.probe import Probe
 from acclimate.core.refitting import refit, with_validation
 from acclimate.core.reliability import fit_temperature, nll, softmax
 from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
 from benchmarks.labelled_rows import read_rows
 from benchmarks.measured import DATA, SOURCE, machine, say, store
-from benchmarks.trained_models import METRIC, mean_and_error
+from benchmarks.trained_models import METRIC, chosen_probe, mean_and_error
 
 CHOSEN_ON, REPORTED_ON = ("topics", "movies"), ("reviews",)
 ROWS_A_CLASS = (10, 20, 50)
@@ -61,12 +61,8 @@ def compared(features: FloatArray, classes: IntArray, a_class: int, seed: int) -
     """Both heads on one draw."""
     count = int(classes.max()) + 1
     train, validation, test = drawn(classes, a_class, seed)
-    config = BaselineSpec()
-    folds = assign_folds(classes[train], None, folds=config.folds, seed=seed)
-    c = cross_validate_probe(
-        features[train], classes[train], count, c_grid=config.c_grid, folds=folds, metric=METRIC, seed=seed
-    ).c
-    alone = fit_probe(features[train], classes[train], count, c=c)
+    alone, c = chosen_probe(features[train], classes[train], count, seed)
+    folds = assign_folds(classes[train], None, folds=BaselineSpec().folds, seed=seed)
     temperature = fit_temperature(alone.logits(features[validation]), classes[validation])
     both = np.concatenate([train, validation])
     handed_on = refit(features[both], classes[both], count, c=c, folds=with_validation(folds, len(validation)))

@@ -25,7 +25,7 @@ Work = Callable[[Workers], Any]
 
 
 def in_processes(world: int, works: Sequence[Work], folder: Path) -> list[list[Any]]:
-    """What each worker returns for each work, ``[rank][work]``; of one of our errors its code. Any other error ends all.
+    """What each worker returns for each work, ``[rank][work]``; of one of our errors its code; others end all.
 
     Args:
         world: number of processes.

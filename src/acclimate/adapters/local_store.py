@@ -123,7 +123,7 @@ class LocalStore:
     def remove(self, name: str) -> None:
         """Delete the folder; of several that do so at once one does, and the others find nothing to do."""
         folder = self.home / name
-        aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+        aside = self.workspace / "tmp" / f"removed-{uuid.uuid4().hex}"
         try:
             folder.rename(aside)
         except FileNotFoundError:

@@ -16,49 +16,21 @@ from safetensors.torch import load_file
 from acclimate.config_file.rules import NOT_SHARDED
 from acclimate.errors import ConfigError, ModelError
 from acclimate.nn.devices import CPU
-from acclimate.nn.job import Job, TrainJob, WritingJob
+from acclimate.nn.job import Job, TrainJob
 from acclimate.nn.sharding import ShardedCompute
 from acclimate.nn.step import Workers
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
 from acclimate.nn.trainable import Trainable
 from tests.gloo_workers import held, in_processes, trained
-from tests.tiny_lm import toy_pairs, write_tiny_lm
+from tests.tiny_lm import toy_pairs, write_tiny_lm, writing_job
 
 MakeJob = Callable[..., TrainJob]
 SHARDED = ("full", "lora", "partial", "bitfit", "ia3", "scratch")
-WRITING = {"full": {"learning_rate": 5e-3}, "lora": {"learning_rate": 2e-2, "rank": 8}}
-
-
-@pytest.fixture
-def make_writing(tmp_path: Path) -> Callable[..., WritingJob]:
-    source = write_tiny_lm(tmp_path / "tiny-llama")
-
-    def make(strategy: str, **changes: Any) -> WritingJob:
-        job = WritingJob(
-            strategy=strategy,
-            settings=WRITING[strategy],
-            source=source,
-            source_digest="tiny",
-            train=toy_pairs(22, 1),
-            validation=toy_pairs(9, 2),
-            metric="exact_match",
-            epochs=2,
-            schedule="full",
-            batch_size=7,
-            warmup=0.1,
-            weight_decay=0.01,
-            clip_norm=1.0,
-            patience=3,
-            keep=1,
-            seed=0,
-            max_length=128,
-            precision="fp32",
-            folder=tmp_path / f"writing-{strategy}",
-        )
-        return replace(job, **changes)
-
-    return make
+WRITING: dict[str, dict[str, float | int]] = {
+    "full": {"learning_rate": 5e-3},
+    "lora": {"learning_rate": 2e-2, "rank": 8},
+}
 
 
 def in_folder(job: Job, name: str) -> Any:
@@ -81,9 +53,7 @@ def assert_close(one: Job, other: Job, *, outputs: float = 1e-5) -> None:
 
 
 @pytest.mark.slow
-def test_sharded_workers_do_what_unsharded_ones_do(
-    make_job: MakeJob, make_writing: Callable[..., WritingJob], tmp_path: Path
-) -> None:
+def test_sharded_workers_do_what_unsharded_ones_do(make_job: MakeJob, tmp_path: Path) -> None:
     """One test, since processes take many seconds to start.
 
     50 rows in batches of 7: shares of unequal size, in unequal numbers of parts, and a last batch of one row that
@@ -92,7 +62,11 @@ def test_sharded_workers_do_what_unsharded_ones_do(
     plain: dict[str, Any] = {"batch_size": 7, "epochs": 2}
     jobs: dict[str, Job] = {name: make_job(name, **plain) for name in SHARDED}
     jobs["held"] = make_job("full", **plain, settings={"learning_rate": 1e-3, "l2_sp": 0.1})
-    jobs |= {f"writing {name}": make_writing(name) for name in WRITING}
+    lm, pairs = write_tiny_lm(tmp_path / "tiny-llama"), {"train": toy_pairs(22, 1), "validation": toy_pairs(9, 2)}
+    jobs |= {
+        f"writing {name}": writing_job(lm, tmp_path / f"writing-{name}", name, own, **plain, **pairs)
+        for name, own in WRITING.items()
+    }
     rounded = make_job("full", **plain, precision="bf16")
     works = [
         partial(trained, in_folder(job, how), sharded=how == "sharded")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from acclimate.nn.job import WritingJob
-from tests.tiny_lm import toy_pairs, write_tiny_lm
+from tests.tiny_lm import write_tiny_lm, writing_job
 
 SETTINGS: dict[str, dict[str, float | int]] = {
     "lora": {"learning_rate": 2e-2, "rank": 8},
@@ -37,27 +36,7 @@ def make_job(tiny_lm: Path, tmp_path: Path) -> Callable[..., WritingJob]:
     def make(strategy: str = "full", **changes: Any) -> WritingJob:
         nonlocal made
         made += 1
-        job = WritingJob(
-            strategy=strategy,
-            settings=SETTINGS.get(strategy, {"learning_rate": 1e-3}),
-            source=tiny_lm,
-            source_digest="tiny",
-            train=toy_pairs(48, 1),
-            validation=toy_pairs(16, 2),
-            metric="exact_match",
-            epochs=3,
-            schedule="full",
-            batch_size=8,
-            warmup=0.1,
-            weight_decay=0.01,
-            clip_norm=1.0,
-            patience=3,
-            keep=1,
-            seed=0,
-            max_length=128,
-            precision="fp32",
-            folder=tmp_path / f"job-{made}",
-        )
-        return replace(job, **changes)
+        settings = SETTINGS.get(strategy, {"learning_rate": 1e-3})
+        return writing_job(tiny_lm, tmp_path / f"job-{made}", strategy, settings, **changes)
 
     return make
