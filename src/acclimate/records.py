@@ -398,7 +398,7 @@ class Arm(Record):
         None, description="source score after - before training, paired; null where it was not measured"
     )
     on_front: bool = Field(
-        default=False, description="no other fully trained arm keeps at least as much and gains at least as much"
+        default=False, description="no other arm, as far as each was trained, keeps and gains at least as much"
     )
     pretraining: Pretraining | None = Field(None, description="what came before the first epoch")
 

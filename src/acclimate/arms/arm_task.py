@@ -48,6 +48,19 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Dropped:
+    """An arm that successive halving dropped, as far as it came; its model is not kept.
+
+    Args:
+        answers: of the best epoch's model, on the validation rows.
+        facts: further fields of its :class:`acclimate.records.Arm`.
+    """
+
+    answers: Answers
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class FrozenArm:
     """The frozen baseline as an arm.
 
@@ -101,8 +114,8 @@ class ArmTask(Protocol):
     def preparation(self, strategy: str) -> Preparation:
         """What was done for an arm before its first job, whatever number of trainings it had."""
 
-    def answers(self, job: Job, result: TrainResult) -> Answers:
-        """What a training comes to on the validation rows, without storing its model."""
+    def dropped(self, job: Job, result: TrainResult) -> Dropped:
+        """What a training comes to, without storing its model."""
 
     def finished(self, job: Job, result: TrainResult, role: Role, folder: Path) -> Finished:
         """Make the model that would be served of a training, and store it."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from safetensors.numpy import load_file
 
-from acclimate.arms.arm_task import Finished, FrozenArm, Preparation, Role, shared_settings
+from acclimate.arms.arm_task import Dropped, Finished, FrozenArm, Preparation, Role, shared_settings
 from acclimate.arms.pretraining import Pretrainer
 from acclimate.config_finetune import FinetuneSpec
 from acclimate.core.judge import Judge
@@ -24,7 +24,7 @@ from acclimate.nn.job import FloatArray, Job, LabelledRows, Schedule, TrainJob, 
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.source_task import SourceKnowledge
 from acclimate.nn.strategies import STRATEGIES
-from acclimate.nn.training_model import Trained
+from acclimate.nn.training_model import Trained, finish
 from acclimate.ports import Progress, Trainer
 from acclimate.records import BaselineReport, BlendPoint, DataCard, Interval, SourceCard
 
@@ -161,9 +161,14 @@ class Classifying:
             return Preparation(0.0, {})
         return Preparation(start.seconds, {"pretraining": start.facts})
 
-    def answers(self, job: Job, result: TrainResult) -> IntArray:  # noqa: ARG002 - the result has them
-        """The best epoch's classes."""
-        return _classes(result.validation_outputs)
+    def dropped(self, job: Job, result: TrainResult) -> Dropped:
+        """The best epoch's classes, and what its features still know of the source's task."""
+        assert isinstance(job, TrainJob), "made by this task"
+        facts: dict[str, object] = {}
+        if self._knowledge is not None:
+            answers = self._knowledge.answers(finish(job, result.weights[0]).encoder)
+            facts["source_change"] = _source_change(self._knowledge, answers)
+        return Dropped(_classes(result.validation_outputs), facts)
 
     def finished(self, job: Job, result: TrainResult, role: Role, folder: Path) -> Finished:
         """Average and interpolate, and write the model with its temperature."""
@@ -201,14 +206,18 @@ class Classifying:
             looked_at = [alpha for alpha in found.scores if alpha in (*CURVE_ALPHAS, found.alpha)]
             answers = {a: self._knowledge.answers(between(source, found.tuned, a).encoder) for a in looked_at}
             known = {alpha: self._knowledge.score(answer) for alpha, answer in answers.items()}
-            change = self._knowledge.change(answers[found.alpha])
-            facts["source_change"] = Interval(point=change.point, low=change.low, high=change.high)
+            facts["source_change"] = _source_change(self._knowledge, answers[found.alpha])
         if len(found.scores) > 1:
             facts["blends"] = [
                 BlendPoint(alpha=alpha, score=score, source_score=known.get(alpha))
                 for alpha, score in found.scores.items()
             ]
         return facts
+
+
+def _source_change(knowledge: SourceKnowledge, answers: IntArray) -> Interval:
+    change = knowledge.change(answers)
+    return Interval(point=change.point, low=change.low, high=change.high)
 
 
 def _of_pretraining(progress: Progress) -> Progress:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from safetensors.numpy import load_file
 
-from acclimate.arms.arm_task import Finished, FrozenArm, Preparation, Role, shared_settings
+from acclimate.arms.arm_task import Dropped, Finished, FrozenArm, Preparation, Role, shared_settings
 from acclimate.config_finetune import FinetuneSpec
 from acclimate.config_generation import GenerationSpec
 from acclimate.core.judge import MeanJudge
@@ -115,18 +115,26 @@ class Writing:
         """Nothing: every arm starts from the source model."""
         return Preparation(0.0, {})
 
-    def answers(self, job: Job, result: TrainResult) -> FloatArray:
-        """Scores of what the best epoch's model writes."""
-        return scores(self._writer(job, result), self._validation, self._metric, progress=self._progress)
+    def dropped(self, job: Job, result: TrainResult) -> Dropped:
+        """Scores of what the best epoch's model writes, and how well it still foretells the source's texts."""
+        writer = self._writer(job, result)
+        return Dropped(self._scores(writer), self._source_change(writer))
 
     def finished(self, job: Job, result: TrainResult, role: Role, folder: Path) -> Finished:
         """Merge the best epoch's weights, ask the model, and store it."""
         writer = self._writer(job, result)
-        found = scores(writer, self._validation, self._metric, progress=self._progress)
         facts: dict[str, Any] = {"epochs_averaged": [result.best_epoch]}
-        if role == "arm" and self._known is not None:
-            facts["source_change"] = self._known.change(writer, progress=self._progress)[0]
-        return Finished(found, writer.save(folder), facts)
+        if role == "arm":
+            facts |= self._source_change(writer)
+        return Finished(self._scores(writer), writer.save(folder), facts)
+
+    def _scores(self, writer: Writer) -> FloatArray:
+        return scores(writer, self._validation, self._metric, progress=self._progress)
+
+    def _source_change(self, writer: Writer) -> dict[str, Any]:
+        if self._known is None:
+            return {}
+        return {"source_change": self._known.change(writer, progress=self._progress)[0]}
 
     def _writer(self, job: Job, result: TrainResult) -> Writer:
         assert isinstance(job, WritingJob), "made by this task"

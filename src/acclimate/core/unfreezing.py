@@ -50,3 +50,19 @@ def next_opening(scores: Sequence[float], groups: int) -> Opening:
         else:
             opening = Opening(opened)
     return opening
+
+
+def epochs_waited(scores: Sequence[float], groups: int) -> int:
+    """Epochs that brought nothing, which early stopping compares with its patience.
+
+    Counted from the best epoch, or from when groups last opened or came back: each state gets its chance.
+
+    Args:
+        scores: validation score of each epoch so far; at least one.
+        groups: layer groups there are, at least 1.
+    """
+    done = len(scores)
+    opened = [next_opening(scores[:epoch], groups).groups for epoch in range(done + 1)]
+    changed = [epoch for epoch in range(1, done + 1) if opened[epoch] != opened[epoch - 1]]
+    best = max(range(done), key=lambda epoch: scores[epoch]) + 1
+    return done - max([best, *changed])

@@ -68,6 +68,19 @@ def pooled(module: Any, batch: Batch, pooling: str) -> torch.Tensor:
     return pool(called(module, batch).last_hidden_state, batch.get("attention_mask"), pooling)
 
 
+def with_bf16_products(module: torch.nn.Module) -> torch.nn.Module:
+    """A copy of a module whose matrices and filters are in bfloat16, to be called under autocast.
+
+    All between the products stays in float32: normalisation and what layers pass on beside each other. A copy in
+    bfloat16 throughout is a tenth faster, and its features are off by three times as much.
+    """
+    copied = copy.deepcopy(module)
+    for layer in copied.modules():
+        if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d):
+            layer.to(torch.bfloat16)
+    return copied
+
+
 def feature_dim(config: Any) -> int:
     """Dimension of the last hidden state: networks in stages have a size for each."""
     own = getattr(config, "hidden_size", None)
@@ -90,7 +103,7 @@ class Encoder:
         module: the model with fp32 weights; don't change them after the first :meth:`embed`.
         reader: turns texts or images into what the module is called with.
         digest: identifies everything that decides what it computes.
-        precision: ``fp32``, or ``bf16`` for inference on a bfloat16 copy of the weights.
+        precision: ``fp32``, or ``bf16`` for inference with matrix products and convolutions in bfloat16.
         pooling: a name in :data:`POOLINGS`.
         insert: layers that are attached to ``module`` beside its own; None without.
     """
@@ -190,7 +203,8 @@ class Encoder:
     @property
     def features_key(self) -> str:
         """Identifies what :meth:`embed` computes: digest, precision, reading, pooling."""
-        return f"{self.digest} {self.precision} {self.reader.key} {self.pooling}"
+        precision = "bf16-products" if self.precision == "bf16" else self.precision
+        return f"{self.digest} {precision} {self.reader.key} {self.pooling}"
 
     def embed(self, inputs: Inputs, *, progress: Progress = silent) -> np.ndarray:
         """Pooled features of texts or images, in their order.
@@ -206,7 +220,8 @@ class Encoder:
         prepared = self.reader.prepare(inputs)
         features = np.empty((len(inputs), self.dim), dtype=np.float32)
         module, done = self._inference_module(), 0
-        with torch.inference_mode():
+        in_bf16 = torch.autocast(device_of(module).type, torch.bfloat16, enabled=self.precision == "bf16")
+        with torch.inference_mode(), in_bf16:
             for rows in token_batches(prepared.sizes, token_budget=TOKEN_BUDGET):
                 features[rows] = pooled(module, on(device_of(module), prepared.batch(rows)), self.pooling).cpu().numpy()
                 done += len(rows)
@@ -216,8 +231,7 @@ class Encoder:
     def _inference_module(self) -> Any:
         if self._inference is None:
             self.module.eval()
-            bf16 = self.precision == "bf16"
-            self._inference = copy.deepcopy(self.module).to(torch.bfloat16) if bf16 else self.module
+            self._inference = with_bf16_products(self.module) if self.precision == "bf16" else self.module
         return self._inference
 
 

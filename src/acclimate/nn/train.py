@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from acclimate.core.unfreezing import next_opening
+from acclimate.core.unfreezing import epochs_waited, next_opening
 from acclimate.digests import code_digest, data_digest
 from acclimate.errors import IntegrityError
 from acclimate.nn import checkpoint as store
@@ -58,7 +58,14 @@ class _Run:
     @property
     def is_over(self) -> bool:
         done = len(self.history)
-        return done >= self.job.epochs or (done > 0 and done - self.best_epoch >= self.job.patience)
+        return done >= self.job.epochs or (done > 0 and self._waited >= self.job.patience)
+
+    @property
+    def _waited(self) -> int:
+        if not STRATEGIES[self.job.strategy].unfreezes:
+            return len(self.history) - self.best_epoch
+        groups = len(layer_groups(self.learner.model.encoder))
+        return epochs_waited([point.validation_score for point in self.history], groups)
 
 
 def job_key(job: Job) -> str:

@@ -29,7 +29,7 @@ def finetune_work(context: Context, data: Path, baseline: Path, decision: Path) 
     folder, card = source_of(context)
     calibration = calibration_of(context, data)
     made_of = {
-        "data": {name: digest for name, digest in data_digests(data).items() if name != "reference"},
+        "data": data_digests(data),
         "source": card.model_dump(mode="json"),
         "baseline": content_digest(baseline),
         "decision": content_digest(decision),
@@ -42,7 +42,7 @@ def finetune_work(context: Context, data: Path, baseline: Path, decision: Path) 
         **({"sharded": True} if config.compute.sharded else {}),
         "trainer": code_digest("acclimate.nn.train" if config.compute.most_workers == 1 else "acclimate.adapters.ray"),
     }
-    checkpoints = checkpoints_of(context, decision)
+    checkpoints = _checkpoints(made_of)
 
     def call(out: Path) -> dict[str, Any]:
         from acclimate.stages.finetune import finetune
@@ -73,10 +73,12 @@ def finetune_work(context: Context, data: Path, baseline: Path, decision: Path) 
     return Work("finetune", "acclimate.stages.finetune", made_of, call, run_key(context, data))
 
 
-def checkpoints_of(context: Context, decision: Path) -> str:
-    """The shared folder where a decision's training keeps its checkpoints until it is finished."""
-    workers = context.request.adaptation.compute.workers
-    return f"checkpoints/{data_digest([content_digest(decision), workers])[:24]}"
+def _checkpoints(made_of: dict[str, Any]) -> str:
+    """The shared folder where a training keeps its checkpoints until it is finished.
+
+    Trainings that differ in anything, be it a seed, never meet in it.
+    """
+    return f"checkpoints/{data_digest(made_of)[:24]}"
 
 
 def finetune_step(context: Context, data: Path, baseline: Path, decision: Path) -> Path:
@@ -90,7 +92,7 @@ def finetune_step(context: Context, data: Path, baseline: Path, decision: Path) 
             references = {role: context.store.reference(folder) for role, folder in named.items()}
             return finetune_on_cluster(context, work, references)
     folder = execute(context, work)
-    context.store.remove(checkpoints_of(context, decision))
+    context.store.remove(_checkpoints(work.made_of))
     return folder
 
 

@@ -81,7 +81,7 @@ def evaluate_work(
         stage="evaluate",
         module=f"acclimate.stages.{'evaluate_writing' if writes else 'evaluate'}",
         made_of={
-            "data": {name: digest for name, digest in data_digests(data).items() if name != "reference"},
+            "data": data_digests(data),
             "source": card.digest,
             "baseline": content_digest(baseline),
             "candidate": content_digest(candidate),

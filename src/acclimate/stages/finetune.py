@@ -190,7 +190,7 @@ def _arms(stage: _Stage, seconds: dict[str, float]) -> list[_Tried]:
     return [
         _trained(stage, arm, "arm", halving.rung_scores[arm], seconds)
         if arm == halving.survivor
-        else _tried(stage, arm, "arm", halving.rung_scores[arm], last[arm][1], stage.task.answers(*last[arm]))
+        else _dropped(stage, arm, halving.rung_scores[arm], *last[arm])
         for arm in arms
     ]
 
@@ -213,6 +213,13 @@ def _trained(stage: _Stage, strategy: str, role: Role, rung_scores: list[float],
     job, result = _train(stage, strategy, "full", stage.cost(strategy).epochs, seconds)
     found = stage.task.finished(job, result, role, stage.out / "arms" / strategy / "model")
     tried = _tried(stage, strategy, role, rung_scores, result, found.answers, model_digest=found.digest)
+    return replace(tried, record=tried.record.model_copy(update=dict(found.facts)))
+
+
+def _dropped(stage: _Stage, strategy: str, rung_scores: list[float], job: Job, result: TrainResult) -> _Tried:
+    """An arm as far as successive halving let it come."""
+    found = stage.task.dropped(job, result)
+    tried = _tried(stage, strategy, "arm", rung_scores, result, found.answers)
     return replace(tried, record=tried.record.model_copy(update=dict(found.facts)))
 
 
@@ -259,7 +266,7 @@ def _report(stage: _Stage, tried: list[_Tried], tolerance: float) -> FinetuneRep
         [ArmResult(name, arm.expected_seconds, arm.score.point, against[name].low) for name, arm in full.items()],
         tolerance,
     )
-    front = _front(list(full.values()))
+    front = _front([one.record for one in arms.values()])
     return FinetuneReport(
         metric=stage.metric,
         arms=[

@@ -60,7 +60,7 @@ def same(several: TrainResult, one: TrainResult) -> None:
         losses = [[getattr(point, name) for point in result.history] for result in (several, one)]
         np.testing.assert_allclose(*losses, atol=1e-4, rtol=0)
     assert several.best_epoch == one.best_epoch
-    np.testing.assert_allclose(several.validation_logits, one.validation_logits, atol=1e-3, rtol=0)
+    np.testing.assert_allclose(several.validation_outputs, one.validation_outputs, atol=1e-3, rtol=0)
     assert one.history[-1].train_loss < one.history[0].train_loss / 2
 
 

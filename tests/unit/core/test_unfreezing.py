@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acclimate.core.unfreezing import Opening, next_opening
+from acclimate.core.unfreezing import Opening, epochs_waited, next_opening
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,27 @@ def test_it_goes_back_at_most_once_and_opens_nothing_after_that(scores: list[flo
     assert len(back) <= 1
     if back:
         assert {opening.groups for opening in openings[back[0] :]} == {openings[back[0]].groups}
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([0.5], 0),
+        ([0.5, 0.6], 0),
+        # each stall opens a group, as long as there are some: the third is open here, of three
+        ([0.5, 0.5], 0),
+        ([0.5, 0.5, 0.5], 0),
+        ([0.5, 0.5, 0.5, 0.5], 1),
+        ([0.5, 0.5, 0.5, 0.5, 0.5], 2),
+        # going back gives the best weights a chance of their own
+        ([0.5, 0.5, 0.4], 0),
+        ([0.5, 0.5, 0.4, 0.5], 1),
+    ],
+)
+def test_patience_is_counted_from_the_last_change(scores: list[float], expected: int) -> None:
+    assert epochs_waited(scores, 3) == expected
+
+
+@given(scores_of.filter(bool))
+def test_with_one_group_it_is_the_epochs_since_the_best(scores: list[float]) -> None:
+    assert epochs_waited(scores, 1) == len(scores) - 1 - scores.index(max(scores))

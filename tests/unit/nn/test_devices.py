@@ -97,7 +97,7 @@ def test_on_a_gpu_a_stopped_training_goes_on_and_draws_the_same_dropout(make_job
         train(job, workers=Workers(device=gpu), progress=stop)
     torch.cuda.manual_seed(9)
     resumed = InProcessTrainer(gpus=1).train(job)
-    np.testing.assert_allclose(resumed.validation_logits, undisturbed.validation_logits, atol=1e-4)
+    np.testing.assert_allclose(resumed.validation_outputs, undisturbed.validation_outputs, atol=1e-4)
 
 
 @pytest.mark.gpu

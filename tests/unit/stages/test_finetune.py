@@ -169,6 +169,19 @@ def test_a_kept_model_scores_what_the_report_says(place: Place) -> None:
         assert (model.digest, model.strategy) == (arm.model_digest, name)
 
 
+def test_every_arm_says_what_it_keeps_of_the_source(place: Place) -> None:
+    report, _ = place.run(["lora", "full"])
+    arms = list(arms_of(report).values())
+    assert [arm.trained_fully for arm in arms].count(False) == 1
+    points = {arm.strategy: (arm.source_change.point, arm.score.point) for arm in arms}
+    assert points["frozen"][0] == 0.0
+    assert any(kept != 0.0 for kept, _ in points.values())
+    for arm in arms:
+        kept, gained = points[arm.strategy]
+        beaten = any(a >= kept and b >= gained and (a, b) != (kept, gained) for a, b in points.values())
+        assert arm.on_front != beaten
+
+
 def test_one_arm_needs_no_rung(place: Place) -> None:
     report, _ = place.run(["lora"])
     assert arms_of(report)["lora"].rung_scores == []

@@ -49,7 +49,7 @@ def _paint_arm(axes: Axes, arm: Arm, frozen: Arm, source_score: float, colour: s
     style = {"ms": 11 if arm.chosen else 8, "color": colour, "mec": colour, "mew": 1.8}
     axes.plot(*here, "D" if arm.chosen else "o", mfc=colour if arm.on_front else PAPER, **style)
     axes.annotate(
-        arm.strategy,
+        arm.strategy if arm.trained_fully else f"{arm.strategy}, dropped after epoch {arm.epochs}",
         here,
         xytext=(0, 10),
         textcoords="offset points",

@@ -245,6 +245,14 @@ def test_gradual_opens_groups_from_the_top_and_goes_back(make_job: MakeJob) -> N
     assert max(expected) > 1
 
 
+def test_gradual_opens_all_groups_before_patience_ends_it(make_job: MakeJob) -> None:
+    """A rate too small to change a prediction: each epoch is a stall."""
+    job = make_job("gradual", epochs=20, patience=2, settings={"learning_rate": 1e-7})
+    result, _ = trained_by(job)
+    groups = len(layer_groups(build(job)[1].encoder))
+    assert [point.open_groups for point in result.history] == [1, *range(1, groups + 1), groups]
+
+
 def test_lora_trains_few_parameters_on_every_linear_layer(make_job: MakeJob) -> None:
     job = make_job("lora")
     names = trainable(build(job)[1])
