@@ -17,6 +17,7 @@ from acclimate.core.arm_choice import ArmResult, choose_arm
 from acclimate.core.halving import successive_halving
 from acclimate.core.paired import Bounds, PairedDifference
 from acclimate.core.pareto import undominated
+from acclimate.errors import ModelError
 from acclimate.nn.job import Job, Schedule, TrainResult
 from acclimate.ports import Progress, Trainer, silent
 from acclimate.records import (
@@ -33,6 +34,10 @@ from acclimate.records import (
 )
 
 FROZEN = "frozen"
+# what a rate too high ends in: an infinite gradient, or a loss that grows
+DIVERGED = frozenset(("E-TRAIN-001", "E-TRAIN-003"))
+SLOWER = 3.0
+RETRIES = 2
 
 
 @dataclass(frozen=True)
@@ -190,7 +195,7 @@ def _arms(stage: _Stage, seconds: dict[str, float]) -> list[_Tried]:
     return [
         _trained(stage, arm, "arm", halving.rung_scores[arm], seconds)
         if arm == halving.survivor
-        else _dropped(stage, arm, halving.rung_scores[arm], *last[arm])
+        else _dropped(stage, halving.rung_scores[arm], *last[arm])
         for arm in arms
     ]
 
@@ -198,12 +203,29 @@ def _arms(stage: _Stage, seconds: dict[str, float]) -> list[_Tried]:
 def _train(
     stage: _Stage, strategy: str, schedule: Schedule, epochs: int, seconds: dict[str, float]
 ) -> tuple[Job, TrainResult]:
-    folder = stage.checkpoints / f"{strategy}-{schedule}-{epochs}"
-    job = stage.task.job(strategy, stage.settings(strategy), schedule, epochs, folder)
-    before = stage.task.preparation(strategy).seconds
-    if before and strategy not in seconds:
-        seconds |= {strategy: before, f"{strategy}.pretraining": before}
-    result = stage.trainer.train(job, progress=stage.progress)
+    """Train; where that diverges, again at a third of the rate, and once more at a ninth.
+
+    Raises:
+        ModelError: it still diverges, or anything else that training raises.
+    """
+    settings, folder = stage.settings(strategy), stage.checkpoints / f"{strategy}-{schedule}-{epochs}"
+    for retry in range(RETRIES + 1):
+        job = stage.task.job(strategy, settings, schedule, epochs, folder)
+        before = stage.task.preparation(strategy).seconds
+        if before and strategy not in seconds:
+            seconds |= {strategy: before, f"{strategy}.pretraining": before}
+        try:
+            result = stage.trainer.train(job, progress=stage.progress)
+        except ModelError as error:
+            if error.code not in DIVERGED or retry == RETRIES:
+                raise
+            rate = settings["learning_rate"] / SLOWER
+            settings = {**settings, "learning_rate": rate}
+            folder = folder.with_name(f"{folder.name}-slower")
+            says = f"{error.problems[0].message}; once more at the rate {rate:.2g}"
+            stage.progress("diverged", strategy=strategy, says=says)
+        else:
+            break
     seconds[strategy] = seconds.get(strategy, 0.0) + result.seconds
     return job, result
 
@@ -212,29 +234,29 @@ def _trained(stage: _Stage, strategy: str, role: Role, rung_scores: list[float],
     """Train on the full schedule, and store the model that would be served."""
     job, result = _train(stage, strategy, "full", stage.cost(strategy).epochs, seconds)
     found = stage.task.finished(job, result, role, stage.out / "arms" / strategy / "model")
-    tried = _tried(stage, strategy, role, rung_scores, result, found.answers, model_digest=found.digest)
+    tried = _tried(stage, role, rung_scores, job, result, found.answers, model_digest=found.digest)
     return replace(tried, record=tried.record.model_copy(update=dict(found.facts)))
 
 
-def _dropped(stage: _Stage, strategy: str, rung_scores: list[float], job: Job, result: TrainResult) -> _Tried:
+def _dropped(stage: _Stage, rung_scores: list[float], job: Job, result: TrainResult) -> _Tried:
     """An arm as far as successive halving let it come."""
     found = stage.task.dropped(job, result)
-    tried = _tried(stage, strategy, "arm", rung_scores, result, found.answers)
+    tried = _tried(stage, "arm", rung_scores, job, result, found.answers)
     return replace(tried, record=tried.record.model_copy(update=dict(found.facts)))
 
 
 def _tried(
     stage: _Stage,
-    strategy: str,
     role: Role,
     rung_scores: list[float],
+    job: Job,
     result: TrainResult,
     answers: Answers,
     *,
     model_digest: str | None = None,
 ) -> _Tried:
     record = Arm(
-        strategy=strategy,
+        strategy=job.strategy,
         role=role,
         score=_interval(stage.task.judge.score(answers)),
         rung_scores=rung_scores,
@@ -244,12 +266,12 @@ def _tried(
         curve=list(result.history),
         trained_parameters=result.trained_parameters,
         total_parameters=result.total_parameters,
-        settings={**shared_settings(stage.config), **stage.settings(strategy)},
-        expected_seconds=stage.cost(strategy).seconds,
+        settings={**shared_settings(stage.config), **job.settings},
+        expected_seconds=stage.cost(job.strategy).seconds,
         against_best=None,
         chosen=False,
         model_digest=model_digest,
-        **stage.task.preparation(strategy).facts,
+        **stage.task.preparation(job.strategy).facts,
     )
     return _Tried(record, answers)
 

@@ -15,20 +15,21 @@ from acclimate.config_finetune import FinetuneSpec
 from acclimate.config_generation import GenerationSpec
 from acclimate.core.metrics import score
 from acclimate.core.reliability import fit_temperature
-from acclimate.errors import IntegrityError
+from acclimate.errors import IntegrityError, ModelError
 from acclimate.examples import read_examples, split_path
 from acclimate.nn.encoder import source_card
 from acclimate.nn.frozen import PROBE
 from acclimate.nn.head_file import write_head
+from acclimate.nn.job import Job, TrainResult
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.train import InProcessTrainer
-from acclimate.ports import silent
+from acclimate.ports import Progress, Trainer, silent
 from acclimate.records import ArmCost, BaselineReport, Calibration, Decision, FinetuneReport
 from acclimate.stages.baseline import baseline
 from acclimate.stages.finetune import finetune
 
 SECONDS = {"frozen": 0.0, "lora": 4.0, "full": 6.0, "scratch": 5.0}
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "batch_size": 16,
     "lora": {"rank": 4, "learning_rate": 1e-2},
     "full": {"learning_rate": 2e-3},
@@ -50,6 +51,7 @@ class Place:
     calibration: Calibration
     runs: int = 0
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    trainer: Trainer = field(default_factory=InProcessTrainer)
 
     def decide(self, arms: list[str], controls: list[str], epochs: dict[str, int]) -> Path:
         folder = self.root / f"decision-{'-'.join(arms)}"
@@ -103,7 +105,7 @@ class Place:
             goal=Goal(min_gain=min_gain),
             max_length=None,
             generation=GenerationSpec(),
-            trainer=InProcessTrainer(),
+            trainer=self.trainer,
             checkpoints=self.root / checkpoints,
             out=out,
             progress=progress,
@@ -180,6 +182,37 @@ def test_every_arm_says_what_it_keeps_of_the_source(place: Place) -> None:
         kept, gained = points[arm.strategy]
         beaten = any(a >= kept and b >= gained and (a, b) != (kept, gained) for a, b in points.values())
         assert arm.on_front != beaten
+
+
+@dataclass
+class Diverging(InProcessTrainer):
+    """Diverges above a rate, as a real training does, but at a rate that is known."""
+
+    above: float
+
+    def train(self, job: Job, *, progress: Progress = silent) -> TrainResult:
+        if job.settings["learning_rate"] > self.above:
+            raise ModelError("E-TRAIN-003", "training diverged")
+        return super().train(job, progress=progress)
+
+
+def test_a_training_that_diverges_is_tried_again_at_a_lower_rate(place: Place) -> None:
+    place.trainer = Diverging(1.2e-3)
+    report, _ = place.run(["lora", "full"], ["scratch"])
+    said = [fields for event, fields in place.events if event == "diverged"]
+    assert {fields["strategy"] for fields in said} == {"lora", "full", "scratch"}
+    assert all("training diverged" in fields["says"] for fields in said)
+    for name, retries in {"lora": 2, "full": 1, "scratch": 1}.items():
+        rate = CONFIG[name]["learning_rate"] / 3**retries
+        assert arms_of(report)[name].settings["learning_rate"] == pytest.approx(rate)
+
+
+def test_a_training_that_always_diverges_is_an_error(place: Place) -> None:
+    place.trainer = Diverging(1e-9)
+    with pytest.raises(ModelError) as caught:
+        place.run(["full"])
+    assert caught.value.code == "E-TRAIN-003"
+    assert [event for event, _ in place.events] == ["diverged", "diverged"]
 
 
 def test_one_arm_needs_no_rung(place: Place) -> None:
