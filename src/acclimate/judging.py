@@ -20,7 +20,8 @@ from acclimate.core.gate import (
     gate_policy,
     judge,
 )
-from acclimate.core.gate_checks.licence import OWN, POOL
+from acclimate.core.gate_checks.licence import POOL
+from acclimate.core.licences import OWN
 from acclimate.records import (
     Check,
     Comparison,

@@ -7,7 +7,7 @@ from acclimate.core.gate_policy import GatePolicy
 
 
 def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
-    """Warn above the tolerated calibration error, or where the temperature made it worse."""
+    """Warn above the tolerated calibration error."""
     if not inputs.gives_probabilities:
         return Finding("not_applicable", "written texts have no classes whose probabilities could be checked")
     seen = inputs.reliability

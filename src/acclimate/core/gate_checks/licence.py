@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from acclimate.core.gate_inputs import Finding, GateInputs, Number, Outcome
 from acclimate.core.gate_policy import GatePolicy
+from acclimate.core.licences import Grade, grade
 
-OWN = "own data"
 POOL = "pool"
-# SPDX names by how much they ask for, least first; what is in no line is stated but unknown to us: most restrictive.
-_PUBLIC = (OWN, "CC0-", "Unlicense", "0BSD", "PDDL-")
-_PERMISSIVE = ("MIT", "Apache-", "BSD-", "ISC", "CC-BY-3", "CC-BY-4", "ODC-By", "BSL-1.0")
-_WEAK_COPYLEFT = ("MPL-", "LGPL-", "CC-BY-SA-", "ODbL-", "EPL-")
-_COPYLEFT = ("GPL-", "AGPL-")
-_GRADES = (_PUBLIC, _PERMISSIVE, _WEAK_COPYLEFT, _COPYLEFT)
-_FREE = 2  # grades below may be used without obligations on what the model is used for
 
 
 def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
@@ -25,16 +18,9 @@ def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
         return Finding("missing", "no licence was looked at")
     if unknown:
         return Finding("failed", f"the licence of the {', '.join(unknown)} is unknown", numbers)
-    stated = [(_grade(licence), name, licence) for name, licence in inputs.licences.items() if licence]
-    grade, name, licence = max(stated)
+    stated = [(grade(licence), name, licence) for name, licence in inputs.licences.items() if licence]
+    worst, name, licence = max(stated)
     numbers["most_restrictive"] = licence
-    outcome: Outcome = "passed" if grade < _FREE else "warned"
+    # above, the licence has obligations on what the model may be used for, or how it is handed on
+    outcome: Outcome = "passed" if worst <= Grade.PERMISSIVE else "warned"
     return Finding(outcome, f"the most restrictive licence is the {name}'s: {licence}", numbers)
-
-
-def _grade(licence: str) -> int:
-    name = licence.lower()
-    for grade, prefixes in enumerate(_GRADES):
-        if any(name.startswith(prefix.lower()) for prefix in prefixes):
-            return grade
-    return len(_GRADES)

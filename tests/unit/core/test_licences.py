@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acclimate.core.licences import OWN, Grade, grade
+
+
+@pytest.mark.parametrize(
+    ("licence", "expected"),
+    [
+        (OWN, Grade.PUBLIC),
+        ("CC0-1.0", Grade.PUBLIC),
+        ("MIT", Grade.PERMISSIVE),
+        ("apache-2.0", Grade.PERMISSIVE),
+        ("BSD-3-Clause", Grade.PERMISSIVE),
+        ("CC-BY-4.0", Grade.PERMISSIVE),
+        ("LGPL-2.1-or-later", Grade.WEAK_COPYLEFT),
+        ("CC-BY-SA-4.0", Grade.WEAK_COPYLEFT),
+        ("GPL-2.0+", Grade.COPYLEFT),
+        ("AGPL-3.0-only", Grade.COPYLEFT),
+        ("CC-BY-NC-4.0", Grade.NON_COMMERCIAL),
+        ("CC-BY-NC-SA-4.0", Grade.NON_COMMERCIAL),
+        ("llama3", Grade.UNKNOWN),
+        # each of them begins with the name of a free one
+        ("mit-style, non-commercial only", Grade.UNKNOWN),
+        ("MIT-style", Grade.UNKNOWN),
+        ("Apache-2.0 with changes of ours", Grade.UNKNOWN),
+        ("MIT AND GPL-3.0-only", Grade.COPYLEFT),
+        ("Apache-2.0 AND CC-BY-NC-4.0", Grade.NON_COMMERCIAL),
+        ("GPL-3.0-only OR MIT", Grade.PERMISSIVE),
+        ("MIT AND (GPL-3.0-only OR MPL-2.0)", Grade.WEAK_COPYLEFT),
+        # AND binds more closely
+        ("MIT OR MIT AND GPL-3.0-only", Grade.PERMISSIVE),
+        ("GPL-2.0-only WITH Classpath-exception-2.0", Grade.COPYLEFT),
+        ("(MIT", Grade.UNKNOWN),
+        ("MIT)", Grade.UNKNOWN),
+        ("MIT AND", Grade.UNKNOWN),
+        ("()", Grade.UNKNOWN),
+        ("GPL-2.0-only WITH", Grade.UNKNOWN),
+        (" ", Grade.UNKNOWN),
+        ("(" * 10_000, Grade.UNKNOWN),
+    ],
+)
+def test_what_a_licence_asks_for(licence: str, expected: Grade) -> None:
+    assert grade(licence) == expected
+
+
+def joined(parts: tuple[str, str, str]) -> str:
+    return f"({parts[0]}) {parts[1]} ({parts[2]})"
+
+
+known = st.sampled_from(["CC0-1.0", "MIT", "MPL-2.0", "GPL-3.0-only", "CC-BY-NC-4.0", "own-terms"])
+expressions = st.recursive(known, lambda part: st.tuples(part, st.sampled_from(["AND", "OR"]), part).map(joined))
+
+
+@given(expressions, expressions)
+def test_and_is_the_most_restrictive_and_or_the_freest(a: str, b: str) -> None:
+    assert grade(f"({a}) AND ({b})") == max(grade(a), grade(b))
+    assert grade(f"({a}) OR ({b})") == min(grade(a), grade(b))
+
+
+@given(st.text(max_size=60))
+def test_any_text_has_a_grade(text: str) -> None:
+    assert grade(text) in Grade
