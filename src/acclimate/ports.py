@@ -221,8 +221,8 @@ class Registry(Protocol):
     def lineage(self, reference: str) -> LineageNode:
         """What made the model behind ``NAME``, ``NAME@ALIAS`` or ``NAME/VERSION``, back to its source."""
 
-    def looks(self, test_digest: str) -> int:
-        """How many run keys were evaluated on the test rows of that digest, recorded ones included."""
+    def look(self, test_digest: str, run_key: str) -> int:
+        """Which look at the test rows of that digest a run key is, the first is 1; the next where it isn't recorded."""
 
     def record_run(self, records: RunRecords, artifacts: list[Path]) -> str:
         """Keep the run (once per run key; written again it updates the same run) and return its id."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -194,6 +195,24 @@ def test_a_second_verdict_on_the_same_model_replaces_the_first(
     done = register(registry, records, model_folder, "PROMOTE")
     assert done.aliases == ["challenger", "champion"]
     assert [one.verdict for one in registry.versions(name)] == ["PROMOTE"]
+
+
+@pytest.mark.parametrize("verdict", ["HOLD", "REJECT"])
+def test_the_champion_keeps_the_verdict_that_made_it_so(
+    registry: MlflowRegistry, workspace: Path, name: str, model_folder: Path, tmp_path: Path, verdict: str
+) -> None:
+    records = run_records(name=name)
+    first = register(registry, records, model_folder)
+    later = register(registry, records, model_folder, verdict)
+    (version,) = registry.versions(name)
+    assert (version.verdict, version.aliases) == ("PROMOTE", ("challenger", "champion"))
+    assert version.tags["acclimate.verdict_sha256"] == first.verdict_sha256 != later.verdict_sha256
+    client = connect(local_uri(workspace), workspace).client
+    for done, says in ((first, "PROMOTE"), (later, verdict)):
+        path = client.download_artifacts(done.mlflow_run_id, f"verdicts/{done.verdict_sha256}.json", str(tmp_path))
+        stored = Path(path).read_bytes()
+        assert hashlib.sha256(stored).hexdigest() == done.verdict_sha256
+        assert json.loads(stored)["verdict"] == says
 
 
 def test_duplicates_left_by_a_killed_registration_are_removed(

@@ -116,7 +116,7 @@ def test_the_whole_way_through_a_server(
     folder = registry.fetch(f"models:/{records.name}@champion", tmp_path / "fetched")
     assert AdaptedModel.load(folder).predict(TEXTS) == AdaptedModel.load(model_folder).predict(TEXTS)
     assert registry.lineage(records.name).made_from[-1].digest == SOURCE.digest
-    assert registry.looks(records.evaluation.test_digest) == 1
+    assert registry.look(records.evaluation.test_digest, "another") == 2
     for number in range(3):
         race_one_run_key(registry, server, f"one-key-{number}", model_folder, tmp_path)
         race_for_the_championship(registry, server, f"championship-{number}", model_folder, tmp_path)

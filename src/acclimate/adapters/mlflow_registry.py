@@ -125,10 +125,11 @@ class MlflowRegistry:
         with translated(self.uri):
             return mlflow_lineage.trace(self._connection, reference)
 
-    def looks(self, test_digest: str) -> int:
-        """How many run keys were evaluated on the test rows of that digest, recorded ones included."""
+    def look(self, test_digest: str, run_key: str) -> int:
+        """Which look at the test rows of that digest a run key is, the first is 1; the next where it isn't recorded."""
         with translated(self.uri):
-            return len(mlflow_runs.run_keys_at(self._connection, test_digest))
+            keys = mlflow_runs.run_keys_at(self._connection, test_digest)
+        return keys.index(run_key) + 1 if run_key in keys else len(keys) + 1
 
     def record_run(self, records: RunRecords, artifacts: list[Path]) -> str:
         """Keep the run (once per run key; written again it updates the same run) and return its id."""
@@ -202,10 +203,11 @@ class MlflowRegistry:
         data = verdict.model_dump(mode="json")
         sha256 = data_digest(data)
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "verdict.json"
+            # named by its content: a later verdict never takes the place of the one that a version's tag names
+            path = Path(folder) / f"{sha256}.json"
             # Canonical: these bytes are what the tag's sha256 is of.
             path.write_text(json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False), "utf-8")
-            self._connection.client.log_artifact(run_id, str(path))
+            self._connection.client.log_artifact(run_id, str(path), "verdicts")
         for name, value in {VERDICT: verdict.verdict, VERDICT_SHA256: sha256}.items():
             self._connection.client.set_tag(run_id, name, value)
         return sha256
@@ -224,8 +226,10 @@ class MlflowRegistry:
         version, created = mlflow_versions.ensure_version(
             connection, name, (RUN_KEY, records.run_key), source, {**tags, **stored}
         )
-        # A version of this run key with other bytes was judged by its own evaluation: leave it as it is.
-        if version.tags.get(MODEL_DIGEST) == tags[MODEL_DIGEST]:
+        # A version of this run key with other bytes was judged by its own evaluation: leave it as it is. So is the
+        # champion, which keeps the verdict that made it so: who finds it wanting now has to take the alias away.
+        stays = CHAMPION in version.aliases and tags[VERDICT] != "PROMOTE"
+        if version.tags.get(MODEL_DIGEST) == tags[MODEL_DIGEST] and not stays:
             mlflow_versions.set_tags(connection, version, tags)
             if tags[VERDICT] in ("PROMOTE", "SHADOW"):
                 self._point_at(version, expected, promote=promote)

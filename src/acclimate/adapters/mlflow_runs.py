@@ -8,6 +8,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +94,19 @@ def injected_run(connection: Connection) -> Any | None:
         ) from error
 
 
-def run_keys_at(connection: Connection, test_digest: str) -> set[str]:
-    """Run keys of all runs, of whatever name, that were evaluated on the test rows of that digest."""
+def run_keys_at(connection: Connection, test_digest: str) -> list[str]:
+    """Run keys that were evaluated on the test rows of that digest, whatever the model's name, earliest first.
+
+    Runs that somebody deleted since have looked at them, too.
+    """
+    from mlflow.entities import ViewType
+
     client = connection.client
-    experiments = [one.experiment_id for one in every(client.search_experiments)]
+    experiments = [one.experiment_id for one in every(partial(client.search_experiments, view_type=ViewType.ALL))]
     having = f"tags.`{TEST_DIGEST}` = '{test_digest}'"
-    runs = every(lambda page_token: client.search_runs(experiments, having, page_token=page_token))
-    return {run.data.tags[RUN_KEY] for run in runs if RUN_KEY in run.data.tags}
+    search = partial(client.search_runs, experiments, having, run_view_type=ViewType.ALL)
+    runs = sorted(every(search), key=lambda run: run.info.start_time)
+    return list(dict.fromkeys(run.data.tags[RUN_KEY] for run in runs if RUN_KEY in run.data.tags))
 
 
 def record(connection: Connection, records: RunRecords, source_model_uri: str, artifacts: list[Path]) -> str:

@@ -72,7 +72,7 @@ def register(
         UnavailableError: the registry can't be reached, or the champion moved (E-REGISTRY-020).
     """
     run_id = registry.record_run(records, artifacts)
-    look = registry.looks(records.evaluation.test_digest)
+    look = registry.look(records.evaluation.test_digest, records.run_key)
     verdict = _judged(records, _STORED_WELL, goal, gate, look)
     model_uri = None
     if verdict.verdict == "REJECT":

@@ -216,12 +216,20 @@ def test_a_frozen_candidate_is_not_expected_to_differ_from_the_baseline(
 def test_looks_at_one_test_set_are_counted_over_run_keys(
     run_stage: Callable[..., Registration], models: Models, registry: MlflowRegistry, tmp_path: Path
 ) -> None:
-    for number, key in enumerate(["first", "second", "second"]):
+    def judged(key: str, out: str) -> tuple[Registration, bytes]:
         records = run_records(key, name="looks", model_digest=models.digest, difference=-0.1)
         evaluation = records.evaluation.model_copy(update={"test_digest": "a" * 64})
-        run_stage(replace(records, evaluation=evaluation), out=f"out-{number}")
-    assert registry.looks("a" * 64) == 2
-    assert registry.looks("b" * 64) == 0
+        done = run_stage(replace(records, evaluation=evaluation), out=out)
+        return done, (tmp_path / out / "verdict.json").read_bytes()
+
+    first, verdict = judged("first", "one")
+    judged("second", "two")
+    assert judged("first", "three")[1] == verdict, "judged again it is still the first look"
+    ours = {key: run_records(key).run_key for key in ("first", "second", "third")}
+    assert [registry.look("a" * 64, ours[key]) for key in ours] == [1, 2, 3]
+    assert registry.look("b" * 64, ours["first"]) == 1
+    registry._connection.client.delete_run(first.mlflow_run_id)
+    assert registry.look("a" * 64, ours["second"]) == 2, "a deleted run has looked, too"
 
 
 def test_a_registry_that_is_down_registers_nothing_and_leaves_no_record(
