@@ -12,12 +12,13 @@ from typing import Annotated, Any
 
 import typer
 
-from acclimate import cluster_cli, upkeep_cli
+from acclimate import cluster_cli, registry_cli, upkeep_cli
 from acclimate.cli_edge import ConfigFile, Debug, Json, Outside, Overrides, guarded, print_result
+from acclimate.registry_cli import Workspace
 from acclimate.terminal import progress_for
 from acclimate.version import __version__
 
-HERE, REGISTRY = "On this machine", "The registry"
+HERE = "On this machine"
 app = typer.Typer(
     name="acclimate",
     help="Adapt a pretrained model to your own data, and show why it was done that way.",
@@ -30,14 +31,6 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Print the schema of adaptation.yaml, or a file as acclimate understands it.")
 app.add_typer(config_app, name="config", no_args_is_help=True, rich_help_panel=HERE)
-
-Workspace = Annotated[
-    Path | None,
-    typer.Option(
-        "--workspace",
-        help="workspace whose registry is asked where MLFLOW_TRACKING_URI names no server; by default .acclimate",
-    ),
-]
 
 
 class Stage(StrEnum):
@@ -211,44 +204,7 @@ def predict(
     guarded(action, as_json, debug)
 
 
-@app.command(rich_help_panel=REGISTRY)
-def models(
-    name: Annotated[str, typer.Argument(help="name of the registered model, as in adaptation.yaml")],
-    workspace: Workspace = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """List the versions of a registered model."""
-    from acclimate.lookup import models as listing
-    from acclimate.lookup import models_text
-
-    def action() -> int:
-        found = listing(name, workspace)
-        print_result(found, as_json, lambda: models_text(found))
-        return 0
-
-    guarded(action, as_json, debug)
-
-
-@app.command(rich_help_panel=REGISTRY)
-def lineage(
-    name: Annotated[
-        str, typer.Argument(help="the model: NAME for its highest version, NAME@champion, or NAME/7 for a version")
-    ],
-    workspace: Workspace = None,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Show the way from a registered model back to its source."""
-    from acclimate.lookup import lineage as trace
-    from acclimate.lookup import lineage_text
-
-    def action() -> int:
-        found = trace(name, workspace)
-        print_result(found, as_json, lambda: lineage_text(found))
-        return 0
-
-    guarded(action, as_json, debug)
+registry_cli.register(app)
 
 
 @app.command(rich_help_panel=upkeep_cli.PANEL)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from acclimate.errors import ConfigError
 from acclimate.outcome import REPORT
 from acclimate.ports import Registry
 from acclimate.wiring import registry_at
+
+NUMBERS_WIDTH = 78
 
 
 def _registry(workspace: Path | None) -> Registry:
@@ -55,6 +58,42 @@ def models_text(found: dict[str, Any]) -> str:
         for version in found["versions"]
     ]
     return "\n".join(lines)
+
+
+def explain(reference: str, workspace: Path | None) -> dict[str, Any]:
+    """What the gate said of a registered model, check by check, as it is sealed in the registry.
+
+    Args:
+        reference: ``NAME`` for the highest version, ``NAME@alias`` or ``NAME/7``.
+        workspace: where the registry is looked for.
+
+    Raises:
+        ModelError: E-REGISTRY-003, there is no such version; E-REGISTRY-018, there is no verdict of it.
+        IntegrityError: E-REGISTRY-019, the stored verdict was changed.
+    """
+    version, verdict = _registry(workspace).verdict(reference)
+    return {"model_uri": version.model_uri, "aliases": list(version.aliases), **verdict.model_dump(mode="json")}
+
+
+def explain_text(found: dict[str, Any]) -> str:
+    """A verdict for people: each check with what it says and the numbers it looked at."""
+    aliases = f" ({', '.join(found['aliases'])})" if found["aliases"] else ""
+    lines = [f"{found['model_uri']}{aliases}: {found['verdict']} by policy {found['policy']}", ""]
+    for check in found["checks"]:
+        outcome = check["outcome"].replace("_", " ")
+        required = "required" if check["required"] else "reported"
+        lines.append(f"{check['number']:>2}  {check['name']:<12}{required:<10}{outcome:<16}{check['says']}")
+        numbers = ", ".join(f"{name} {_shown(value)}" for name, value in check["numbers"].items())
+        lines += [f"{'':<42}{line}" for line in wrap(numbers, NUMBERS_WIDTH)]
+    return "\n".join([*lines, "", *(f"because {reason}" for reason in found["reasons"]), found["next_step"]])
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "not computed"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def lineage(reference: str, workspace: Path | None) -> dict[str, Any]:

@@ -221,6 +221,9 @@ class Registry(Protocol):
     def lineage(self, reference: str) -> LineageNode:
         """What made the model behind ``NAME``, ``NAME@ALIAS`` or ``NAME/VERSION``, back to its source."""
 
+    def verdict(self, reference: str) -> tuple[RegisteredVersion, Verdict]:
+        """A version, named as for :meth:`lineage`, and what the gate said of it."""
+
     def look(self, test_digest: str, run_key: str) -> int:
         """Which look at the test rows of that digest a run key is, the first is 1; the next where it isn't recorded."""
 

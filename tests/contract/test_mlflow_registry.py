@@ -215,6 +215,40 @@ def test_the_champion_keeps_the_verdict_that_made_it_so(
         assert json.loads(stored)["verdict"] == says
 
 
+def test_a_verdict_is_read_back_by_any_name_of_its_version(
+    registry: MlflowRegistry, name: str, model_folder: Path
+) -> None:
+    records = run_records(name=name)
+    register(registry, records, model_folder)
+    for reference in (name, f"{name}/1", f"{name}@champion", f"models:/{name}/1"):
+        version, verdict = registry.verdict(reference)
+        assert (version.version, verdict) == (1, verdict_of(records))
+
+
+@pytest.mark.parametrize("damage", ["flip", "another", "remove"])
+def test_a_verdict_that_was_changed_is_found(
+    registry: MlflowRegistry, workspace: Path, name: str, model_folder: Path, damage: str
+) -> None:
+    done = register(registry, run_records(name=name), model_folder)
+    (stored,) = (workspace / "mlartifacts" / name).rglob(f"verdicts/{done.verdict_sha256}.json")
+    if damage == "flip":
+        stored.write_text(stored.read_text().replace('PROMOTE', 'SHADOW'))
+    elif damage == "another":
+        stored.write_text("{}")
+    else:
+        stored.unlink()
+    with pytest.raises(ModelError if damage == "remove" else IntegrityError) as caught:
+        registry.verdict(name)
+    assert caught.value.code == ("E-REGISTRY-018" if damage == "remove" else "E-REGISTRY-019")
+
+
+def test_a_source_model_has_no_verdict(registry: MlflowRegistry, name: str) -> None:
+    registry.record_run(run_records(name=name, source=SOURCE.model_copy(update={"name": f"org/{name}"})), [])
+    with pytest.raises(ModelError) as caught:
+        registry.verdict(f"source--org-{name}")
+    assert caught.value.code == "E-REGISTRY-018"
+
+
 def test_duplicates_left_by_a_killed_registration_are_removed(
     registry: MlflowRegistry, workspace: Path, name: str, model_folder: Path
 ) -> None:

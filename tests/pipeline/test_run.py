@@ -61,6 +61,21 @@ def test_the_registry_knows_the_model_and_the_way_back_to_its_source(finished):
     assert outcome.json["run_key"] in json.dumps(traced.json)
 
 
+def test_the_gate_explains_its_verdict_from_the_registry(finished):
+    project, outcome = finished
+    sealed = json.loads((project.stage_folder("register") / "verdict.json").read_text())
+    found = project.call("gate", "explain", "toy-mail@champion", "--json").json
+    assert found["model_uri"] == outcome.json["model_uri"]
+    assert {name: found[name] for name in ("verdict", "policy", "checks", "reasons")} == {
+        name: sealed[name] for name in ("verdict", "policy", "checks", "reasons")
+    }
+    text = project.call("gate", "explain", "toy-mail").out
+    assert text.startswith("models:/toy-mail/1 (challenger, champion): PROMOTE by policy standard")
+    for check in sealed["checks"]:
+        (line,) = [line for line in text.splitlines() if f" {check['name']} " in line and check["says"] in line]
+        assert ("required" if check["required"] else "reported") in line
+
+
 def test_predict_gives_the_labels_that_were_evaluated(finished, tmp_path):
     import pyarrow.parquet
 

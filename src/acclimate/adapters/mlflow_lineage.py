@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
-from acclimate.adapters.mlflow_artifacts import registered_model
 from acclimate.adapters.mlflow_client import Connection
-from acclimate.adapters.mlflow_errors import is_error, unknown
+from acclimate.adapters.mlflow_errors import is_error
 from acclimate.adapters.mlflow_tags import (
     ARM_PREFIX,
     DATA_DIGEST,
@@ -22,11 +20,10 @@ from acclimate.adapters.mlflow_tags import (
     VERDICT,
     VERDICT_SHA256,
 )
-from acclimate.adapters.mlflow_versions import live_versions
+from acclimate.adapters.mlflow_versions import find_version, live_versions
 from acclimate.ports import RegisteredVersion
 from acclimate.records import LineageNode
 
-_REFERENCE = re.compile(r"(?:models:/)?([^/@]+)(?:@([^/@]+)|/(\d+))?")
 _DEPTH_LIMIT = 50
 _ORIGIN = ("uri", "version", "etag", "dvc_rev", "md5", "licence")
 
@@ -41,26 +38,7 @@ def trace(connection: Connection, reference: str) -> LineageNode:
     Raises:
         ModelError: E-REGISTRY-003, there is no such model, alias or version.
     """
-    return _model_node(connection, _find(connection, reference), _DEPTH_LIMIT)
-
-
-def _find(connection: Connection, reference: str) -> RegisteredVersion:
-    match = _REFERENCE.fullmatch(reference)
-    if match is None:
-        raise unknown("model reference", reference[:200], [], connection.shown_uri)
-    name, alias, number = match.groups()
-    registered_model(connection, name)
-    versions = live_versions(connection, name)
-    if alias is not None:
-        aliased = next((one for one in versions if alias in one.aliases), None)
-        if aliased is None:
-            raise unknown("alias", alias, {known for one in versions for known in one.aliases}, f"models:/{name}")
-        return aliased
-    wanted = int(number) if number else max((one.version for one in versions), default=0)
-    numbered = next((one for one in versions if one.version == wanted), None)
-    if numbered is None:
-        raise unknown("version", str(wanted), [str(one.version) for one in versions], f"models:/{name}")
-    return numbered
+    return _model_node(connection, find_version(connection, reference), _DEPTH_LIMIT)
 
 
 def _model_node(connection: Connection, version: RegisteredVersion, depth: int) -> LineageNode:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from acclimate.adapters.mlflow_tags import (
     VERDICT_SHA256,
     lineage_tags,
 )
-from acclimate.digests import data_digest
+from acclimate.adapters.mlflow_verdicts import store_verdict, verdict_of
 from acclimate.errors import IntegrityError
 from acclimate.ports import RegisteredVersion, RunRecords
 from acclimate.records import LineageNode, Registration, Verdict
@@ -125,6 +123,20 @@ class MlflowRegistry:
         with translated(self.uri):
             return mlflow_lineage.trace(self._connection, reference)
 
+    def verdict(self, reference: str) -> tuple[RegisteredVersion, Verdict]:
+        """A version and what the gate said of it, checked against the version's tag.
+
+        Args:
+            reference: as :meth:`lineage` takes it.
+
+        Raises:
+            ModelError: E-REGISTRY-003, there is no such version; E-REGISTRY-018, there is no verdict of it.
+            IntegrityError: E-REGISTRY-019, the stored verdict was changed.
+        """
+        with translated(self.uri):
+            version = mlflow_versions.find_version(self._connection, reference)
+            return version, verdict_of(self._connection, version)
+
     def look(self, test_digest: str, run_key: str) -> int:
         """Which look at the test rows of that digest a run key is, the first is 1; the next where it isn't recorded."""
         with translated(self.uri):
@@ -183,7 +195,7 @@ class MlflowRegistry:
         self, records: RunRecords, run_id: str, model_uri: str | None, verdict: Verdict, *, auto_promote: bool
     ) -> Registration:
         source_uri, _ = ensure_source(self._connection, records.source, records.source_uri)
-        sha256 = self._record_verdict(run_id, verdict)
+        sha256 = store_verdict(self._connection, run_id, verdict)
         version, created = None, False
         if model_uri is not None and verdict.verdict != "REJECT":
             tags = {**lineage_tags(records, source_uri), VERDICT: verdict.verdict, VERDICT_SHA256: sha256}
@@ -198,19 +210,6 @@ class MlflowRegistry:
             created=created,
             verdict_sha256=sha256,
         )
-
-    def _record_verdict(self, run_id: str, verdict: Verdict) -> str:
-        data = verdict.model_dump(mode="json")
-        sha256 = data_digest(data)
-        with tempfile.TemporaryDirectory() as folder:
-            # named by its content: a later verdict never takes the place of the one that a version's tag names
-            path = Path(folder) / f"{sha256}.json"
-            # Canonical: these bytes are what the tag's sha256 is of.
-            path.write_text(json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False), "utf-8")
-            self._connection.client.log_artifact(run_id, str(path), "verdicts")
-        for name, value in {VERDICT: verdict.verdict, VERDICT_SHA256: sha256}.items():
-            self._connection.client.set_tag(run_id, name, value)
-        return sha256
 
     def _register(
         self, records: RunRecords, run_id: str, model_uri: str, tags: dict[str, str], auto_promote: bool

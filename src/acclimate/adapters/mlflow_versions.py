@@ -5,13 +5,17 @@ MLflow has neither idempotency keys nor compare-and-swap: see docs/decisions/000
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from acclimate.adapters.mlflow_artifacts import registered_model
 from acclimate.adapters.mlflow_client import Connection, every
-from acclimate.adapters.mlflow_errors import is_error
+from acclimate.adapters.mlflow_errors import is_error, unknown
 from acclimate.adapters.mlflow_tags import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, RUN_KEY, VERDICT
 from acclimate.errors import UnavailableError
 from acclimate.ports import RegisteredVersion
+
+_REFERENCE = re.compile(r"(?:models:/)?([^/@]+)(?:@([^/@]+)|/(\d+))?")
 
 
 def live_versions(connection: Connection, name: str) -> list[RegisteredVersion]:
@@ -25,6 +29,34 @@ def live_versions(connection: Connection, name: str) -> list[RegisteredVersion]:
 def aliases(connection: Connection, name: str) -> dict[str, int]:
     """Version each alias of a model points at."""
     return {alias: int(version) for alias, version in connection.client.get_registered_model(name).aliases.items()}
+
+
+def find_version(connection: Connection, reference: str) -> RegisteredVersion:
+    """The version somebody means.
+
+    Args:
+        connection: the registry.
+        reference: ``NAME`` (its highest version), ``NAME@alias`` or ``NAME/7``; ``models:/`` may stand before it.
+
+    Raises:
+        ModelError: E-REGISTRY-003, there is no such model, alias or version.
+    """
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise unknown("model reference", reference[:200], [], connection.shown_uri)
+    name, alias, number = match.groups()
+    registered_model(connection, name)
+    versions = live_versions(connection, name)
+    if alias is not None:
+        aliased = next((one for one in versions if alias in one.aliases), None)
+        if aliased is None:
+            raise unknown("alias", alias, {known for one in versions for known in one.aliases}, f"models:/{name}")
+        return aliased
+    wanted = int(number) if number else max((one.version for one in versions), default=0)
+    numbered = next((one for one in versions if one.version == wanted), None)
+    if numbered is None:
+        raise unknown("version", str(wanted), [str(one.version) for one in versions], f"models:/{name}")
+    return numbered
 
 
 def _registered(version: Any, pointed: dict[str, int]) -> RegisteredVersion:
