@@ -82,9 +82,7 @@ def saved_writer(folder: Path) -> Path:
     return folder
 
 
-def writing_job(
-    source: Path, folder: Path, strategy: str, settings: dict[str, float | int], **changes: Any
-) -> WritingJob:
+def writing_job(source: Path, folder: Path, strategy: str, settings: dict[str, Any], **changes: Any) -> WritingJob:
     """A small training of the model in ``source``, in ``folder``."""
     job = WritingJob(
         strategy=strategy,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -18,8 +18,13 @@ _LAYER_DECAY = "share of the rate that each layer group keeps of the one above i
 
 
 class LoraSpec(Section):
-    """Low-rank adapters on all linear layers (Hu 2021)."""
+    """Low-rank adapters on the linear layers (Hu 2021)."""
 
+    targets: list[Annotated[str, Field(min_length=1)]] | None = Field(
+        None,
+        min_length=1,
+        description="layers that are adapted, by name or its end, e.g. query and value; by default all linear layers",
+    )
     rank: int = Field(16, ge=1, le=1024, description="rank of the update")
     alpha: float | None = Field(None, gt=0, le=10_000, allow_inf_nan=False, description="scale; by default 2 x rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
@@ -153,7 +158,7 @@ class FinetuneSpec(Section):
     tapt: TaptSpec = TaptSpec()
     scratch: ScratchSpec = ScratchSpec()
 
-    def settings_of(self, strategy: str) -> dict[str, float | int]:
+    def settings_of(self, strategy: str) -> dict[str, Any]:
         """A strategy's own settings; what is left to its default elsewhere is absent."""
         section: Section = getattr(self, strategy)
         return {name: value for name, value in section.model_dump().items() if value is not None}

@@ -386,7 +386,7 @@ class Arm(Record):
     curve: list[EpochPoint]
     trained_parameters: int
     total_parameters: int
-    settings: dict[str, float | int | str]
+    settings: dict[str, float | int | str | list[str]]
     expected_seconds: float
     against_best: Interval | None = Field(description="this arm - best arm on validation, paired; null for controls")
     chosen: bool

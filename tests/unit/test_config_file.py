@@ -181,6 +181,7 @@ class TestOverrides:
             yaml,
             [
                 "finetune.lora.rank=8",
+                "finetune.lora.targets=[query, value]",
                 "finetune.arms=[lora, full]",
                 "finetune.max_epochs={lora: 3}",
                 "target.label=no",
@@ -191,6 +192,7 @@ class TestOverrides:
             ],
         ).config
         assert config.finetune.lora.rank == 8
+        assert config.finetune.lora.targets == ["query", "value"]
         assert config.finetune.arms == ["lora", "full"]
         assert config.finetune.max_epochs == {**dict.fromkeys(TRAINED, 20), "lora": 3}
         assert config.target.label == "no"
@@ -217,6 +219,8 @@ class TestOverrides:
             ("finetune.arms=[lora", "E-CONFIG-004", "brackets"),
             ("finetune.lora.rank=!!python/none x", "E-CONFIG-009", "plain value"),
             ("finetune.lora.rank=0", "E-CONFIG-023", "rank of the update"),
+            ("finetune.lora.targets=query", "E-CONFIG-022", "[query]"),
+            ("finetune.lora.targets=[]", "E-CONFIG-025", "leave it out"),
         ],
     )
     def test_mistakes_name_the_override(self, yaml: Path, override: str, code: str, hint: str) -> None:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +75,7 @@ class Job(ABC):
     """
 
     strategy: str
-    settings: Mapping[str, float | int]
+    settings: Mapping[str, Any]
     source: Path
     source_digest: str
     metric: str

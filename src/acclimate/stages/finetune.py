@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from acclimate.arms.arm_task import Answers, ArmTask, Role, fitting_penalties, shared_settings
 from acclimate.arms.classifying import Classifying
@@ -53,7 +53,7 @@ class _Stage:
     def cost(self, strategy: str) -> ArmCost:
         return next(cost for cost in self.decision.costs if cost.strategy == strategy)
 
-    def settings(self, strategy: str) -> dict[str, float | int]:
+    def settings(self, strategy: str) -> dict[str, Any]:
         return {**self.config.settings_of(strategy), **fitting_penalties(strategy, self.decision.penalties)}
 
 

@@ -28,7 +28,7 @@ from acclimate.stages.baseline import baseline
 from acclimate.stages.finetune import finetune
 
 SECONDS = {"frozen": 0.0, "lora": 4.0, "full": 6.0, "scratch": 5.0}
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "batch_size": 16,
     "lora": {"rank": 4, "learning_rate": 1e-2},
     "full": {"learning_rate": 2e-3},
@@ -80,6 +80,7 @@ class Place:
         epochs: dict[str, int] | None = None,
         checkpoints: str = "checkpoints",
         min_gain: float = 0.01,
+        config: dict[str, Any] = CONFIG,
         kill: Callable[[str, dict[str, Any]], bool] = lambda event, fields: False,
     ) -> tuple[FinetuneReport, Path]:
         self.runs += 1
@@ -99,7 +100,7 @@ class Place:
             self.root / "baseline",
             self.decide(arms, controls or [], epochs or {"lora": 5, "full": 4, "scratch": 3}),
             self.calibration,
-            config=FinetuneSpec.model_validate(CONFIG),
+            config=FinetuneSpec.model_validate(config),
             goal=Goal(min_gain=min_gain),
             max_length=None,
             generation=GenerationSpec(),
@@ -156,6 +157,14 @@ def test_halving_drops_one_arm_and_trains_the_other_fully(place: Place) -> None:
     assert [arm.strategy for arm in report.arms if arm.chosen] == [report.chosen]
     assert FinetuneReport.read(out) == report
     assert json.loads((out / "timing.json").read_text()).keys() == {"lora", "full", "scratch"}
+
+
+def test_settings_are_recorded_as_they_were_trained_with(place: Place) -> None:
+    config = CONFIG | {"lora": {**CONFIG["lora"], "targets": ["query", "value"]}}
+    report, out = place.run(["lora"], config=config)
+    assert arms_of(report)["lora"].settings["targets"] == ["query", "value"]
+    assert arms_of(report)["lora"].trained_parameters == 2 * 2 * 2 * 32 * 4 + 2 * 32 + 2
+    assert FinetuneReport.read(out) == report
 
 
 def test_a_kept_model_scores_what_the_report_says(place: Place) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from acclimate.nn.layer_groups import layer_groups
 from acclimate.nn.trainable import Trainable
@@ -12,7 +12,7 @@ from acclimate.nn.trainable import Trainable
 #: ``text``: hidden states of tokens; ``causal``: of tokens that see only those before; ``patches``: of an image's
 #: patches; ``map``: a convolution's, by place.
 Form = Literal["text", "causal", "patches", "map"]
-Settings = Mapping[str, float | int]
+Settings = Mapping[str, Any]
 Rates = Mapping[str, float]
 
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from acclimate.core.unfreezing import next_opening
-from acclimate.errors import ModelError
+from acclimate.errors import ConfigError, ModelError
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import TrainJob, TrainResult
 from acclimate.nn.layer_groups import layer_groups
@@ -255,3 +255,41 @@ def test_lora_trains_few_parameters_on_every_linear_layer(make_job: MakeJob) -> 
     for linear_name in linears:
         assert {f"encoder.base_model.model.{linear_name}.lora_{side}.default.weight" for side in "AB"} <= names.keys()
     assert len(names) == 2 * len(linears) + 2
+
+
+def test_lora_adapts_the_layers_that_are_named(make_job: MakeJob, tmp_path: Path) -> None:
+    """By the ends of their names, as peft has them; what was trained on them alone is merged into them alone."""
+    job = make_job("lora", epochs=1)
+    job = replace(job, settings={**job.settings, "targets": ["query", "output.dense", "layer.1.intermediate.dense"]})
+    named = dict(Encoder.load(job.source, precision="fp32").module.named_parameters())
+    adapts = {
+        f"encoder.layer.{i}.{name}.weight"
+        for i in range(2)
+        for name in ("attention.self.query", "attention.output.dense", "output.dense")
+    } | {"encoder.layer.1.intermediate.dense.weight"}
+    names = {key.removeprefix("encoder.") for key in trainable(build(job)[1]) if key.startswith("encoder.")}
+    assert source_weights(names) == adapts
+    result, trained = trained_by(job)
+    after = dict(trained.encoder.module.named_parameters())
+    assert {key for key, value in named.items() if not torch.equal(value, after[key])} == adapts
+    merged = adapted(job, trained).logits(job.validation.inputs)
+    np.testing.assert_allclose(merged, result.validation_outputs, atol=1e-4)
+
+
+@pytest.mark.parametrize("target", ["querry", "uery", "attention.self", "word_embeddings", "LayerNorm", ""])
+def test_lora_refuses_what_is_the_name_of_no_linear_layer(target: str, make_job: MakeJob) -> None:
+    job = make_job("lora")
+    with pytest.raises(ConfigError) as caught:
+        build(replace(job, settings={**job.settings, "targets": ["value", target]}))
+    assert (caught.value.code, caught.value.where) == ("E-TRAIN-038", "finetune.lora.targets")
+    assert str(caught.value).endswith(f" {target}")
+    assert caught.value.hint == "their names end in dense, key, query, value"
+
+
+def test_what_lora_adapts_is_part_of_a_training(make_job: MakeJob) -> None:
+    job = make_job("lora")
+    digests = {
+        replace(job, settings={**job.settings, **more}).digest()
+        for more in ({}, {"targets": ["query"]}, {"targets": ["query", "value"]})
+    }
+    assert len(digests) == 3
