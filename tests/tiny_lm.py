@@ -93,7 +93,7 @@ def writing_job(source: Path, folder: Path, strategy: str, settings: dict[str, A
         validation=toy_pairs(16, 2),
         metric="exact_match",
         epochs=3,
-        schedule="full",
+        schedule="linear",
         batch_size=8,
         warmup=0.1,
         weight_decay=0.01,

@@ -138,6 +138,9 @@ class FinetuneSpec(Section):
     warmup: float = Field(
         0.1, ge=0.0, le=1.0, allow_inf_nan=False, description="share of the steps over which the rate rises"
     )
+    schedule: Literal["linear", "cosine"] = Field(
+        "linear", description="how the rate falls to 0 after that; cosine for images. Constant in successive halving"
+    )
     weight_decay: float = Field(0.01, ge=0, le=1, allow_inf_nan=False, description="AdamW's decay")
     clip_norm: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False, description="largest gradient norm")
     patience: int = Field(3, ge=1, le=100, description="epochs without a better validation score before it stops")
@@ -167,6 +170,7 @@ class FinetuneSpec(Section):
 #: What images have in the place of the defaults above, which are for texts.
 #: Source: AutoGluon-Multimodal's defaults for vision (Tang et al. 2024).
 IMAGE_DEFAULTS = {
+    "schedule": "cosine",
     "weight_decay": 0.001,
     "patience": 10,
     "soup": 3,

@@ -268,10 +268,13 @@ class TestImages:
         yaml.write_text(IMAGES + "finetune: {patience: 4, full: {learning_rate: 0.001}}\n", encoding="utf-8")
         finetune = load_config(yaml, ["finetune.soup=1"]).config.finetune
         assert (finetune.weight_decay, finetune.patience, finetune.soup) == (0.001, 4, 1)
+        assert finetune.schedule == "cosine"
+        assert load_config(yaml, ["finetune.schedule=linear"]).config.finetune.schedule == "linear"
         assert (finetune.full.learning_rate, finetune.full.layer_decay) == (0.001, 0.9)
         yaml.write_text(SMALLEST, encoding="utf-8")
         texts = load_config(yaml).config.finetune
         assert (texts.weight_decay, texts.patience, texts.soup, texts.full.layer_decay) == (0.01, 3, 1, 1.0)
+        assert texts.schedule == "linear"
 
     def test_a_section_that_is_none_is_refused(self, yaml: Path) -> None:
         (problem,) = problems_of(yaml, IMAGES + "finetune: {full: 3}\n")

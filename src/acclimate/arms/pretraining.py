@@ -168,7 +168,7 @@ class Pretrainer:
             held_out=texts.held_out,
             metric="masked_loss",
             epochs=int(settings["pretraining_epochs"]),
-            schedule="full",
+            schedule=self._config.schedule,
             keep=1,
             max_length=self._max_length,
             precision=self._precision,

@@ -192,7 +192,7 @@ def _calibration(
 _SHORT: dict[str, Any] = {
     "metric": "accuracy",
     "epochs": 1,
-    "schedule": "full",
+    "schedule": "linear",
     "warmup": 0.0,
     "weight_decay": 0.01,
     "clip_norm": 1.0,

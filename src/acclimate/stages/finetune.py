@@ -182,7 +182,7 @@ def _arms(stage: _Stage, seconds: dict[str, float]) -> list[_Tried]:
     last: dict[str, tuple[Job, TrainResult]] = {}
 
     def rung(arm: str, epochs: int) -> float:
-        last[arm] = _train(stage, arm, "rung", epochs, seconds)
+        last[arm] = _train(stage, arm, "constant", epochs, seconds)
         return last[arm][1].best_score
 
     halving = successive_halving({arm: stage.cost(arm).epochs for arm in arms}, rung)
@@ -210,7 +210,7 @@ def _train(
 
 def _trained(stage: _Stage, strategy: str, role: Role, rung_scores: list[float], seconds: dict[str, float]) -> _Tried:
     """Train on the full schedule, and store the model that would be served."""
-    job, result = _train(stage, strategy, "full", stage.cost(strategy).epochs, seconds)
+    job, result = _train(stage, strategy, stage.config.schedule, stage.cost(strategy).epochs, seconds)
     found = stage.task.finished(job, result, role, stage.out / "arms" / strategy / "model")
     tried = _tried(stage, strategy, role, rung_scores, result, found.answers, model_digest=found.digest)
     return replace(tried, record=tried.record.model_copy(update=dict(found.facts)))
@@ -237,7 +237,11 @@ def _tried(
         curve=list(result.history),
         trained_parameters=result.trained_parameters,
         total_parameters=result.total_parameters,
-        settings={**shared_settings(stage.config), **stage.settings(strategy)},
+        settings={
+            "schedule": "constant" if model_digest is None else stage.config.schedule,
+            **shared_settings(stage.config),
+            **stage.settings(strategy),
+        },
         expected_seconds=stage.cost(strategy).seconds,
         against_best=None,
         chosen=False,

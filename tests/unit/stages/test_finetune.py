@@ -181,7 +181,18 @@ def test_a_kept_model_scores_what_the_report_says(place: Place) -> None:
 def test_one_arm_needs_no_rung(place: Place) -> None:
     report, _ = place.run(["lora"])
     assert arms_of(report)["lora"].rung_scores == []
-    assert {fields["schedule"] for event, fields in place.events if event == "epoch"} == {"full"}
+    assert arms_of(report)["lora"].settings["schedule"] == "linear"
+    assert {fields["schedule"] for event, fields in place.events if event == "epoch"} == {"linear"}
+
+
+def test_rungs_stay_at_the_peak_whatever_the_schedule(place: Place) -> None:
+    report, _ = place.run(["lora", "full"], ["scratch"], config=CONFIG | {"schedule": "cosine"})
+    epochs = [fields for event, fields in place.events if event == "epoch"]
+    fully = {arm.strategy for arm in report.arms if arm.trained_fully and arm.epochs}
+    assert {e["strategy"] for e in epochs if e["schedule"] == "constant"} == {"lora", "full"}
+    assert {e["strategy"] for e in epochs if e["schedule"] == "cosine"} == fully
+    expected = {name: "cosine" if name in fully else "constant" for name in ("lora", "full", "scratch")}
+    assert {name: arms_of(report)[name].settings["schedule"] for name in expected} == expected
 
 
 def test_frozen_stands_for_the_stored_baseline(place: Place) -> None:
@@ -216,7 +227,7 @@ def fingerprint(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "strategy", "epoch"), [("rung", "full", 1), ("full", None, 2), ("full", "scratch", 3)]
+    ("schedule", "strategy", "epoch"), [("constant", "full", 1), ("linear", None, 2), ("linear", "scratch", 3)]
 )
 def test_a_killed_run_ends_the_same_and_repeats_nothing(
     schedule: str, strategy: str | None, epoch: int, place: Place
