@@ -77,6 +77,12 @@ class GradualSpec(Section):
 class FullSpec(Section):
     """All weights, started from the probe (LP-FT, Kumar 2022)."""
 
+    reinitialise: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="top layers that start from random weights, and so does the head (Zhang 2021); for texts only",
+    )
     layer_decay: LayerDecay = Field(1.0, description=_LAYER_DECAY)
     learning_rate: Rate = Field(1e-4, description="peak learning rate")
 

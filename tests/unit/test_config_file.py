@@ -572,6 +572,23 @@ def test_what_does_not_train_sharded_is_refused(yaml: Path, more: str, where: st
     assert "compute." in problem.hint
 
 
+@pytest.mark.parametrize("penalty", ["delta", "lwf"])
+def test_what_holds_to_the_source_needs_its_layers(yaml: Path, penalty: str) -> None:
+    more = f"finetune: {{full: {{reinitialise: 1}}, penalties: {{{penalty}: 0.1, l2_sp: 0.1, bss: 0.1}}}}\n"
+    (problem,) = problems_of(yaml, SMALLEST + more)
+    assert problem.code == "E-CONFIG-035"
+    assert problem.message.startswith(f"finetune.penalties.{penalty}")
+
+
+def test_top_layers_are_made_anew_of_texts_only(yaml: Path) -> None:
+    more = "finetune: {full: {reinitialise: 1}}\n"
+    yaml.write_text(SMALLEST + more, encoding="utf-8")
+    assert load_config(yaml).config.finetune.full.reinitialise == 1
+    (problem,) = problems_of(yaml, IMAGES + more)
+    assert problem.code == "E-CONFIG-035"
+    assert problem.message.startswith("finetune.full.reinitialise")
+
+
 def test_several_workers_train_sharded(yaml: Path) -> None:
     yaml.write_text(SMALLEST + SHARDED % "[2, 4]" + "finetune: {arms: [full, lora], penalties: {l2_sp: 0.1}}\n")
     assert load_config(yaml).config.compute.sharded

@@ -217,6 +217,15 @@ def test_lora_adapts_the_layers_that_are_named(make_job: MakeJob, tmp_path: Path
     assert "q_proj" in caught.value.hint
 
 
+def test_full_may_start_from_random_top_layers(make_job: MakeJob) -> None:
+    """The head that writes is the source's own: it stays."""
+    job = make_job("full")
+    source = build(job).model.state_dict()
+    start = build(replace(job, seed=5, settings={**job.settings, "reinitialise": 1})).model.state_dict()
+    changed = {name for name, value in start.items() if not torch.equal(value, source[name])}
+    assert changed == {name for name in start if name.startswith("encoder.layers.1.") and "norm" not in name}
+
+
 @pytest.mark.parametrize("strategy", sorted(set(STRATEGIES) - set(SETTINGS)))
 def test_what_does_not_work_on_language_models_says_so(strategy: str, make_job: MakeJob) -> None:
     with pytest.raises(ModelError, match="does not work on causal language models"):

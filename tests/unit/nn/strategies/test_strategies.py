@@ -18,6 +18,7 @@ from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import TrainJob, TrainResult
 from acclimate.nn.layer_groups import layer_groups
 from acclimate.nn.model import AdaptedModel, Classifier, linear
+from acclimate.nn.penalties import Start, penalties_of
 from acclimate.nn.source_card import source_card
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
@@ -293,3 +294,43 @@ def test_what_lora_adapts_is_part_of_a_training(make_job: MakeJob) -> None:
         for more in ({}, {"targets": ["query"]}, {"targets": ["query", "value"]})
     }
     assert len(digests) == 3
+
+
+def with_new_layers(job: TrainJob, layers: int) -> TrainJob:
+    return replace(job, settings={**job.settings, "reinitialise": layers})
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_full_may_start_from_random_top_layers(layers: int, make_job: MakeJob) -> None:
+    """As the architecture draws them, from the job's seed; what lies below is the source's, the head not the probe."""
+    job = with_new_layers(make_job(), layers)
+    start, again, other = (build(one)[1].state_dict() for one in (job, job, replace(job, seed=1)))
+    source = build(make_job())[1].state_dict()
+    anew = tuple(f"encoder.encoder.layer.{i}." for i in range(2 - layers, 2))
+    for key, value in start.items():
+        assert torch.equal(value, again[key])
+        if value.ndim > 1 and key.startswith((*anew, "head.")):
+            assert not torch.allclose(value, source[key])
+            assert not torch.allclose(value, other[key])
+        elif not key.startswith("head."):
+            assert torch.equal(value, source[key]), key
+    made = torch.cat([v.flatten() for k, v in start.items() if k.startswith(anew) and v.ndim > 1])
+    assert float(made.std()) == pytest.approx(0.02, rel=0.05)
+    result, trained = trained_by(job)
+    now = adapted(job, trained).logits(job.validation.inputs)
+    np.testing.assert_allclose(now, result.validation_outputs, atol=1e-4)
+
+
+def test_l2_sp_holds_random_top_layers_to_where_they_start(make_job: MakeJob) -> None:
+    job = with_new_layers(make_job(), 1)
+    encoder, model = build(job)
+    shared = {name: value for name, value in trainable(model).items() if name.startswith("encoder.")}
+    penalties = penalties_of(Start(replace(job, settings={**job.settings, "l2_sp": 1.0}), encoder, model, shared))
+    assert float(penalties.of_weights[0]().detach()) == 0.0
+
+
+def test_no_more_layers_are_made_anew_than_there_are(make_job: MakeJob) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(with_new_layers(make_job(), 3))
+    assert (caught.value.code, caught.value.where) == ("E-TRAIN-039", "finetune.full.reinitialise")
+    assert caught.value.hint == "write at most 2"
