@@ -52,10 +52,8 @@ def reinitialise(model: Trainable, layers: int) -> None:
 
 FULL = Strategy(
     "full",
-    trains="all weights",
     role="arm",
     starts_from_probe=True,
-    forgets="much",
     prepare=_prepare,
     rates=slower_downwards,
 )

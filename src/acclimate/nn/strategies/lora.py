@@ -77,10 +77,8 @@ def merge_peft(model: Trainable) -> None:
 
 LORA = Strategy(
     "lora",
-    trains="the head and low-rank changes of linear layers",
     role="arm",
     starts_from_probe=True,
-    forgets="some",
     prepare=_prepare,
     merge=merge_peft,
 )

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from acclimate.core.strategy_traits import TRAITS
 from acclimate.core.unfreezing import next_opening
 from acclimate.errors import ConfigError, ModelError
 from acclimate.nn.encoder import Encoder
@@ -57,6 +58,10 @@ def logits(encoder: Encoder, model: Classifier, texts: tuple[str, ...]) -> np.nd
 def frozen_logits(job: TrainJob) -> np.ndarray:
     encoder = Encoder.load(job.source, precision="fp32", max_length=job.max_length)
     return linear(encoder.embed(job.validation.inputs), job.probe_weight, job.probe_bias)
+
+
+def test_what_is_said_beforehand_is_said_of_each() -> None:
+    assert set(TRAITS) == {"frozen", *ALL}
 
 
 @pytest.mark.parametrize("name", FROM_PROBE)
