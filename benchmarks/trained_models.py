@@ -57,7 +57,7 @@ def training_job(
         validation=validation,
         metric=METRIC,
         epochs=epochs,
-        schedule="full",
+        schedule=DEFAULTS.schedule,
         batch_size=DEFAULTS.batch_size,
         warmup=DEFAULTS.warmup,
         weight_decay=DEFAULTS.weight_decay,

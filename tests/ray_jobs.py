@@ -28,7 +28,7 @@ def ray_job(source: Path, checkpoints: Path, folder: str, **changes: Any) -> Tra
         "validation": rows[1],
         "metric": "macro_f1",
         "epochs": 3,
-        "schedule": "full",
+        "schedule": "linear",
         "batch_size": 8,
         "warmup": 0.1,
         "weight_decay": 0.01,

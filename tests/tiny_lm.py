@@ -82,9 +82,7 @@ def saved_writer(folder: Path) -> Path:
     return folder
 
 
-def writing_job(
-    source: Path, folder: Path, strategy: str, settings: dict[str, float | int], **changes: Any
-) -> WritingJob:
+def writing_job(source: Path, folder: Path, strategy: str, settings: dict[str, Any], **changes: Any) -> WritingJob:
     """A small training of the model in ``source``, in ``folder``."""
     job = WritingJob(
         strategy=strategy,
@@ -95,7 +93,7 @@ def writing_job(
         validation=toy_pairs(16, 2),
         metric="exact_match",
         epochs=3,
-        schedule="full",
+        schedule="linear",
         batch_size=8,
         warmup=0.1,
         weight_decay=0.01,

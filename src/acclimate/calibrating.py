@@ -49,7 +49,7 @@ def calibration_of(context: Context, data: Path) -> Calibration:
     return Calibration.read(place)
 
 
-def _measured(context: Context) -> dict[str, dict[str, float | int]]:
+def _measured(context: Context) -> dict[str, dict[str, Any]]:
     """The strategies that could be trained, with their settings."""
     config = context.request.adaptation
     names = could_be_trained(config.finetune.arms, has_pool=config.pool is not None)

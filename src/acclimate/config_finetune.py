@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -18,8 +18,13 @@ _LAYER_DECAY = "share of the rate that each layer group keeps of the one above i
 
 
 class LoraSpec(Section):
-    """Low-rank adapters on all linear layers (Hu 2021)."""
+    """Low-rank adapters on the linear layers (Hu 2021)."""
 
+    targets: list[Annotated[str, Field(min_length=1)]] | None = Field(
+        None,
+        min_length=1,
+        description="layers that are adapted, by name or its end, e.g. query and value; by default all linear layers",
+    )
     rank: int = Field(16, ge=1, le=1024, description="rank of the update")
     alpha: float | None = Field(None, gt=0, le=10_000, allow_inf_nan=False, description="scale; by default 2 x rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
@@ -72,6 +77,12 @@ class GradualSpec(Section):
 class FullSpec(Section):
     """All weights, started from the probe (LP-FT, Kumar 2022)."""
 
+    reinitialise: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="top layers that start from random weights, and so does the head (Zhang 2021); for texts only",
+    )
     layer_decay: LayerDecay = Field(1.0, description=_LAYER_DECAY)
     learning_rate: Rate = Field(1e-4, description="peak learning rate")
 
@@ -133,6 +144,9 @@ class FinetuneSpec(Section):
     warmup: float = Field(
         0.1, ge=0.0, le=1.0, allow_inf_nan=False, description="share of the steps over which the rate rises"
     )
+    schedule: Literal["linear", "cosine"] = Field(
+        "linear", description="how the rate falls to 0 after that; cosine for images. Constant in successive halving"
+    )
     weight_decay: float = Field(0.01, ge=0, le=1, allow_inf_nan=False, description="AdamW's decay")
     clip_norm: float = Field(1.0, gt=0, le=1000, allow_inf_nan=False, description="largest gradient norm")
     patience: int = Field(3, ge=1, le=100, description="epochs without a better validation score before it stops")
@@ -153,7 +167,7 @@ class FinetuneSpec(Section):
     tapt: TaptSpec = TaptSpec()
     scratch: ScratchSpec = ScratchSpec()
 
-    def settings_of(self, strategy: str) -> dict[str, float | int]:
+    def settings_of(self, strategy: str) -> dict[str, Any]:
         """A strategy's own settings; what is left to its default elsewhere is absent."""
         section: Section = getattr(self, strategy)
         return {name: value for name, value in section.model_dump().items() if value is not None}
@@ -162,6 +176,7 @@ class FinetuneSpec(Section):
 #: What images have in the place of the defaults above, which are for texts.
 #: Source: AutoGluon-Multimodal's defaults for vision (Tang et al. 2024).
 IMAGE_DEFAULTS = {
+    "schedule": "cosine",
     "weight_decay": 0.001,
     "patience": 10,
     "soup": 3,

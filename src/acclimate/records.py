@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from acclimate.core.strategy_traits import Forgets
 from acclimate.errors import IntegrityError
 
 Split = Literal["train", "validation", "test"]
@@ -313,12 +314,16 @@ class RuleRecord(Record):
 
 
 class ArmCost(Record):
-    """Expected cost of an arm, from the stored calibration, before it is run."""
+    """What an arm trains and may cost, before it is run; seconds are from the stored calibration."""
 
     strategy: str
     epochs: int
     seconds: float
     affordable: bool
+    trains: str = Field("", description="what is trained beside a new head")
+    forgets: Forgets | None = Field(
+        None, description="how much of the source's knowledge such an arm tends to lose; what it loses is measured"
+    )
 
 
 class Decision(StoredRecord):
@@ -386,7 +391,7 @@ class Arm(Record):
     curve: list[EpochPoint]
     trained_parameters: int
     total_parameters: int
-    settings: dict[str, float | int | str]
+    settings: dict[str, float | int | str | list[str]]
     expected_seconds: float
     against_best: Interval | None = Field(description="this arm - best arm on validation, paired; null for controls")
     chosen: bool

@@ -256,13 +256,13 @@ def test_checkpoints_and_the_source_travel_between_machines(bucket: str, tmp_pat
     rows = LabelledRows(("a",), np.zeros(1, dtype=np.int64))
     fields: dict[str, Any] = dict.fromkeys(TrainJob.__dataclass_fields__)
     fields |= {"source": tiny_source, "source_digest": "d" * 64, "train": rows, "validation": rows}
-    job = TrainJob(**fields | {"folder": driver.pull("checkpoints/k") / "full-full-2"})
+    job = TrainJob(**fields | {"folder": driver.pull("checkpoints/k") / "full-linear-2"})
     exchange = Exchange.opened(job, driver)
     assert pickle.loads(pickle.dumps(exchange)).local(job) == job, "on the driver's machine nothing is moved"
     far = replace(exchange, shared=worker)
     there = far.local(job)
     assert folder_digest(there.source) == folder_digest(tiny_source)
-    assert there.folder == worker.home / "checkpoints" / "k" / "full-full-2"
+    assert there.folder == worker.home / "checkpoints" / "k" / "full-linear-2"
     there.folder.mkdir(parents=True)
     (there.folder / "checkpoint.json").write_text("{}", encoding="utf-8")
     far.keep()

@@ -69,7 +69,7 @@ def test_a_model_is_pretrained_on_the_pool_judged_and_registered(project: Projec
     assert 0 < timing["tapt.pretraining"] < timing["tapt"]
     epochs = [event["schedule"] for event in project.events() if event["event"] == "epoch"]
     assert epochs[:3] == ["pretraining"] * 3
-    assert set(epochs[3:]) == {"full"}
+    assert set(epochs[3:]) == {"linear"}
     page = Path(found["report_path"]).read_text()
     assert "Pretrained on in-domain texts: tapt" in page
     verdict = json.loads((project.stage_folder("register") / "verdict.json").read_text())

@@ -238,7 +238,7 @@ def test_triggered_twenty_times_there_are_one_training_and_one_version(project, 
         trained = {run_id: events_of(store, run_id, "finetune") for run_id in RUNS}
         assert [run_id for run_id, events in trained.items() if events] == [winner]
         epochs = [(e["strategy"], e["schedule"], e["epoch"]) for e in trained[winner] if e["event"] == "epoch"]
-        assert ("full", "full", 1) in epochs
+        assert ("full", "linear", 1) in epochs
         assert len(epochs) == len(set(epochs)), "no epoch was trained twice"
         made = Counter(
             event["stage"]

@@ -181,6 +181,7 @@ class TestOverrides:
             yaml,
             [
                 "finetune.lora.rank=8",
+                "finetune.lora.targets=[query, value]",
                 "finetune.arms=[lora, full]",
                 "finetune.max_epochs={lora: 3}",
                 "target.label=no",
@@ -191,6 +192,7 @@ class TestOverrides:
             ],
         ).config
         assert config.finetune.lora.rank == 8
+        assert config.finetune.lora.targets == ["query", "value"]
         assert config.finetune.arms == ["lora", "full"]
         assert config.finetune.max_epochs == {**dict.fromkeys(TRAINED, 20), "lora": 3}
         assert config.target.label == "no"
@@ -217,6 +219,8 @@ class TestOverrides:
             ("finetune.arms=[lora", "E-CONFIG-004", "brackets"),
             ("finetune.lora.rank=!!python/none x", "E-CONFIG-009", "plain value"),
             ("finetune.lora.rank=0", "E-CONFIG-023", "rank of the update"),
+            ("finetune.lora.targets=query", "E-CONFIG-022", "[query]"),
+            ("finetune.lora.targets=[]", "E-CONFIG-025", "leave it out"),
         ],
     )
     def test_mistakes_name_the_override(self, yaml: Path, override: str, code: str, hint: str) -> None:
@@ -264,10 +268,13 @@ class TestImages:
         yaml.write_text(IMAGES + "finetune: {patience: 4, full: {learning_rate: 0.001}}\n", encoding="utf-8")
         finetune = load_config(yaml, ["finetune.soup=1"]).config.finetune
         assert (finetune.weight_decay, finetune.patience, finetune.soup) == (0.001, 4, 1)
+        assert finetune.schedule == "cosine"
+        assert load_config(yaml, ["finetune.schedule=linear"]).config.finetune.schedule == "linear"
         assert (finetune.full.learning_rate, finetune.full.layer_decay) == (0.001, 0.9)
         yaml.write_text(SMALLEST, encoding="utf-8")
         texts = load_config(yaml).config.finetune
         assert (texts.weight_decay, texts.patience, texts.soup, texts.full.layer_decay) == (0.01, 3, 1, 1.0)
+        assert texts.schedule == "linear"
 
     def test_a_section_that_is_none_is_refused(self, yaml: Path) -> None:
         (problem,) = problems_of(yaml, IMAGES + "finetune: {full: 3}\n")
@@ -563,6 +570,23 @@ def test_what_does_not_train_sharded_is_refused(yaml: Path, more: str, where: st
     assert problem.code == "E-CONFIG-035"
     assert problem.message.startswith(where)
     assert "compute." in problem.hint
+
+
+@pytest.mark.parametrize("penalty", ["delta", "lwf"])
+def test_what_holds_to_the_source_needs_its_layers(yaml: Path, penalty: str) -> None:
+    more = f"finetune: {{full: {{reinitialise: 1}}, penalties: {{{penalty}: 0.1, l2_sp: 0.1, bss: 0.1}}}}\n"
+    (problem,) = problems_of(yaml, SMALLEST + more)
+    assert problem.code == "E-CONFIG-035"
+    assert problem.message.startswith(f"finetune.penalties.{penalty}")
+
+
+def test_top_layers_are_made_anew_of_texts_only(yaml: Path) -> None:
+    more = "finetune: {full: {reinitialise: 1}}\n"
+    yaml.write_text(SMALLEST + more, encoding="utf-8")
+    assert load_config(yaml).config.finetune.full.reinitialise == 1
+    (problem,) = problems_of(yaml, IMAGES + more)
+    assert problem.code == "E-CONFIG-035"
+    assert problem.message.startswith("finetune.full.reinitialise")
 
 
 def test_several_workers_train_sharded(yaml: Path) -> None:

@@ -106,9 +106,7 @@ class ArmTask(Protocol):
     def frozen(self) -> FrozenArm:
         """The baseline, which has been trained already."""
 
-    def job(
-        self, strategy: str, settings: Mapping[str, float | int], schedule: Schedule, epochs: int, folder: Path
-    ) -> Job:
+    def job(self, strategy: str, settings: Mapping[str, Any], schedule: Schedule, epochs: int, folder: Path) -> Job:
         """What is to be trained; what has to come before it is done by then."""
 
     def preparation(self, strategy: str) -> Preparation:

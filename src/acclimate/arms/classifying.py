@@ -128,7 +128,7 @@ class Classifying:
         )
 
     def job(
-        self, strategy: str, settings: Mapping[str, float | int], schedule: Schedule, epochs: int, folder: Path
+        self, strategy: str, settings: Mapping[str, Any], schedule: Schedule, epochs: int, folder: Path
     ) -> TrainJob:
         """A training that starts from the source and the baseline's head, or from what was pretrained before it."""
         source, start, digest = self._source, self._frozen, self._card.digest

@@ -111,7 +111,7 @@ class Pretrainer:
         self.start: PretrainedStart | None = None
         """The start once it is made."""
 
-    def started(self, settings: Mapping[str, float | int], checkpoints: Path) -> PretrainedStart:
+    def started(self, settings: Mapping[str, Any], checkpoints: Path) -> PretrainedStart:
         """The start; what an earlier run finished of the pretraining is not done again.
 
         Args:
@@ -122,7 +122,7 @@ class Pretrainer:
             self.start = self._made(settings, checkpoints)
         return self.start
 
-    def _made(self, settings: Mapping[str, float | int], checkpoints: Path) -> PretrainedStart:
+    def _made(self, settings: Mapping[str, Any], checkpoints: Path) -> PretrainedStart:
         pool = self._pool()[: int(settings["max_pool_rows"])]
         texts = PretrainingTexts.of([str(text) for text in self._rows.inputs], pool)
         job = self.job(texts, settings, checkpoints / FOLDER)
@@ -153,7 +153,7 @@ class Pretrainer:
         )
         return PretrainedStart(folder, model, facts, result.seconds)
 
-    def job(self, texts: PretrainingTexts, settings: Mapping[str, float | int], folder: Path) -> MaskedJob:
+    def job(self, texts: PretrainingTexts, settings: Mapping[str, Any], folder: Path) -> MaskedJob:
         """The pretraining as a job."""
         own: dict[str, Any] = {
             "learning_rate": settings["pretraining_learning_rate"],
@@ -168,7 +168,7 @@ class Pretrainer:
             held_out=texts.held_out,
             metric="masked_loss",
             epochs=int(settings["pretraining_epochs"]),
-            schedule="full",
+            schedule=self._config.schedule,
             keep=1,
             max_length=self._max_length,
             precision=self._precision,

@@ -91,7 +91,7 @@ class Writing:
         return FrozenArm(stored.astype(np.float64), digest, 0, shots, keeps_the_source=self._known is not None)
 
     def job(
-        self, strategy: str, settings: Mapping[str, float | int], schedule: Schedule, epochs: int, folder: Path
+        self, strategy: str, settings: Mapping[str, Any], schedule: Schedule, epochs: int, folder: Path
     ) -> WritingJob:
         """A training on the answers' tokens."""
         return WritingJob(

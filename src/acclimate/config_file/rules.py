@@ -147,6 +147,11 @@ def _contradictions(raw: dict[str, Any], places: Places) -> Iterator[Found]:
     if isinstance(goal, dict) and goal.get("at_least_by") == "lower" and goal.get("at_least") is None:
         yield wrong(("goal", "at_least_by"), "says how to reach goal.at_least, which is not given", "give at_least too")
     yield from _smallest_gain(raw, wrong)
+    anew = get(raw, "finetune", "full", "reinitialise")
+    if isinstance(anew, int) and anew > 0:
+        for path in _penalties(raw, ("delta", "lwf")):
+            says = "holds outputs near the source's, which full does not start from with finetune.full.reinitialise"
+            yield wrong(path, says, "set one of the two to 0")
     if get(raw, "compute", "sharded") is True:
         yield from _sharding(raw, wrong)
 
@@ -166,11 +171,16 @@ def _sharding(raw: dict[str, Any], wrong: Callable[[NodePath, str, str], Found])
         if arm in NOT_SHARDED:
             says = f"is {arm}, which can't be trained sharded"
             yield wrong(("finetune", "arms", i), says, "leave it out, or set compute.sharded: false")
-    for name in ("delta", "bss", "lwf"):
-        weight = get(raw, "finetune", "penalties", name)
+    for path in _penalties(raw, ("delta", "bss", "lwf")):
+        yield wrong(path, "can't be trained sharded", "set it to 0, or set compute.sharded: false")
+
+
+def _penalties(raw: dict[str, Any], names: tuple[str, ...]) -> Iterator[NodePath]:
+    """Those of some penalties that are switched on."""
+    for path in (("finetune", "penalties", name) for name in names):
+        weight = get(raw, *path)
         if isinstance(weight, (int, float)) and weight > 0:
-            says = "can't be trained sharded"
-            yield wrong(("finetune", "penalties", name), says, "set it to 0, or set compute.sharded: false")
+            yield path
 
 
 def _smallest_gain(raw: dict[str, Any], wrong: Callable[[NodePath, str, str], Found]) -> Iterator[Found]:

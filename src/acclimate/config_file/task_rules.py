@@ -65,6 +65,8 @@ def other_tasks(raw: dict[str, Any], places: Places) -> Iterator[Found]:
             yield from _table(table, path, places, task)
     if task != TEXT_TASK:
         yield from _without_pretraining(raw, places, task)
+    if task == IMAGE_TASK and get(raw, "finetune", "full", "reinitialise") not in (None, 0):
+        yield _meaningless(places, ("finetune", "full", "reinitialise"), task)
     if task == GENERATION_TASK:
         yield from _without_classes(raw, places)
     else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from acclimate.core.evidence import FROZEN, ArmEstimate
 from acclimate.core.halving import rung_epochs
+from acclimate.core.strategy_traits import TRAITS, Forgets
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,22 @@ class ExpectedCost:
         epochs: longest full schedule, epochs.
         seconds: if it survives every rung and is trained fully.
         affordable: it fits the budget beside what was taken before it.
+        trains: what is trained beside a new head, in words.
+        forgets: how much of the source's knowledge it tends to lose.
     """
 
     strategy: str
     epochs: int
     seconds: float
     affordable: bool
+    trains: str
+    forgets: Forgets
+
+    @classmethod
+    def of(cls, strategy: str, epochs: int, seconds: float, *, affordable: bool) -> ExpectedCost:
+        """With what is known of the strategy."""
+        traits = TRAITS[strategy]
+        return cls(strategy, epochs, seconds, affordable, traits.trains, traits.forgets)
 
 
 def seconds_together(arms: Sequence[ArmEstimate]) -> float:
@@ -74,11 +85,11 @@ def expected_costs(
 ) -> tuple[ExpectedCost, ...]:
     """Cost of ``frozen``, which needs no training, of the arms with their rungs, and of the controls."""
     competing = [estimates[name] for name in plan.arms]
-    costs = [ExpectedCost(FROZEN, 0, 0.0, affordable=True)]
+    costs = [ExpectedCost.of(FROZEN, 0, 0.0, affordable=True)]
     for name in (*arms, *controls):
         arm = estimates[name]
         seconds = seconds_if_winning(arm, competing) if name in arms else arm.seconds
-        costs.append(ExpectedCost(name, arm.epochs, seconds, affordable=name not in plan.rejected))
+        costs.append(ExpectedCost.of(name, arm.epochs, seconds, affordable=name not in plan.rejected))
     return tuple(costs)
 
 

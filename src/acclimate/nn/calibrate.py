@@ -110,6 +110,7 @@ def calibrate(
 
     Raises:
         ModelError: the source can't be loaded.
+        ConfigError: E-TRAIN-038 or 039, a layer that a strategy is to adapt or make anew is not there.
     """
     chosen, gemm = choose_precision(precision, device)
     encoder = Encoder.load(source_folder, precision=chosen, max_length=max_length)
@@ -146,6 +147,7 @@ def calibrate_writing(
 
     Raises:
         ModelError: the source can't be loaded.
+        ConfigError: E-TRAIN-038 or 039, a layer that a strategy is to adapt or make anew is not there.
         DataError: E-DATA-070, a row has more tokens than are read.
     """
     chosen, gemm = choose_precision(precision, device)
@@ -190,7 +192,7 @@ def _calibration(
 _SHORT: dict[str, Any] = {
     "metric": "accuracy",
     "epochs": 1,
-    "schedule": "full",
+    "schedule": "linear",
     "warmup": 0.0,
     "weight_decay": 0.01,
     "clip_norm": 1.0,

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from acclimate.records import EpochPoint
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
-Schedule = Literal["full", "rung"]
+Schedule = Literal["linear", "cosine", "constant"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Job(ABC):
         source: folder of the source model; ``source_digest`` tells which one it is.
         metric: what is measured on validation.
         epochs: longest training, epochs.
-        schedule: ``full``: the rate rises, then falls to 0; ``rung``: it rises, then stays.
+        schedule: how the rate goes on once it has risen, see :func:`acclimate.nn.schedule.rate_factor`.
         batch_size: rows a step, over all workers.
         warmup: share of the steps over which the rate rises, 0..1.
         weight_decay: AdamW's decay; biases and normalisation are spared.
@@ -75,7 +75,7 @@ class Job(ABC):
     """
 
     strategy: str
-    settings: Mapping[str, float | int]
+    settings: Mapping[str, Any]
     source: Path
     source_digest: str
     metric: str

@@ -34,6 +34,7 @@ def build(job: TrainJob) -> tuple[Encoder, Classifier]:
 
     Raises:
         ModelError: E-MODEL-024, the strategy does not work on this kind of encoder.
+        ConfigError: E-TRAIN-038 or 039, a layer it is to adapt or make anew is not there.
     """
     strategy = STRATEGIES[job.strategy]
     random_seed = None if strategy.starts_from_probe else job.seed

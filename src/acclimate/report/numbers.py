@@ -79,7 +79,7 @@ def size(value: float | None) -> str:
 
 
 def plain(value: object) -> str:
-    """Any small value in a table: numbers with four digits, truth in words."""
+    """Any small value in a table: numbers with four digits, truth in words, a list by its entries."""
     if value is None:
         return NOTHING
     if isinstance(value, bool):
@@ -88,6 +88,8 @@ def plain(value: object) -> str:
         return count(value)
     if isinstance(value, float):
         return format(Decimal(f"{value:.4g}"), ",f").replace("-", MINUS)
+    if isinstance(value, list):
+        return ", ".join(map(plain, value))
     return str(value)
 
 

@@ -56,7 +56,7 @@ MODELS_EXPLAINED = {
     "bitfit": "Only biases and normalisation are trained, and the small head.",
     "partial": "Only the top layers are trained, and the small head.",
     "gradual": "Layers are opened from the top, the next one when validation stalls.",
-    "full": "All weights are trained further, starting from the fitted small head.",
+    "full": "All weights are trained further; unless layers start anew, from the fitted small head.",
     "tapt": "The pretrained model first learns to tell hidden words of your own texts, without labels; then as full.",
     "scratch": "The same network from random weights: shows whether pretraining helped at all.",
 }

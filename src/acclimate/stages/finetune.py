@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from acclimate.arms.arm_task import Answers, ArmTask, Role, fitting_penalties, shared_settings
 from acclimate.arms.classifying import Classifying
@@ -58,7 +58,7 @@ class _Stage:
     def cost(self, strategy: str) -> ArmCost:
         return next(cost for cost in self.decision.costs if cost.strategy == strategy)
 
-    def settings(self, strategy: str) -> dict[str, float | int]:
+    def settings(self, strategy: str) -> dict[str, Any]:
         return {**self.config.settings_of(strategy), **fitting_penalties(strategy, self.decision.penalties)}
 
 
@@ -187,7 +187,7 @@ def _arms(stage: _Stage, seconds: dict[str, float]) -> list[_Tried]:
     last: dict[str, tuple[Job, TrainResult]] = {}
 
     def rung(arm: str, epochs: int) -> float:
-        last[arm] = _train(stage, arm, "rung", epochs, seconds)
+        last[arm] = _train(stage, arm, "constant", epochs, seconds)
         return last[arm][1].best_score
 
     halving = successive_halving({arm: stage.cost(arm).epochs for arm in arms}, rung)
@@ -232,7 +232,7 @@ def _train(
 
 def _trained(stage: _Stage, strategy: str, role: Role, rung_scores: list[float], seconds: dict[str, float]) -> _Tried:
     """Train on the full schedule, and store the model that would be served."""
-    job, result = _train(stage, strategy, "full", stage.cost(strategy).epochs, seconds)
+    job, result = _train(stage, strategy, stage.config.schedule, stage.cost(strategy).epochs, seconds)
     found = stage.task.finished(job, result, role, stage.out / "arms" / strategy / "model")
     tried = _tried(stage, role, rung_scores, job, result, found.answers, model_digest=found.digest)
     return replace(tried, record=tried.record.model_copy(update=dict(found.facts)))
@@ -266,7 +266,7 @@ def _tried(
         curve=list(result.history),
         trained_parameters=result.trained_parameters,
         total_parameters=result.total_parameters,
-        settings={**shared_settings(stage.config), **job.settings},
+        settings={"schedule": job.schedule, **shared_settings(stage.config), **job.settings},
         expected_seconds=stage.cost(job.strategy).seconds,
         against_best=None,
         chosen=False,

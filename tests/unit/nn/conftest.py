@@ -58,7 +58,7 @@ def make_job(tiny_source: Path, tmp_path: Path) -> Callable[..., TrainJob]:
             validation=toy_rows(20, 2),
             metric="macro_f1",
             epochs=3,
-            schedule="full",
+            schedule="linear",
             batch_size=8,
             warmup=0.1,
             weight_decay=0.01,

@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 
 from acclimate.config import Adaptation
+from acclimate.core.strategy_traits import Forgets
 from acclimate.records import (
     Arm,
     ArmCost,
@@ -243,13 +244,17 @@ def decision() -> Decision:
             ),
         ],
         costs=[
-            ArmCost(strategy="lora", epochs=20, seconds=420.2, affordable=True),
-            ArmCost(strategy="full", epochs=20, seconds=388.1, affordable=True),
-            ArmCost(strategy="scratch", epochs=20, seconds=383.7, affordable=True),
+            cost("lora", 420.2, "low-rank changes of linear layers", "some"),
+            cost("full", 388.1, "all weights", "much"),
+            cost("scratch", 383.7, "all weights, from random ones", "much"),
         ],
         detectable_effect=0.0389,
         label_more=None,
     )
+
+
+def cost(strategy: str, seconds: float, trains: str, forgets: Forgets) -> ArmCost:
+    return ArmCost(strategy=strategy, epochs=20, seconds=seconds, affordable=True, trains=trains, forgets=forgets)
 
 
 def arm(

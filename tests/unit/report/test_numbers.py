@@ -40,6 +40,7 @@ from acclimate.report import numbers
         (numbers.plain, 1.999e-05, "0.00001999"),
         (numbers.plain, 3600.0, "3,600"),
         (numbers.plain, "MIT", "MIT"),
+        (numbers.plain, ["query", "value"], "query, value"),
         (numbers.plain, None, "–"),
     ],
 )

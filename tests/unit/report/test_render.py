@@ -261,6 +261,8 @@ def test_rules_checks_and_digests_are_all_there(view: ReportView, page: str) -> 
     for rule in view.decision.rules:
         assert rule.says in text
         assert rule.threshold in text
+    for cost in view.decision.costs:
+        assert f"{cost.strategy}{cost.trains}{cost.forgets}{cost.epochs}" in text
     for check in view.verdict.checks:
         assert f"{check.number}. {check.name}" in text
     assert all(mark in text for mark in ("✓ passed", "! warning", "– does not apply"))

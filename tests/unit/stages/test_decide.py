@@ -150,6 +150,15 @@ def test_costs_come_from_the_calibration(run: Callable[..., Decision]) -> None:
     assert all(cost.affordable for cost in decision.costs)
 
 
+def test_each_arm_says_what_it_trains_and_what_it_risks(run: Callable[..., Decision]) -> None:
+    says = {cost.strategy: (cost.trains, cost.forgets) for cost in run().costs}
+    assert says == {
+        "frozen": ("nothing", "nothing"),
+        "lora": ("low-rank changes of linear layers", "some"),
+        "full": ("all weights", "much"),
+    }
+
+
 def test_an_epoch_cap_that_is_not_given_keeps_its_default(run: Callable[..., Decision]) -> None:
     costs = {cost.strategy: cost.epochs for cost in run(finetune=FinetuneSpec(max_epochs={"lora": 3})).costs}
     assert costs == {"frozen": 0, "lora": 3, "full": 20}

@@ -82,6 +82,7 @@ class Place:
         epochs: dict[str, int] | None = None,
         checkpoints: str = "checkpoints",
         min_gain: float = 0.01,
+        config: dict[str, Any] = CONFIG,
         kill: Callable[[str, dict[str, Any]], bool] = lambda event, fields: False,
     ) -> tuple[FinetuneReport, Path]:
         self.runs += 1
@@ -101,7 +102,7 @@ class Place:
             self.root / "baseline",
             self.decide(arms, controls or [], epochs or {"lora": 5, "full": 4, "scratch": 3}),
             self.calibration,
-            config=FinetuneSpec.model_validate(CONFIG),
+            config=FinetuneSpec.model_validate(config),
             goal=Goal(min_gain=min_gain),
             max_length=None,
             generation=GenerationSpec(),
@@ -158,6 +159,14 @@ def test_halving_drops_one_arm_and_trains_the_other_fully(place: Place) -> None:
     assert [arm.strategy for arm in report.arms if arm.chosen] == [report.chosen]
     assert FinetuneReport.read(out) == report
     assert json.loads((out / "timing.json").read_text()).keys() == {"lora", "full", "scratch"}
+
+
+def test_settings_are_recorded_as_they_were_trained_with(place: Place) -> None:
+    config = CONFIG | {"lora": {**CONFIG["lora"], "targets": ["query", "value"]}}
+    report, out = place.run(["lora"], config=config)
+    assert arms_of(report)["lora"].settings["targets"] == ["query", "value"]
+    assert arms_of(report)["lora"].trained_parameters == 2 * 2 * 2 * 32 * 4 + 2 * 32 + 2
+    assert FinetuneReport.read(out) == report
 
 
 def test_a_kept_model_scores_what_the_report_says(place: Place) -> None:
@@ -219,7 +228,18 @@ def test_a_training_that_always_diverges_is_an_error(place: Place) -> None:
 def test_one_arm_needs_no_rung(place: Place) -> None:
     report, _ = place.run(["lora"])
     assert arms_of(report)["lora"].rung_scores == []
-    assert {fields["schedule"] for event, fields in place.events if event == "epoch"} == {"full"}
+    assert arms_of(report)["lora"].settings["schedule"] == "linear"
+    assert {fields["schedule"] for event, fields in place.events if event == "epoch"} == {"linear"}
+
+
+def test_rungs_stay_at_the_peak_whatever_the_schedule(place: Place) -> None:
+    report, _ = place.run(["lora", "full"], ["scratch"], config=CONFIG | {"schedule": "cosine"})
+    epochs = [fields for event, fields in place.events if event == "epoch"]
+    fully = {arm.strategy for arm in report.arms if arm.trained_fully and arm.epochs}
+    assert {e["strategy"] for e in epochs if e["schedule"] == "constant"} == {"lora", "full"}
+    assert {e["strategy"] for e in epochs if e["schedule"] == "cosine"} == fully
+    expected = {name: "cosine" if name in fully else "constant" for name in ("lora", "full", "scratch")}
+    assert {name: arms_of(report)[name].settings["schedule"] for name in expected} == expected
 
 
 def test_frozen_stands_for_the_stored_baseline(place: Place) -> None:
@@ -254,7 +274,7 @@ def fingerprint(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "strategy", "epoch"), [("rung", "full", 1), ("full", None, 2), ("full", "scratch", 3)]
+    ("schedule", "strategy", "epoch"), [("constant", "full", 1), ("linear", None, 2), ("linear", "scratch", 3)]
 )
 def test_a_killed_run_ends_the_same_and_repeats_nothing(
     schedule: str, strategy: str | None, epoch: int, place: Place

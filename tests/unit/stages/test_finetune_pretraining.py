@@ -111,7 +111,9 @@ def test_training_starts_from_a_probe_refitted_on_the_pretrained_encoder(
     assert {point.alpha for point in arms_of(report)["tapt"].blends} >= {0.1, 1.0}, "the line to the source itself"
 
 
-@pytest.mark.parametrize(("schedule", "epoch"), [("pretraining", 1), ("pretraining", 3), ("rung", 1), ("full", 2)])
+@pytest.mark.parametrize(
+    ("schedule", "epoch"), [("pretraining", 1), ("pretraining", 3), ("constant", 1), ("linear", 2)]
+)
 def test_a_killed_run_ends_the_same_and_repeats_nothing(schedule: str, epoch: int, place: Place) -> None:
     expected, undisturbed = place.run(["tapt", "full"], epochs=EPOCHS, checkpoints="undisturbed")
     done: list[tuple[str, str, int]] = []

@@ -83,6 +83,7 @@ def build(job: WritingJob) -> Built:
 
     Raises:
         ModelError: E-MODEL-024, the strategy does not work on language models; or what :func:`load_lm` raises.
+        ConfigError: E-TRAIN-038 or 039, a layer it is to adapt or make anew is not there.
     """
     strategy = STRATEGIES[job.strategy]
     if "causal" not in strategy.encoders or strategy.merge is None:

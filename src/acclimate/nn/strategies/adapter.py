@@ -14,10 +14,8 @@ def _prepare(model: Trainable, settings: Settings) -> None:
 
 ADAPTER = Strategy(
     "adapter",
-    trains="the head and a small layer behind each block",
     role="arm",
     starts_from_probe=True,
-    forgets="little",
     prepare=_prepare,
     merge=None,
     encoders=("text", "patches"),

@@ -15,9 +15,7 @@ def _prepare(model: Trainable, settings: Settings) -> None:  # noqa: ARG001 - no
 
 BITFIT = Strategy(
     "bitfit",
-    trains="the head, biases and normalisation",
     role="arm",
     starts_from_probe=True,
-    forgets="little",
     prepare=_prepare,
 )

@@ -9,10 +9,8 @@ from acclimate.nn.strategies.strategy import Strategy, slower_downwards, train_e
 
 GRADUAL = Strategy(
     "gradual",
-    trains="the head and the top layer group, then group by group what lies below",
     role="arm",
     starts_from_probe=True,
-    forgets="some",
     prepare=train_everything,
     rates=slower_downwards,
     unfreezes=True,

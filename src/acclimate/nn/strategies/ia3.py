@@ -19,10 +19,8 @@ def _prepare(model: Trainable, settings: Settings) -> None:  # noqa: ARG001 - no
 
 IA3 = Strategy(
     "ia3",
-    trains="the head and scales of keys, values and feed-forward activations",
     role="arm",
     starts_from_probe=True,
-    forgets="little",
     prepare=_prepare,
     merge=merge_peft,
     encoders=("text", "causal"),

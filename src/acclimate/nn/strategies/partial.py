@@ -18,10 +18,8 @@ def _prepare(model: Trainable, settings: Settings) -> None:
 
 PARTIAL = Strategy(
     "partial",
-    trains="the head and the top layer groups",
     role="arm",
     starts_from_probe=True,
-    forgets="some",
     prepare=_prepare,
     rates=slower_downwards,
 )

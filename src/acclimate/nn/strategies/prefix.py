@@ -14,10 +14,8 @@ def _prepare(model: Trainable, settings: Settings) -> None:
 
 PREFIX = Strategy(
     "prefix",
-    trains="the head and keys and values that each layer attends to",
     role="arm",
     starts_from_probe=True,
-    forgets="little",
     prepare=_prepare,
     merge=None,
     changes_first_logits=True,

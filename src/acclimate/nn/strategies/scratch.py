@@ -6,9 +6,7 @@ from acclimate.nn.strategies.strategy import Strategy, train_everything
 
 SCRATCH = Strategy(
     "scratch",
-    trains="all weights, from random ones",
     role="control",
     starts_from_probe=False,
-    forgets="much",
     prepare=train_everything,
 )

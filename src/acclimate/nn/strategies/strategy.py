@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from acclimate.nn.layer_groups import layer_groups
 from acclimate.nn.trainable import Trainable
@@ -12,7 +12,7 @@ from acclimate.nn.trainable import Trainable
 #: ``text``: hidden states of tokens; ``causal``: of tokens that see only those before; ``patches``: of an image's
 #: patches; ``map``: a convolution's, by place.
 Form = Literal["text", "causal", "patches", "map"]
-Settings = Mapping[str, float | int]
+Settings = Mapping[str, Any]
 Rates = Mapping[str, float]
 
 
@@ -27,15 +27,13 @@ def nothing_to_merge(model: Trainable) -> None:
 
 @dataclass(frozen=True)
 class Strategy:
-    """One way to adapt a source model.
+    """One way to adapt a source model; what is said of it beforehand: :mod:`acclimate.core.strategy_traits`.
 
     Args:
         name: its name in configs and records.
-        trains: what is trained, in words.
         role: ``arm``: a candidate; ``control``: trained only to be compared with.
         starts_from_probe: True: the source's weights and the baseline's probe as head, so that the logits at
             step 0 are the probe's. False: all weights random.
-        forgets: how much of the source's knowledge it tends to lose; what a run loses is measured.
         prepare: ``prepare(model, settings)`` changes the classifier in place and sets ``requires_grad`` of every
             parameter: what is True is trained. Random numbers come from torch's generator, seeded by the caller.
         merge: ``merge(model)`` turns the trained classifier in place into a plain one that computes the same; None for
@@ -49,10 +47,8 @@ class Strategy:
     """
 
     name: str
-    trains: str
     role: Literal["arm", "control"]
     starts_from_probe: bool
-    forgets: Literal["little", "some", "much"]
     prepare: Callable[[Trainable, Settings], None]
     merge: Callable[[Trainable], None] | None = nothing_to_merge
     rates: Callable[[Trainable, Settings], Rates] = the_same_rate

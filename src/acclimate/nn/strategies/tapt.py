@@ -9,10 +9,8 @@ from acclimate.nn.strategies.strategy import Strategy, slower_downwards, train_e
 
 TAPT = Strategy(
     "tapt",
-    trains="all weights, pretrained on in-domain texts before",
     role="arm",
     starts_from_probe=True,
-    forgets="much",
     prepare=train_everything,
     rates=slower_downwards,
     pretrains=True,

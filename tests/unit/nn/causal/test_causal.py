@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acclimate.errors import DataError, ModelError
+from acclimate.errors import ConfigError, DataError, ModelError
 from acclimate.nn.causal.learner import WritingLearner
 from acclimate.nn.causal.model import CausalModel, build, finish, load_lm
 from acclimate.nn.causal.packing import Pack, packed
@@ -198,6 +198,32 @@ def test_training_starts_at_the_source(strategy: str, make_job: MakeJob) -> None
     learner = WritingLearner(job)
     outputs = learner.validate(Workers()).outputs
     np.testing.assert_allclose(outputs, writer_of(job.source).score(job.validation).table, atol=1e-4)
+
+
+def test_lora_adapts_the_layers_that_are_named(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job("lora", epochs=1)
+    job = replace(job, settings={**job.settings, "targets": ["q_proj", "mlp.down_proj"]})
+    start, result = load_lm(job.source), trained(job)
+    lm = finish(job, result.weights[0])
+    after = lm.state_dict()
+    moved = {name for name, value in start.state_dict().items() if not torch.equal(value, after[name])}
+    layers = [f"model.layers.{i}.{name}.weight" for i in range(2) for name in ("self_attn.q_proj", "mlp.down_proj")]
+    assert moved == set(layers)
+    writer = writer_of(job.source, lm)
+    np.testing.assert_allclose(writer.score(job.validation).table, result.validation_outputs, atol=1e-4)
+    with pytest.raises(ConfigError) as caught:
+        build(replace(job, settings={**job.settings, "targets": ["query"]}))
+    assert caught.value.code == "E-TRAIN-038"
+    assert "q_proj" in caught.value.hint
+
+
+def test_full_may_start_from_random_top_layers(make_job: MakeJob) -> None:
+    """The head that writes is the source's own: it stays."""
+    job = make_job("full")
+    source = build(job).model.state_dict()
+    start = build(replace(job, seed=5, settings={**job.settings, "reinitialise": 1})).model.state_dict()
+    changed = {name for name, value in start.items() if not torch.equal(value, source[name])}
+    assert changed == {name for name in start if name.startswith("encoder.layers.1.") and "norm" not in name}
 
 
 @pytest.mark.parametrize("strategy", sorted(set(STRATEGIES) - set(SETTINGS)))

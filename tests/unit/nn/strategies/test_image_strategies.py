@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from acclimate.errors import ModelError
+from acclimate.errors import ConfigError, ModelError
 from acclimate.nn.compute import Compute
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import LabelledRows, TrainJob
@@ -239,3 +240,28 @@ def test_only_a_model_with_batch_normalisation_learns_statistics(
     assert not build(make_job("scratch"))[1].learns_statistics
     assert not build(make_image_job("vit", "scratch"))[1].learns_statistics
     assert build(make_image_job("resnet", "scratch"))[1].learns_statistics
+
+
+@pytest.mark.parametrize(("kind", "targets"), [("vit", ["q_proj", "v_proj"]), ("resnet", ["layer.0.convolution"])])
+def test_lora_adapts_the_layers_that_are_named(kind: str, targets: list[str], make_image_job: MakeImageJob) -> None:
+    """Of a convolutional network its convolutions."""
+    job = make_image_job(kind, "lora", epochs=1)
+    job = replace(job, settings={**job.settings, "targets": targets})
+    start = dict(Encoder.load(job.source, precision="fp32").module.named_parameters())
+    train(job)
+    result = finished(job)
+    assert result is not None
+    trained = finish(job, result.weights[0])
+    after = dict(trained.encoder.module.named_parameters())
+    moved = {key for key, value in start.items() if not torch.equal(value, after[key])}
+    assert moved == {key for key in start if any(key.endswith(f".{target}.weight") for target in targets)}
+    assert len(moved) > 1
+    model = AdaptedModel.build(trained.encoder, trained.weight, trained.bias, ["a", "b"], strategy="lora", source=CARD)
+    np.testing.assert_allclose(model.logits(job.validation.inputs), result.validation_outputs, atol=1e-3, rtol=1e-3)
+
+
+def test_lora_refuses_what_is_the_name_of_no_convolution(make_image_job: MakeImageJob) -> None:
+    job = make_image_job("resnet", "lora")
+    with pytest.raises(ConfigError) as caught:
+        build(replace(job, settings={**job.settings, "targets": ["query"]}))
+    assert (caught.value.code, caught.value.hint) == ("E-TRAIN-038", "their names end in convolution")

@@ -12,12 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from acclimate.core.strategy_traits import TRAITS
 from acclimate.core.unfreezing import next_opening
-from acclimate.errors import ModelError
+from acclimate.errors import ConfigError, ModelError
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import TrainJob, TrainResult
 from acclimate.nn.layer_groups import layer_groups
 from acclimate.nn.model import AdaptedModel, Classifier, linear
+from acclimate.nn.penalties import Start, penalties_of
 from acclimate.nn.source_card import source_card
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
@@ -56,6 +58,10 @@ def logits(encoder: Encoder, model: Classifier, texts: tuple[str, ...]) -> np.nd
 def frozen_logits(job: TrainJob) -> np.ndarray:
     encoder = Encoder.load(job.source, precision="fp32", max_length=job.max_length)
     return linear(encoder.embed(job.validation.inputs), job.probe_weight, job.probe_bias)
+
+
+def test_what_is_said_beforehand_is_said_of_each() -> None:
+    assert set(TRAITS) == {"frozen", *ALL}
 
 
 @pytest.mark.parametrize("name", FROM_PROBE)
@@ -263,3 +269,81 @@ def test_lora_trains_few_parameters_on_every_linear_layer(make_job: MakeJob) -> 
     for linear_name in linears:
         assert {f"encoder.base_model.model.{linear_name}.lora_{side}.default.weight" for side in "AB"} <= names.keys()
     assert len(names) == 2 * len(linears) + 2
+
+
+def test_lora_adapts_the_layers_that_are_named(make_job: MakeJob, tmp_path: Path) -> None:
+    """By the ends of their names, as peft has them; what was trained on them alone is merged into them alone."""
+    job = make_job("lora", epochs=1)
+    job = replace(job, settings={**job.settings, "targets": ["query", "output.dense", "layer.1.intermediate.dense"]})
+    named = dict(Encoder.load(job.source, precision="fp32").module.named_parameters())
+    adapts = {
+        f"encoder.layer.{i}.{name}.weight"
+        for i in range(2)
+        for name in ("attention.self.query", "attention.output.dense", "output.dense")
+    } | {"encoder.layer.1.intermediate.dense.weight"}
+    names = {key.removeprefix("encoder.") for key in trainable(build(job)[1]) if key.startswith("encoder.")}
+    assert source_weights(names) == adapts
+    result, trained = trained_by(job)
+    after = dict(trained.encoder.module.named_parameters())
+    assert {key for key, value in named.items() if not torch.equal(value, after[key])} == adapts
+    merged = adapted(job, trained).logits(job.validation.inputs)
+    np.testing.assert_allclose(merged, result.validation_outputs, atol=1e-4)
+
+
+@pytest.mark.parametrize("target", ["querry", "uery", "attention.self", "word_embeddings", "LayerNorm", ""])
+def test_lora_refuses_what_is_the_name_of_no_linear_layer(target: str, make_job: MakeJob) -> None:
+    job = make_job("lora")
+    with pytest.raises(ConfigError) as caught:
+        build(replace(job, settings={**job.settings, "targets": ["value", target]}))
+    assert (caught.value.code, caught.value.where) == ("E-TRAIN-038", "finetune.lora.targets")
+    assert str(caught.value).endswith(f" {target}")
+    assert caught.value.hint == "their names end in dense, key, query, value"
+
+
+def test_what_lora_adapts_is_part_of_a_training(make_job: MakeJob) -> None:
+    job = make_job("lora")
+    digests = {
+        replace(job, settings={**job.settings, **more}).digest()
+        for more in ({}, {"targets": ["query"]}, {"targets": ["query", "value"]})
+    }
+    assert len(digests) == 3
+
+
+def with_new_layers(job: TrainJob, layers: int) -> TrainJob:
+    return replace(job, settings={**job.settings, "reinitialise": layers})
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_full_may_start_from_random_top_layers(layers: int, make_job: MakeJob) -> None:
+    """As the architecture draws them, from the job's seed; what lies below is the source's, the head not the probe."""
+    job = with_new_layers(make_job(), layers)
+    start, again, other = (build(one)[1].state_dict() for one in (job, job, replace(job, seed=1)))
+    source = build(make_job())[1].state_dict()
+    anew = tuple(f"encoder.encoder.layer.{i}." for i in range(2 - layers, 2))
+    for key, value in start.items():
+        assert torch.equal(value, again[key])
+        if value.ndim > 1 and key.startswith((*anew, "head.")):
+            assert not torch.allclose(value, source[key])
+            assert not torch.allclose(value, other[key])
+        elif not key.startswith("head."):
+            assert torch.equal(value, source[key]), key
+    made = torch.cat([v.flatten() for k, v in start.items() if k.startswith(anew) and v.ndim > 1])
+    assert float(made.std()) == pytest.approx(0.02, rel=0.05)
+    result, trained = trained_by(job)
+    now = adapted(job, trained).logits(job.validation.inputs)
+    np.testing.assert_allclose(now, result.validation_outputs, atol=1e-4)
+
+
+def test_l2_sp_holds_random_top_layers_to_where_they_start(make_job: MakeJob) -> None:
+    job = with_new_layers(make_job(), 1)
+    encoder, model = build(job)
+    shared = {name: value for name, value in trainable(model).items() if name.startswith("encoder.")}
+    penalties = penalties_of(Start(replace(job, settings={**job.settings, "l2_sp": 1.0}), encoder, model, shared))
+    assert float(penalties.of_weights[0]().detach()) == 0.0
+
+
+def test_no_more_layers_are_made_anew_than_there_are(make_job: MakeJob) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(with_new_layers(make_job(), 3))
+    assert (caught.value.code, caught.value.where) == ("E-TRAIN-039", "finetune.full.reinitialise")
+    assert caught.value.hint == "write at most 2"
