@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from acclimate.core.unfreezing import epochs_waited, next_opening
+from acclimate.core.unfreezing import next_opening
 from acclimate.digests import code_digest, data_digest
 from acclimate.errors import IntegrityError
 from acclimate.nn import checkpoint as store
@@ -18,54 +17,20 @@ from acclimate.nn.class_learner import ClassLearner
 from acclimate.nn.devices import CPU, generators, training_device
 from acclimate.nn.dropout import cheap_dropout
 from acclimate.nn.guard import Movement, clip, require_bounded
-from acclimate.nn.job import FloatArray, Job, MaskedJob, TrainJob, TrainResult, WritingJob
+from acclimate.nn.job import Job, MaskedJob, TrainJob, TrainResult, WritingJob
 from acclimate.nn.layer_groups import layer_groups
 from acclimate.nn.learner import Learner, Validated
 from acclimate.nn.pretraining import MaskedLearner
 from acclimate.nn.schedule import rate_factor
-from acclimate.nn.sharding import laid_out, require_shardable, whole
+from acclimate.nn.sharding import require_shardable
 from acclimate.nn.step import Workers, optimizer_for
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.training_model import put, statistics, trainable
+from acclimate.nn.under_way import Run, gathered, keep, save, take_up
 from acclimate.ports import Progress, silent
 from acclimate.records import EpochPoint
 
 ALONE = Workers()
-
-
-@dataclass
-class _Run:
-    """A training under way."""
-
-    job: Job
-    key: str
-    workers: Workers
-    learner: Learner
-    parameters: dict[str, torch.nn.Parameter]
-    optimizer: torch.optim.AdamW
-    history: list[EpochPoint] = field(default_factory=list)
-    best_epoch: int = 0
-    # worker 0 keeps the best epochs' weights on disk, best first
-    kept: list[tuple[int, store.StoredTensors]] = field(default_factory=list)
-    # kept by every worker, and only where training may go back to them
-    best_values: store.Tensors | None = None
-    seconds: float = 0.0
-
-    @property
-    def where(self) -> str:
-        return f"strategy {self.job.strategy}, epoch {len(self.history) + 1}"
-
-    @property
-    def is_over(self) -> bool:
-        done = len(self.history)
-        return done >= self.job.epochs or (done > 0 and self._waited >= self.job.patience)
-
-    @property
-    def _waited(self) -> int:
-        if not STRATEGIES[self.job.strategy].unfreezes:
-            return len(self.history) - self.best_epoch
-        groups = len(layer_groups(self.learner.model.encoder))
-        return epochs_waited([point.validation_score for point in self.history], groups)
 
 
 def job_key(job: Job) -> str:
@@ -154,7 +119,7 @@ def train(job: Job, *, workers: Workers = ALONE, progress: Progress = silent) ->
         return
     run = _started(job, key, workers)
     if found is not None:
-        _take_up(run, found)
+        take_up(run, found)
     while not run.is_over:
         _epoch(run, progress)
 
@@ -191,14 +156,14 @@ def learner_of(job: Job, device: torch.device = CPU, *, sharded: bool = False) -
     raise TypeError(f"nothing trains a {type(job).__name__}")
 
 
-def _started(job: Job, key: str, workers: Workers) -> _Run:
+def _started(job: Job, key: str, workers: Workers) -> Run:
     learner = learner_of(job, workers.device, sharded=workers.sharded)
     parameters = trainable(learner.model)
     rates = STRATEGIES[job.strategy].rates(learner.model, job.settings)
-    return _Run(job, key, workers, learner, parameters, optimizer_for(job, parameters, rates))
+    return Run(job, key, workers, learner, parameters, optimizer_for(job, parameters, rates))
 
 
-def _epoch(run: _Run, progress: Progress) -> None:
+def _epoch(run: Run, progress: Progress) -> None:
     started = time.monotonic()
     job, epoch = run.job, len(run.history) + 1
     groups = _open(run) if STRATEGIES[job.strategy].unfreezes else None
@@ -214,10 +179,10 @@ def _epoch(run: _Run, progress: Progress) -> None:
         run.best_epoch = epoch
         if groups is not None:
             run.best_values = {name: value.detach().clone() for name, value in run.parameters.items()}
-    state = _gathered(run)
+    state = gathered(run)
     if run.workers.rank == 0:
-        _keep(run, epoch, found.outputs, state)
-        _save(run, state)
+        keep(run, epoch, found.outputs, state)
+        save(run, state)
         progress(
             "epoch",
             strategy=job.strategy,
@@ -230,22 +195,7 @@ def _epoch(run: _Run, progress: Progress) -> None:
         )
 
 
-def _keep(run: _Run, epoch: int, outputs: FloatArray, state: store.Tensors) -> None:
-    """Store an epoch's weights if it is among the best so far; the earlier of two equals is the better."""
-
-    def rank(kept: int) -> tuple[float, int]:
-        return -run.history[kept - 1].validation_score, kept
-
-    best = sorted([*(kept for kept, _ in run.kept), epoch], key=rank)[: run.job.keep]
-    stored = dict(run.kept)
-    if epoch in best:
-        weights = {name: value for name, value in state.items() if not name.startswith("optimizer/")}
-        outputs_too = {**weights, "outputs": torch.from_numpy(outputs)}
-        stored[epoch] = store.store_tensors(run.job.folder, f"best-{epoch}", outputs_too)
-    run.kept = [(kept, stored[kept]) for kept in best]
-
-
-def _open(run: _Run) -> int:
+def _open(run: Run) -> int:
     """Open and close layer groups for the next epoch; the number of open ones. Only the scores so far decide."""
     groups = layer_groups(run.learner.model.encoder)
     opening = next_opening([point.validation_score for point in run.history], len(groups))
@@ -263,7 +213,7 @@ def _open(run: _Run) -> int:
     return opening.groups
 
 
-def _train_epoch(run: _Run, epoch: int) -> float:
+def _train_epoch(run: Run, epoch: int) -> float:
     """One pass over the training rows; mean loss."""
     job = run.job
     order = shuffled_batches(run.learner.sizes, batch_size=job.batch_size, rng=np.random.default_rng([job.seed, epoch]))
@@ -295,7 +245,7 @@ def _train_epoch(run: _Run, epoch: int) -> float:
     return float(summed) / run.learner.units
 
 
-def _point(run: _Run, epoch: int, train_loss: float, found: Validated, groups: int | None) -> EpochPoint:
+def _point(run: Run, epoch: int, train_loss: float, found: Validated, groups: int | None) -> EpochPoint:
     require_bounded(run.job.strategy, train_loss, found.loss, run.learner.loss_of_knowing_nothing, where=run.where)
     return EpochPoint(
         epoch=epoch,
@@ -304,67 +254,3 @@ def _point(run: _Run, epoch: int, train_loss: float, found: Validated, groups: i
         validation_score=found.score,
         open_groups=groups,
     )
-
-
-def _save(run: _Run, state: store.Tensors) -> None:
-    folder, done = run.job.folder, len(run.history)
-    checkpoint = store.Checkpoint(
-        job=run.key,
-        finished=run.is_over,
-        best_epoch=run.best_epoch,
-        history=run.history,
-        seconds=run.seconds,
-        trained_parameters=sum(p.numel() for p in run.parameters.values()),
-        total_parameters=sum(p.numel() for p in run.learner.model.parameters()),
-        kept=[stored for _, stored in run.kept],
-        state=None if run.is_over else store.store_tensors(folder, f"state-{done}", state),
-    )
-    store.commit(folder, checkpoint)
-
-
-def _gathered(run: _Run) -> store.Tensors:
-    """What a checkpoint holds, for worker 0; all gather what is sharded, one tensor after another."""
-    state: store.Tensors = {}
-    for name, value in (_weights(run) if run.is_over else _state(run)).items():
-        found = whole(value)
-        if run.workers.rank == 0:
-            state[name] = found if found is value else found.cpu()
-    return state
-
-
-def _weights(run: _Run) -> store.Tensors:
-    values: store.Tensors = {f"parameter/{name}": value for name, value in run.parameters.items()}
-    return {**values, **{f"statistic/{name}": value for name, value in statistics(run.learner.model).items()}}
-
-
-def _state(run: _Run) -> store.Tensors:
-    values = _weights(run)
-    for name, parameter in run.parameters.items():
-        for part, value in run.optimizer.state[parameter].items():
-            values[f"optimizer/{part}/{name}"] = value
-    return values
-
-
-def _take_up(run: _Run, found: store.Checkpoint) -> None:
-    if found.state is None:
-        raise ValueError("a checkpoint that is not finished has a state")
-    values = store.load_tensors(run.job.folder, found.state)
-    for name, parameter in run.parameters.items():
-        # one after another: a device need not hold them twice
-        put({name: laid_out(values[f"parameter/{name}"], parameter)}, {name: parameter})
-    learned = statistics(run.learner.model)
-    put({name: values[f"statistic/{name}"] for name in learned}, learned)
-    for name, parameter in run.parameters.items():
-        parts = {part: values.get(f"optimizer/{part}/{name}") for part in ("step", "exp_avg", "exp_avg_sq")}
-        run.optimizer.state[parameter] = {
-            part: value.to(parameter.device) if part == "step" else laid_out(value, parameter)
-            for part, value in parts.items()
-            if value is not None
-        }
-    run.learner.compute.refresh()
-    run.history, run.best_epoch = list(found.history), found.best_epoch
-    run.kept = [(int(stored.file.removeprefix("best-").split(".")[0]), stored) for stored in found.kept]
-    if STRATEGIES[run.job.strategy].unfreezes:
-        best = store.load_tensors(run.job.folder, found.kept[0])
-        run.best_values = {name: best[f"parameter/{name}"] for name in run.parameters}
-    run.seconds = found.seconds
