@@ -7,7 +7,8 @@ files it doesn't name are deleted after that: a kill at any point leaves the old
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -66,33 +67,45 @@ def store_tensors(folder: Path, name: str, tensors: Mapping[str, torch.Tensor]) 
     Raises:
         UnavailableError: E-TRAIN-015, the disk is full or not writable.
     """
-    partial, path = folder / f".{name}.partial", folder / f"{name}.safetensors"
-    try:
+    # one name for all: what kills and a full disk leave does not pile up
+    partial, path = folder / ".tensors.partial", folder / f"{name}.safetensors"
+    with _writing(folder):
         save_file({key: value.detach().contiguous() for key, value in tensors.items()}, partial)
         digest = file_digest(partial)
         _flush(partial)
         partial.replace(path)
+    return StoredTensors(file=path.name, sha256=digest)
+
+
+def commit(folder: Path, checkpoint: Checkpoint) -> None:
+    """Make a checkpoint the folder's current one and delete what it doesn't name.
+
+    Raises:
+        UnavailableError: E-TRAIN-015, the disk is full or not writable.
+    """
+    partial = folder / f".{INDEX}.partial"
+    with _writing(folder):
+        partial.write_text(checkpoint.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        _flush(partial)
+        partial.replace(folder / INDEX)
+        _flush(folder)
+        named = {INDEX, *(stored.file for stored in _stored(checkpoint))}
+        for path in folder.iterdir():
+            if path.name not in named:
+                path.unlink()
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, SafetensorError) as error:
         raise UnavailableError(
             "E-TRAIN-015",
             f"a checkpoint can't be written: {error}",
             where=str(folder),
-            hint="free disk space in the workspace and run again: training goes on after the last whole epoch",
+            hint="free disk space in the workspace and run again: training goes on after the last checkpoint",
         ) from error
-    return StoredTensors(file=path.name, sha256=digest)
-
-
-def commit(folder: Path, checkpoint: Checkpoint) -> None:
-    """Make a checkpoint the folder's current one and delete what it doesn't name."""
-    partial = folder / f".{INDEX}.partial"
-    partial.write_text(checkpoint.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    _flush(partial)
-    partial.replace(folder / INDEX)
-    _flush(folder)
-    named = {INDEX, *(stored.file for stored in _stored(checkpoint))}
-    for path in folder.iterdir():
-        if path.name not in named:
-            path.unlink()
 
 
 def read_checkpoint(folder: Path, job: str) -> Checkpoint | None:
