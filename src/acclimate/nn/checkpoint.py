@@ -10,10 +10,10 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -33,27 +33,37 @@ class StoredTensors(Record):
 
 
 class Checkpoint(Record):
-    """Where a training is, after a whole epoch.
+    """Where a training is, after a whole epoch or between two steps of one.
 
     Args:
         job: digest of the job and the code; a checkpoint of another job is foreign.
         finished: nothing is left to train.
-        best_epoch: epoch with the best validation score, from 1.
+        best_epoch: epoch with the best validation score, from 1; 0 while there is none.
         history: one point for each epoch done.
-        kept: parameters and validation outputs of the best epochs, best first.
-        state: parameters and optimizer now; absent once finished.
+        steps: done of the epoch after these; 0 after a whole one.
+        seconds: spent in epochs so far.
+        kept: parameters and validation outputs of the best epochs, best first; empty before the first is done.
+        state: parameters and optimizer now, amid an epoch also its loss so far and the random generators; absent once
+            finished.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     job: str
     finished: bool
     best_epoch: int
     history: list[EpochPoint]
+    steps: int = Field(ge=0)
     seconds: float
     trained_parameters: int
     total_parameters: int
-    kept: list[StoredTensors] = Field(min_length=1)
+    kept: list[StoredTensors]
     state: StoredTensors | None
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        if self.finished == (self.state is not None) or bool(self.history) != bool(self.kept):
+            raise ValueError("it lacks tensors, or has some that do not belong to it")
+        return self
 
     @property
     def epoch(self) -> int:

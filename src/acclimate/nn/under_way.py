@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 import torch
 
 from acclimate.core.unfreezing import epochs_waited
 from acclimate.nn import checkpoint as store
+from acclimate.nn.devices import random_states
+from acclimate.nn.guard import Movement
 from acclimate.nn.job import FloatArray, Job
 from acclimate.nn.layer_groups import layer_groups
 from acclimate.nn.learner import Learner
@@ -35,11 +38,24 @@ class Run:
     # kept by every worker, and only where training may go back to them
     best_values: store.Tensors | None = None
     seconds: float = 0.0
+    # when the last checkpoint was written or the epoch began; what comes after it is not yet in the seconds
+    since: float = field(default_factory=time.monotonic)
+    # of the epoch under way: steps done, the sum of their losses, generators to go on with
+    steps: int = 0
+    loss: float = 0.0
+    drawn: store.Tensors = field(default_factory=dict)
+    # of the first epoch
+    movement: Movement | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, from 1."""
+        return len(self.history) + 1
 
     @property
     def where(self) -> str:
         """What an error names as its place."""
-        return f"strategy {self.job.strategy}, epoch {len(self.history) + 1}"
+        return f"strategy {self.job.strategy}, epoch {self.epoch}"
 
     @property
     def is_over(self) -> bool:
@@ -86,17 +102,19 @@ def save(run: Run, state: store.Tensors) -> None:
     Raises:
         UnavailableError: E-TRAIN-015, the disk is full or not writable.
     """
-    folder, done = run.job.folder, len(run.history)
+    folder, now = run.job.folder, time.monotonic()
+    run.seconds, run.since = run.seconds + now - run.since, now
     checkpoint = store.Checkpoint(
         job=run.key,
         finished=run.is_over,
         best_epoch=run.best_epoch,
         history=run.history,
+        steps=run.steps,
         seconds=run.seconds,
         trained_parameters=sum(p.numel() for p in run.parameters.values()),
         total_parameters=sum(p.numel() for p in run.learner.model.parameters()),
         kept=[stored for _, stored in run.kept],
-        state=None if run.is_over else store.store_tensors(folder, f"state-{done}", state),
+        state=None if run.is_over else store.store_tensors(folder, f"state-{len(run.history)}-{run.steps}", state),
     )
     store.commit(folder, checkpoint)
 
@@ -121,6 +139,9 @@ def _state(run: Run) -> store.Tensors:
     for name, parameter in run.parameters.items():
         for part, value in run.optimizer.state[parameter].items():
             values[f"optimizer/{part}/{name}"] = value
+    if run.steps:
+        values["epoch/loss"] = torch.tensor(run.loss, dtype=torch.float64)
+        values |= {f"generator/{kind}": state for kind, state in random_states(run.workers.device).items()}
     return values
 
 
@@ -146,9 +167,15 @@ def take_up(run: Run, found: store.Checkpoint) -> None:
             if value is not None
         }
     run.learner.compute.refresh()
-    run.history, run.best_epoch = list(found.history), found.best_epoch
+    run.history, run.best_epoch, run.steps = list(found.history), found.best_epoch, found.steps
+    if run.steps and run.workers.rank == 0:
+        # losses of workers are added up
+        run.loss = float(values["epoch/loss"])
+    if run.steps and run.workers.world == 1:
+        kinds = ("cpu", run.workers.device.type)
+        run.drawn = {kind: values[f"generator/{kind}"] for kind in kinds if f"generator/{kind}" in values}
     run.kept = [(int(stored.file.removeprefix("best-").split(".")[0]), stored) for stored in found.kept]
-    if STRATEGIES[run.job.strategy].unfreezes:
+    if STRATEGIES[run.job.strategy].unfreezes and found.kept:
         best = store.load_tensors(run.job.folder, found.kept[0])
         run.best_values = {name: best[f"parameter/{name}"] for name in run.parameters}
     run.seconds = found.seconds
