@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from acclimate.errors import ModelError
 from acclimate.nn import held_signals, step
 from acclimate.nn import train as loop
 from acclimate.nn.class_learner import ClassLearner
@@ -95,6 +96,14 @@ def test_gradual_unfreezing_goes_on_where_it_had_gone_back(make_job: MakeJob) ->
     job = make_job("gradual", **plain)
     break_off(job, *((epoch, 3) for epoch in range(2, 11)))
     assert_same(result_of(job), undisturbed)
+
+
+def test_an_encoder_that_stood_still_is_seen_by_who_goes_on(make_job: MakeJob) -> None:
+    job = make_job(settings={"learning_rate": 1e-12})
+    break_off(job, (1, 4))
+    with pytest.raises(ModelError) as caught:
+        train(job)
+    assert caught.value.code == "E-TRAIN-002"
 
 
 def test_a_step_is_not_done_again(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
