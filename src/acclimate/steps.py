@@ -299,7 +299,9 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     # told once is enough: a second signal must not break off the tidying-up
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise InterruptedRun(
-        "E-RUN-143", "stopped by SIGTERM", hint="run the same command again: finished stages and epochs are kept"
+        "E-RUN-143",
+        "stopped by SIGTERM",
+        hint="run the same command again: finished stages and checkpoints are kept",
     )
 
 

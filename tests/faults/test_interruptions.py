@@ -44,16 +44,27 @@ def test_a_run_killed_while_training_leaves_no_orphan_and_goes_on_to_the_same_en
         assert outcome.json[part] == finished[1].json[part]
 
 
-def test_sigterm_stops_a_run_with_its_own_exit_code(project):
+def test_sigterm_stops_a_run_with_its_own_exit_code_and_the_next_goes_on_amid_the_epoch(project):
     project.write_rows()
     process = project.start("run", "adaptation.yaml", "--json")
-    step = project.wait_for("epoch", process)["pid"]
+    step = project.wait_for("epoch", process, schedule="full")["pid"]
+    # the epoch after it takes about a second
+    time.sleep(0.1)
     process.terminate()
     out, err = process.communicate(timeout=10)
     assert process.returncode == 128 + signal.SIGTERM, err
     assert not alive(step)
     assert '"error"' in out
     assert not (project.workspace / "stages" / "finetune").exists()
+    left = [event for event in project.events() if event["event"] == "checkpoint"]
+    assert len(left) == 1
+    again = project.start("run", "adaptation.yaml", "--json")
+    taken_up = project.wait_for("resumed", again)
+    again.kill()
+    again.communicate()
+    assert gone_within(taken_up["pid"], 3)
+    for name in ("strategy", "epoch", "step"):
+        assert taken_up[name] == left[0][name]
 
 
 def test_two_runs_at_once_on_a_new_workspace_have_one_training_and_one_version(project):

@@ -169,7 +169,8 @@ def _work(config: dict[str, Any]) -> None:
     rank, world = context.get_world_rank(), context.get_world_size()
 
     def report(event: str, /, **fields: Any) -> None:
-        if event == "epoch":
+        # where workers come and go there may be one alone, which writes checkpoints amid an epoch too
+        if event in {"epoch", "checkpoint"}:
             exchange.keep()
         mailbox.put({"event": event, **fields, "workers": world})
 

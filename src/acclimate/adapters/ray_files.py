@@ -1,7 +1,7 @@
 """How a training's files reach workers that may not share a disk with the process that asked for it.
 
 A worker that sees the driver's folder uses it as it is. Any other takes copies through the workspace's shared folders:
-the source model, which the driver stores there once, and the checkpoints, which worker 0 stores after each epoch.
+the source model, which the driver stores there once, and the checkpoints, which worker 0 stores as it writes them.
 """
 
 from __future__ import annotations

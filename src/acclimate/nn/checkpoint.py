@@ -7,12 +7,13 @@ files it doesn't name are deleted after that: a kill at any point leaves the old
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -32,27 +33,37 @@ class StoredTensors(Record):
 
 
 class Checkpoint(Record):
-    """Where a training is, after a whole epoch.
+    """Where a training is, after a whole epoch or between two steps of one.
 
     Args:
         job: digest of the job and the code; a checkpoint of another job is foreign.
         finished: nothing is left to train.
-        best_epoch: epoch with the best validation score, from 1.
+        best_epoch: epoch with the best validation score, from 1; 0 while there is none.
         history: one point for each epoch done.
-        kept: parameters and validation outputs of the best epochs, best first.
-        state: parameters and optimizer now; absent once finished.
+        steps: done of the epoch after these; 0 after a whole one.
+        seconds: spent in epochs so far.
+        kept: parameters and validation outputs of the best epochs, best first; empty before the first is done.
+        state: parameters and optimizer now, amid an epoch also its loss so far and the random generators; absent once
+            finished.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     job: str
     finished: bool
     best_epoch: int
     history: list[EpochPoint]
+    steps: int = Field(ge=0)
     seconds: float
     trained_parameters: int
     total_parameters: int
-    kept: list[StoredTensors] = Field(min_length=1)
+    kept: list[StoredTensors]
     state: StoredTensors | None
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        if self.finished == (self.state is not None) or bool(self.history) != bool(self.kept):
+            raise ValueError("it lacks tensors, or has some that do not belong to it")
+        return self
 
     @property
     def epoch(self) -> int:
@@ -66,33 +77,45 @@ def store_tensors(folder: Path, name: str, tensors: Mapping[str, torch.Tensor]) 
     Raises:
         UnavailableError: E-TRAIN-015, the disk is full or not writable.
     """
-    partial, path = folder / f".{name}.partial", folder / f"{name}.safetensors"
-    try:
+    # one name for all: what kills and a full disk leave does not pile up
+    partial, path = folder / ".tensors.partial", folder / f"{name}.safetensors"
+    with _writing(folder):
         save_file({key: value.detach().contiguous() for key, value in tensors.items()}, partial)
         digest = file_digest(partial)
         _flush(partial)
         partial.replace(path)
+    return StoredTensors(file=path.name, sha256=digest)
+
+
+def commit(folder: Path, checkpoint: Checkpoint) -> None:
+    """Make a checkpoint the folder's current one and delete what it doesn't name.
+
+    Raises:
+        UnavailableError: E-TRAIN-015, the disk is full or not writable.
+    """
+    partial = folder / f".{INDEX}.partial"
+    with _writing(folder):
+        partial.write_text(checkpoint.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        _flush(partial)
+        partial.replace(folder / INDEX)
+        _flush(folder)
+        named = {INDEX, *(stored.file for stored in _stored(checkpoint))}
+        for path in folder.iterdir():
+            if path.name not in named:
+                path.unlink()
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, SafetensorError) as error:
         raise UnavailableError(
             "E-TRAIN-015",
             f"a checkpoint can't be written: {error}",
             where=str(folder),
-            hint="free disk space in the workspace and run again: training goes on after the last whole epoch",
+            hint="free disk space in the workspace and run again: training goes on after the last checkpoint",
         ) from error
-    return StoredTensors(file=path.name, sha256=digest)
-
-
-def commit(folder: Path, checkpoint: Checkpoint) -> None:
-    """Make a checkpoint the folder's current one and delete what it doesn't name."""
-    partial = folder / f".{INDEX}.partial"
-    partial.write_text(checkpoint.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    _flush(partial)
-    partial.replace(folder / INDEX)
-    _flush(folder)
-    named = {INDEX, *(stored.file for stored in _stored(checkpoint))}
-    for path in folder.iterdir():
-        if path.name not in named:
-            path.unlink()
 
 
 def read_checkpoint(folder: Path, job: str) -> Checkpoint | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from acclimate.errors import ConfigError
@@ -41,6 +43,20 @@ def measuring_device(gpus: int) -> torch.device:
 def device_of(module: torch.nn.Module) -> torch.device:
     """Where a module's weights are."""
     return next(module.parameters()).device
+
+
+def random_states(device: torch.device) -> dict[str, torch.Tensor]:
+    """State of each random generator a training on a device draws from, uint8, by the kind of device."""
+    states = {"cpu": torch.get_rng_state()}
+    return states if device.type == "cpu" else {**states, device.type: torch.cuda.get_rng_state(device)}
+
+
+def set_random_states(device: torch.device, states: Mapping[str, torch.Tensor]) -> None:
+    """Set the generators that a training on a device draws from; one without a state stays as it is."""
+    if "cpu" in states:
+        torch.set_rng_state(states["cpu"])
+    if device.type != "cpu" and device.type in states:
+        torch.cuda.set_rng_state(states[device.type], device)
 
 
 def generators(device: torch.device) -> list[torch.device]:

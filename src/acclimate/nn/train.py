@@ -3,69 +3,39 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import torch
 
-from acclimate.core.unfreezing import epochs_waited, next_opening
+from acclimate.core.unfreezing import next_opening
 from acclimate.digests import code_digest, data_digest
 from acclimate.errors import IntegrityError
 from acclimate.nn import checkpoint as store
 from acclimate.nn.batching import shuffled_batches
 from acclimate.nn.causal.learner import WritingLearner
 from acclimate.nn.class_learner import ClassLearner
-from acclimate.nn.devices import CPU, generators, training_device
+from acclimate.nn.devices import CPU, generators, set_random_states, training_device
 from acclimate.nn.dropout import cheap_dropout
 from acclimate.nn.guard import Movement, clip, require_bounded
-from acclimate.nn.job import FloatArray, Job, MaskedJob, TrainJob, TrainResult, WritingJob
+from acclimate.nn.held_signals import HeldSignals
+from acclimate.nn.job import Job, MaskedJob, TrainJob, TrainResult, WritingJob
 from acclimate.nn.layer_groups import layer_groups
 from acclimate.nn.learner import Learner, Validated
 from acclimate.nn.pretraining import MaskedLearner
 from acclimate.nn.schedule import rate_factor
-from acclimate.nn.sharding import laid_out, require_shardable, whole
+from acclimate.nn.sharding import require_shardable
 from acclimate.nn.step import Workers, optimizer_for
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.training_model import put, statistics, trainable
+from acclimate.nn.under_way import Run, gathered, keep, save, take_up
 from acclimate.ports import Progress, silent
 from acclimate.records import EpochPoint
 
 ALONE = Workers()
-
-
-@dataclass
-class _Run:
-    """A training under way."""
-
-    job: Job
-    key: str
-    workers: Workers
-    learner: Learner
-    parameters: dict[str, torch.nn.Parameter]
-    optimizer: torch.optim.AdamW
-    history: list[EpochPoint] = field(default_factory=list)
-    best_epoch: int = 0
-    # worker 0 keeps the best epochs' weights on disk, best first
-    kept: list[tuple[int, store.StoredTensors]] = field(default_factory=list)
-    # kept by every worker, and only where training may go back to them
-    best_values: store.Tensors | None = None
-    seconds: float = 0.0
-
-    @property
-    def where(self) -> str:
-        return f"strategy {self.job.strategy}, epoch {len(self.history) + 1}"
-
-    @property
-    def is_over(self) -> bool:
-        done = len(self.history)
-        return done >= self.job.epochs or (done > 0 and self._waited >= self.job.patience)
-
-    @property
-    def _waited(self) -> int:
-        if not STRATEGIES[self.job.strategy].unfreezes:
-            return len(self.history) - self.best_epoch
-        groups = len(layer_groups(self.learner.model.encoder))
-        return epochs_waited([point.validation_score for point in self.history], groups)
+# what a kill may cost one worker; a checkpoint of a large model takes seconds
+CHECKPOINT_SECONDS = 300.0
 
 
 def job_key(job: Job) -> str:
@@ -131,30 +101,38 @@ def require_result(job: Job) -> TrainResult:
 def train(job: Job, *, workers: Workers = ALONE, progress: Progress = silent) -> None:
     """Train one strategy, or what is left of it; :func:`finished` gives the result.
 
-    A checkpoint of the same job is taken up after its last whole epoch, with the same bits as if nothing had
-    happened; one of another job, or a damaged one, is reported and replaced.
+    A checkpoint of the same job is taken up where it was written, with the same bits as if nothing had happened; one
+    of another job, or a damaged one, is reported and replaced. There is one after each epoch. One worker alone also
+    writes one when :data:`CHECKPOINT_SECONDS` have passed since the last, and where SIGTERM or SIGINT comes: these
+    wait for it, see :class:`acclimate.nn.held_signals.HeldSignals`.
 
     Args:
         job: what to train. Its folder is made, written by worker 0 and must be seen by all.
         workers: who trains together; each calls this function with the same job.
-        progress: told ``epoch`` after each epoch and ``checkpoint_ignored`` with a reason.
+        progress: told ``epoch`` after each epoch, ``checkpoint`` after one amid an epoch, ``resumed`` where it goes on
+            from one, and ``checkpoint_ignored`` with a reason.
 
     Raises:
         ModelError: E-TRAIN-001 gradient not finite, E-TRAIN-002 nothing moved, E-TRAIN-003 diverged.
         IntegrityError: E-TRAIN-013, workers see different checkpoints.
         ConfigError: E-TRAIN-036, the job can't be trained sharded.
+        UnavailableError: E-TRAIN-015, a checkpoint can't be written.
     """
     if workers.sharded:
         require_shardable(job)
     job.folder.mkdir(parents=True, exist_ok=True)
     key = job_key(job)
     found = _checkpoint_of(job, key, progress)
-    _require_agreement(workers, job, 0 if found is None else found.epoch)
+    _require_agreement(workers, job, (0, 0) if found is None else (found.epoch, found.steps))
     if found is not None and found.finished:
         return
     run = _started(job, key, workers)
+    if found is None or not found.history:
+        run.movement = Movement(run.parameters, job.weight_decay)
     if found is not None:
-        _take_up(run, found)
+        take_up(run, found)
+        if workers.rank == 0:
+            progress("resumed", strategy=job.strategy, epoch=run.epoch, step=run.steps, says=f"goes on: {_place(run)}")
     while not run.is_over:
         _epoch(run, progress)
 
@@ -167,14 +145,14 @@ def _checkpoint_of(job: Job, key: str, progress: Progress) -> store.Checkpoint |
         return None
 
 
-def _require_agreement(workers: Workers, job: Job, epoch: int) -> None:
-    seen = torch.zeros(workers.world, dtype=torch.int64)
-    seen[workers.rank] = epoch
+def _require_agreement(workers: Workers, job: Job, done: tuple[int, int]) -> None:
+    seen = torch.zeros(workers.world, 2, dtype=torch.int64)
+    seen[workers.rank] = torch.tensor(done)
     workers.add_up(seen)
-    if len(set(seen.tolist())) > 1:
+    if len({tuple(row) for row in seen.tolist()}) > 1:
         raise IntegrityError(
             "E-TRAIN-013",
-            f"the workers see checkpoints of different epochs: {seen.tolist()}",
+            f"the workers see checkpoints of different epochs and steps: {seen.tolist()}",
             where=str(job.folder),
             hint="put the workspace on a disk that all workers share",
         )
@@ -191,33 +169,41 @@ def learner_of(job: Job, device: torch.device = CPU, *, sharded: bool = False) -
     raise TypeError(f"nothing trains a {type(job).__name__}")
 
 
-def _started(job: Job, key: str, workers: Workers) -> _Run:
+def _started(job: Job, key: str, workers: Workers) -> Run:
     learner = learner_of(job, workers.device, sharded=workers.sharded)
     parameters = trainable(learner.model)
     rates = STRATEGIES[job.strategy].rates(learner.model, job.settings)
-    return _Run(job, key, workers, learner, parameters, optimizer_for(job, parameters, rates))
+    return Run(job, key, workers, learner, parameters, optimizer_for(job, parameters, rates))
 
 
-def _epoch(run: _Run, progress: Progress) -> None:
-    started = time.monotonic()
-    job, epoch = run.job, len(run.history) + 1
+def _epoch(run: Run, progress: Progress) -> None:
+    # of several workers none can write a checkpoint amid an epoch by itself: a signal need not wait
+    held = HeldSignals()
+    with held if run.workers.world == 1 else nullcontext():
+        _held_epoch(run, held, progress)
+
+
+def _held_epoch(run: Run, held: HeldSignals, progress: Progress) -> None:
+    started = run.since = time.monotonic()
+    job, epoch = run.job, run.epoch
     groups = _open(run) if STRATEGIES[job.strategy].unfreezes else None
     # only what depends on (seed, epoch) is random, so that a training taken up here goes on with the same bits
     with torch.random.fork_rng(devices=generators(run.workers.device)):
         torch.manual_seed(int(np.random.SeedSequence([job.seed, epoch, run.workers.rank]).generate_state(1)[0]))
-        train_loss = _train_epoch(run, epoch)
+        set_random_states(run.workers.device, run.drawn)
+        train_loss = _train_epoch(run, held, progress)
+    run.steps, run.loss, run.drawn = 0, 0.0, {}
     found = run.learner.validate(run.workers)
     point = _point(run, epoch, train_loss, found, groups)
     run.history.append(point)
-    run.seconds += time.monotonic() - started
     if epoch == 1 or point.validation_score > run.history[run.best_epoch - 1].validation_score:
         run.best_epoch = epoch
         if groups is not None:
             run.best_values = {name: value.detach().clone() for name, value in run.parameters.items()}
-    state = _gathered(run)
+    state = gathered(run)
     if run.workers.rank == 0:
-        _keep(run, epoch, found.outputs, state)
-        _save(run, state)
+        keep(run, epoch, found.outputs, state)
+        save(run, state)
         progress(
             "epoch",
             strategy=job.strategy,
@@ -230,26 +216,11 @@ def _epoch(run: _Run, progress: Progress) -> None:
         )
 
 
-def _keep(run: _Run, epoch: int, outputs: FloatArray, state: store.Tensors) -> None:
-    """Store an epoch's weights if it is among the best so far; the earlier of two equals is the better."""
-
-    def rank(kept: int) -> tuple[float, int]:
-        return -run.history[kept - 1].validation_score, kept
-
-    best = sorted([*(kept for kept, _ in run.kept), epoch], key=rank)[: run.job.keep]
-    stored = dict(run.kept)
-    if epoch in best:
-        weights = {name: value for name, value in state.items() if not name.startswith("optimizer/")}
-        outputs_too = {**weights, "outputs": torch.from_numpy(outputs)}
-        stored[epoch] = store.store_tensors(run.job.folder, f"best-{epoch}", outputs_too)
-    run.kept = [(kept, stored[kept]) for kept in best]
-
-
-def _open(run: _Run) -> int:
+def _open(run: Run) -> int:
     """Open and close layer groups for the next epoch; the number of open ones. Only the scores so far decide."""
     groups = layer_groups(run.learner.model.encoder)
     opening = next_opening([point.validation_score for point in run.history], len(groups))
-    if opening.goes_back and run.best_values is not None:
+    if opening.goes_back and run.best_values is not None and not run.steps:
         put(run.best_values, run.parameters)
         # moments of another place would carry the weights off again
         run.optimizer.state.clear()
@@ -263,39 +234,63 @@ def _open(run: _Run) -> int:
     return opening.groups
 
 
-def _train_epoch(run: _Run, epoch: int) -> float:
-    """One pass over the training rows; mean loss."""
-    job = run.job
+def _train_epoch(run: Run, held: HeldSignals, progress: Progress) -> float:
+    """One pass over the training rows, or what is left of it; mean loss."""
+    job, epoch = run.job, run.epoch
     order = shuffled_batches(run.learner.sizes, batch_size=job.batch_size, rng=np.random.default_rng([job.seed, epoch]))
-    watch = Movement(run.parameters, job.weight_decay) if epoch == 1 else None
     run.learner.compute.model.train()
     run.learner.begin_epoch(epoch)
-    total = 0.0
     for i, rows in enumerate(order):
         factor = rate_factor(
             (epoch - 1) * len(order) + i, steps=job.epochs * len(order), warmup=job.warmup, schedule=job.schedule
         )
         rate = float(job.settings["learning_rate"]) * factor
-        for group in run.optimizer.param_groups:
-            group["lr"] = rate * group["share"]
-        run.learner.compute.begin()
-        with cheap_dropout(run.workers.device):
-            total += run.learner.gradients(rows, run.workers)
-        clip(run.parameters, job.clip_norm, where=f"{run.where}, step {i + 1}")
-        run.optimizer.step()
-        run.learner.compute.refresh()
-        if watch is not None:
-            watch.stepped(rate)
-    if watch is not None:
-        watch.check(where=run.where)
+        if run.movement is not None:
+            run.movement.stepped(rate)
+        if i < run.steps:
+            # done before the checkpoint that was taken up
+            continue
+        _step(run, rows, rate)
+        # several workers would have to agree, and each draws for itself
+        if run.workers.world == 1:
+            _stop_or_checkpoint(run, held, progress, of=len(order))
+    if run.movement is not None:
+        run.movement.check(where=run.where)
+        run.movement = None
     for learned in statistics(run.learner.model).values():
         run.workers.add_up(learned.div_(run.workers.world))
-    summed = torch.tensor([total], dtype=torch.float64)
+    summed = torch.tensor([run.loss], dtype=torch.float64)
     run.workers.add_up(summed)
     return float(summed) / run.learner.units
 
 
-def _point(run: _Run, epoch: int, train_loss: float, found: Validated, groups: int | None) -> EpochPoint:
+def _step(run: Run, rows: Sequence[int], rate: float) -> None:
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate * group["share"]
+    run.learner.compute.begin()
+    with cheap_dropout(run.workers.device):
+        run.loss += run.learner.gradients(rows, run.workers)
+    clip(run.parameters, run.job.clip_norm, where=f"{run.where}, step {run.steps + 1}")
+    run.optimizer.step()
+    run.learner.compute.refresh()
+    run.steps += 1
+
+
+def _stop_or_checkpoint(run: Run, held: HeldSignals, progress: Progress, *, of: int) -> None:
+    """Between two steps: write a checkpoint where one is due, and let a signal that waits be handled."""
+    if held.is_waiting or time.monotonic() - run.since >= CHECKPOINT_SECONDS:
+        save(run, gathered(run))
+        says = f"checkpoint: {_place(run)} of {of}"
+        progress("checkpoint", strategy=run.job.strategy, epoch=run.epoch, step=run.steps, says=says)
+    if held.is_waiting:
+        held.let_go()
+
+
+def _place(run: Run) -> str:
+    return f"{run.job.strategy}, epoch {run.epoch}, step {run.steps}"
+
+
+def _point(run: Run, epoch: int, train_loss: float, found: Validated, groups: int | None) -> EpochPoint:
     require_bounded(run.job.strategy, train_loss, found.loss, run.learner.loss_of_knowing_nothing, where=run.where)
     return EpochPoint(
         epoch=epoch,
@@ -304,67 +299,3 @@ def _point(run: _Run, epoch: int, train_loss: float, found: Validated, groups: i
         validation_score=found.score,
         open_groups=groups,
     )
-
-
-def _save(run: _Run, state: store.Tensors) -> None:
-    folder, done = run.job.folder, len(run.history)
-    checkpoint = store.Checkpoint(
-        job=run.key,
-        finished=run.is_over,
-        best_epoch=run.best_epoch,
-        history=run.history,
-        seconds=run.seconds,
-        trained_parameters=sum(p.numel() for p in run.parameters.values()),
-        total_parameters=sum(p.numel() for p in run.learner.model.parameters()),
-        kept=[stored for _, stored in run.kept],
-        state=None if run.is_over else store.store_tensors(folder, f"state-{done}", state),
-    )
-    store.commit(folder, checkpoint)
-
-
-def _gathered(run: _Run) -> store.Tensors:
-    """What a checkpoint holds, for worker 0; all gather what is sharded, one tensor after another."""
-    state: store.Tensors = {}
-    for name, value in (_weights(run) if run.is_over else _state(run)).items():
-        found = whole(value)
-        if run.workers.rank == 0:
-            state[name] = found if found is value else found.cpu()
-    return state
-
-
-def _weights(run: _Run) -> store.Tensors:
-    values: store.Tensors = {f"parameter/{name}": value for name, value in run.parameters.items()}
-    return {**values, **{f"statistic/{name}": value for name, value in statistics(run.learner.model).items()}}
-
-
-def _state(run: _Run) -> store.Tensors:
-    values = _weights(run)
-    for name, parameter in run.parameters.items():
-        for part, value in run.optimizer.state[parameter].items():
-            values[f"optimizer/{part}/{name}"] = value
-    return values
-
-
-def _take_up(run: _Run, found: store.Checkpoint) -> None:
-    if found.state is None:
-        raise ValueError("a checkpoint that is not finished has a state")
-    values = store.load_tensors(run.job.folder, found.state)
-    for name, parameter in run.parameters.items():
-        # one after another: a device need not hold them twice
-        put({name: laid_out(values[f"parameter/{name}"], parameter)}, {name: parameter})
-    learned = statistics(run.learner.model)
-    put({name: values[f"statistic/{name}"] for name in learned}, learned)
-    for name, parameter in run.parameters.items():
-        parts = {part: values.get(f"optimizer/{part}/{name}") for part in ("step", "exp_avg", "exp_avg_sq")}
-        run.optimizer.state[parameter] = {
-            part: value.to(parameter.device) if part == "step" else laid_out(value, parameter)
-            for part, value in parts.items()
-            if value is not None
-        }
-    run.learner.compute.refresh()
-    run.history, run.best_epoch = list(found.history), found.best_epoch
-    run.kept = [(int(stored.file.removeprefix("best-").split(".")[0]), stored) for stored in found.kept]
-    if STRATEGIES[run.job.strategy].unfreezes:
-        best = store.load_tensors(run.job.folder, found.kept[0])
-        run.best_values = {name: best[f"parameter/{name}"] for name in run.parameters}
-    run.seconds = found.seconds

@@ -48,7 +48,7 @@ def finetune_work(context: Context, data: Path, baseline: Path, decision: Path) 
         from acclimate.stages.finetune import finetune
 
         def progress(event: str, /, **fields: Any) -> None:
-            if event == "epoch":
+            if event in {"epoch", "checkpoint"}:
                 context.store.push(checkpoints)
             context.progress(event, **fields)
 

@@ -49,6 +49,8 @@ def test_workers_without_a_common_disk_train_report_fail_and_recover(
     def progress(event: str, /, **fields: Any) -> None:
         os.write(1, b"told\n")
         print("told")
+        if event != "epoch":
+            return
         epochs.append(fields["epoch"])
         if job.folder.exists():
             came_by_disk.append(fields["epoch"])

@@ -24,6 +24,7 @@ from acclimate.nn.pretraining import MaskedLearner, MaskedRows, held_out_loss
 from acclimate.nn.step import Workers
 from acclimate.nn.train import finished, train
 from acclimate.nn.training_model import trainable
+from tests.broken_off import break_off
 from tests.unit.nn.conftest import toy_rows
 from tests.unit.nn.test_train import Killed, assert_same, in_threads, kill_after, result_of
 
@@ -92,6 +93,12 @@ def test_a_killed_pretraining_ends_like_an_undisturbed_one(make_masked: MakeMask
         torch.manual_seed(epoch)
         np.random.default_rng(epoch)
         assert_same(result_of(job), undisturbed)
+
+
+def test_so_does_one_killed_amid_an_epoch(make_masked: MakeMasked) -> None:
+    job = make_masked()
+    break_off(job, (1, 4), (2, 1), (3, 10))
+    assert_same(result_of(job), result_of(make_masked()))
 
 
 @pytest.mark.parametrize("change", ["seed", "settings", "train", "held_out"])

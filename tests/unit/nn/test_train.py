@@ -161,7 +161,7 @@ def test_a_foreign_checkpoint_is_never_taken_up(change: str, make_job: MakeJob) 
 def test_only_named_files_stay(make_job: MakeJob) -> None:
     job = make_job()
     job.folder.mkdir()
-    (job.folder / ".state-1.partial").write_bytes(b"left by a kill")
+    (job.folder / ".tensors.partial").write_bytes(b"left by a kill")
     result = result_of(job)
     assert {path.name for path in job.folder.iterdir()} == {"checkpoint.json", result.weights[0].name}
     assert json.loads((job.folder / "checkpoint.json").read_text())["finished"] is True
@@ -190,9 +190,10 @@ def test_a_gradient_too_large_for_float32_is_an_error_not_a_no_op(make_job: Make
     assert finished(job) is None
 
 
-def test_a_disk_that_cannot_be_written_is_named(make_job: MakeJob) -> None:
+@pytest.mark.parametrize("file", ["tensors", "checkpoint.json"])
+def test_a_disk_that_cannot_be_written_is_named(file: str, make_job: MakeJob) -> None:
     job = make_job(epochs=1)
-    (job.folder / ".best-1.partial").mkdir(parents=True)
+    (job.folder / f".{file}.partial").mkdir(parents=True)
     with pytest.raises(UnavailableError) as caught:
         train(job)
     assert caught.value.code == "E-TRAIN-015"

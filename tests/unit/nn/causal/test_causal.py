@@ -25,6 +25,7 @@ from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
 from acclimate.nn.training_model import trainable
 from acclimate.records import SourceCard
+from tests.broken_off import break_off
 from tests.tiny_lm import toy_pairs, write_tiny_lm
 from tests.unit.nn.causal.conftest import SETTINGS
 
@@ -248,9 +249,7 @@ def test_it_learns_and_writes_what_it_learned(precision: str, make_job: MakeJob,
     assert loaded.predict(["free cash now"]) == ["spam"]
 
 
-def test_a_training_that_is_taken_up_ends_with_the_same_bits(
-    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_training_that_is_taken_up_ends_with_the_same_bits(make_job: MakeJob) -> None:
     whole = trained(make_job("lora", epochs=3))
     job = make_job("lora", epochs=3)
     epochs = []
@@ -262,6 +261,8 @@ def test_a_training_that_is_taken_up_ends_with_the_same_bits(
 
     with pytest.raises(KeyboardInterrupt):
         train(job, progress=stop)
+    # amid the last two epochs too
+    break_off(job, (2, 2), (3, 1))
     resumed = trained(job)
     np.testing.assert_array_equal(resumed.validation_outputs, whole.validation_outputs)
     assert [p.train_loss for p in resumed.history] == [p.train_loss for p in whole.history]

@@ -21,6 +21,7 @@ from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
 from acclimate.nn.training_model import build, finish, statistics, trainable
 from acclimate.records import SourceCard
+from tests.broken_off import break_off
 from tests.toy_images import MODELS, OTHERS, SIDE, toy_images, write_image_source
 from tests.unit.nn.conftest import SETTINGS
 
@@ -127,6 +128,8 @@ def test_statistics_are_taken_up_with_the_weights(make_image_job: MakeImageJob) 
     train(whole)
     with pytest.raises(Stopped):
         train(cut, progress=stop)
+    # amid an epoch too
+    break_off(cut, (2, 2), (3, 1))
     train(cut)
     results = [finished(job) for job in (whole, cut)]
     assert results[0] is not None
