@@ -19,6 +19,6 @@ ADAPTER = Strategy(
     starts_from_probe=True,
     forgets="little",
     prepare=_prepare,
-    merge=None,
+    insert="adapter",
     encoders=("text", "patches"),
 )

@@ -19,7 +19,7 @@ PREFIX = Strategy(
     starts_from_probe=True,
     forgets="little",
     prepare=_prepare,
-    merge=None,
+    insert="prefix",
     changes_first_logits=True,
     encoders=("text",),
 )
