@@ -1,0 +1,76 @@
+"""Every registered strategy on every form of encoder: all checks of :mod:`tests.strategy_matrix` that apply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from acclimate.errors import ModelError
+from acclimate.nn.job import TrainJob
+from acclimate.nn.strategies import STRATEGIES
+from acclimate.nn.strategies.strategy import Form
+from acclimate.nn.training_model import build
+from tests import strategy_matrix
+from tests.conftest import write_tiny_source
+from tests.small_jobs import image_job, text_job
+from tests.strategy_matrix import Case, checks_of
+from tests.toy_images import write_image_source
+
+#: Of its real size: slow, and DELTA asks what each of its thousands of channels is good for.
+DEEP = "efficientnet-lite"
+#: A source model of each form; of maps one from transformers and one from a package.
+FORMS: dict[str, Form] = {"bert": "text", "vit": "patches", "resnet": "map", DEEP: "map"}
+QUICK = (strategy_matrix.starts_at_the_probe, strategy_matrix.what_is_stored_computes_what_was_trained)
+CaseOf = Callable[[str, str], Case]
+
+
+def cells() -> Iterator[Any]:
+    """Every source, strategy and check that go together."""
+    for kind, name in working():
+        for check in checks_of(name):
+            if kind == DEEP and check is strategy_matrix.composes_with_penalties:
+                continue
+            marks = [pytest.mark.slow] if kind == DEEP and check not in QUICK else []
+            yield pytest.param(kind, name, check, id=f"{kind}-{name}-{check.__name__}", marks=marks)
+
+
+def working() -> list[tuple[str, str]]:
+    """Every source and a strategy that trains it."""
+    return [(kind, name) for kind, form in FORMS.items() for name, one in STRATEGIES.items() if one.works_on(form)]
+
+
+@pytest.fixture(scope="module")
+def case_of(tmp_path_factory: pytest.TempPathFactory) -> CaseOf:
+    """``case_of(kind, strategy)``: what it trains is trained once for all its checks."""
+    root, made, known = tmp_path_factory.mktemp("matrix"), count(), {}
+    sources = {
+        kind: write_tiny_source(root / kind) if kind == "bert" else write_image_source(root / kind, kind)
+        for kind in FORMS
+    }
+
+    def found(kind: str, name: str) -> Case:
+        def make(strategy: str, **changes: Any) -> TrainJob:
+            job_of = text_job if kind == "bert" else image_job
+            return job_of(sources[kind], root / f"job-{next(made)}", strategy, **changes)
+
+        return known.setdefault((kind, name), Case(name, make))
+
+    return found
+
+
+@pytest.mark.parametrize(("kind", "name", "check"), cells())
+def test_a_strategy_passes(kind: str, name: str, check: Callable[[Case], None], case_of: CaseOf) -> None:
+    check(case_of(kind, name))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in FORMS for name in STRATEGIES if (kind, name) not in working()]
+)
+def test_a_strategy_that_does_not_suit_the_encoder_is_refused(kind: str, name: str, case_of: CaseOf) -> None:
+    with pytest.raises(ModelError) as caught:
+        build(case_of(kind, name).job)
+    assert caught.value.code == "E-MODEL-024"
+    assert name in str(caught.value)
