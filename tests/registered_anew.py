@@ -1,4 +1,4 @@
-"""A plugin of pytest: registers copies of two strategies under names that no list of ours knows."""
+"""A plugin of pytest: registers copies of three strategies under names that no list of ours knows."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from dataclasses import replace
 
 from acclimate.nn.strategies import STRATEGIES
 
-for _copied in ("full", "lora"):
+for _copied in ("full", "lora", "adapter"):
     STRATEGIES[f"{_copied}_anew"] = replace(STRATEGIES[_copied], name=f"{_copied}_anew")

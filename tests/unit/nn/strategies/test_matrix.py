@@ -85,7 +85,7 @@ def test_a_strategy_that_does_not_suit_the_encoder_is_refused(kind: str, name: s
     assert name in str(caught.value)
 
 
-@pytest.mark.parametrize(("kind", "copied"), [("bert", "full"), ("resnet", "lora")])
+@pytest.mark.parametrize(("kind", "copied"), [("bert", "full"), ("resnet", "lora"), ("bert", "adapter")])
 def test_a_strategy_gets_all_of_it_by_being_registered(
     kind: str, copied: str, case_of: CaseOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +120,7 @@ def _moved(model: Trainable, settings: Settings) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_all_other_tests_of_strategies_take_a_new_one_too() -> None:
     """Gradients, workers, bfloat16, language models: whatever is named after a strategy, run by another pytest."""
     command = [sys.executable, "-m", "pytest", "-p", "tests.registered_anew", "-p", "no:cacheprovider", "-k", "anew"]
