@@ -25,6 +25,7 @@ from acclimate.core.probe import Probe
 from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import LabelledRows
+from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import InProcessTrainer
 from acclimate.nn.training_model import finish
 from benchmarks.labelled_rows import LabelledData, parts, read_rows
@@ -32,7 +33,7 @@ from benchmarks.measured import DATA, SOURCE, machine, say, store
 from benchmarks.trained_models import DEFAULTS, chosen_probe, mean_and_error, score_of, training_job
 
 CHOSEN_ON, REPORTED_ON = ("movies", "topics"), "reviews"
-STRATEGIES = ("lora", "adapter", "prefix", "ia3", "bitfit", "partial", "gradual", "full")
+STARTED = tuple(name for name, one in STRATEGIES.items() if one.starts_from_probe and not one.pretrains)
 FACTORS = (1 / 3, 1.0, 3.0)
 
 Drawn = tuple[LabelledRows, LabelledRows, LabelledRows, Probe]
@@ -97,7 +98,7 @@ def main() -> None:
     """Measure, print, and write the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the CSV files")
-    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
+    parser.add_argument("--strategies", nargs="+", choices=STARTED, default=list(STARTED))
     parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--validation-rows", type=int, default=200)
     parser.add_argument("--test-rows", type=int, default=600)

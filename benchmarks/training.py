@@ -102,9 +102,7 @@ def trainer(job: TrainJob, *, bf16: bool) -> Outcome:
     )
     training.remove_callback(transformers.PrinterCallback)
     seconds = float(training.train().metrics["train_runtime"])
-    merge = STRATEGIES[job.strategy].merge
-    assert merge is not None, "both strategies merge"
-    merge(classifier)
+    STRATEGIES[job.strategy].merge(classifier)
     classifier.eval()
     head = classifier.head
     weight, bias = (value.detach().numpy().copy() for value in (head.weight, head.bias))

@@ -232,7 +232,7 @@ def test_a_verdict_that_was_changed_is_found(
     done = register(registry, run_records(name=name), model_folder)
     (stored,) = (workspace / "mlartifacts" / name).rglob(f"verdicts/{done.verdict_sha256}.json")
     if damage == "flip":
-        stored.write_text(stored.read_text().replace('PROMOTE', 'SHADOW'))
+        stored.write_text(stored.read_text().replace("PROMOTE", "SHADOW"))
     elif damage == "another":
         stored.write_text("{}")
     else:

@@ -47,7 +47,7 @@ def test_a_run_killed_while_training_leaves_no_orphan_and_goes_on_to_the_same_en
 def test_sigterm_stops_a_run_with_its_own_exit_code_and_the_next_goes_on_amid_the_epoch(project):
     project.write_rows()
     process = project.start("run", "adaptation.yaml", "--json")
-    step = project.wait_for("epoch", process, schedule="full")["pid"]
+    step = project.wait_for("epoch", process, schedule="linear")["pid"]
     # the epoch after it takes about a second
     time.sleep(0.1)
     process.terminate()

@@ -333,6 +333,12 @@ class TestPool:
         assert problem.message.startswith(at)
         assert problem.hint
 
+    def test_strategies_that_images_cannot_be_trained_with_are_refused_at_once(self, yaml: Path) -> None:
+        found = problems_of(yaml, IMAGES + "finetune: {arms: [lora, prefix, adapter, ia3]}\n")
+        assert [problem.message.split()[0] for problem in found] == ["finetune.arms[1]", "finetune.arms[3]"]
+        assert {problem.code for problem in found} == {"E-CONFIG-035"}
+        assert found[0].hint == "choose from frozen, lora, adapter, bitfit, partial, gradual, full, scratch"
+
     def test_other_tasks_have_no_pool_and_no_tapt(self, yaml: Path) -> None:
         for text in (IMAGES, GENERATION):
             found = problems_of(yaml, text + POOL + "finetune: {arms: [full, tapt]}\n")

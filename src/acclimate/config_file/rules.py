@@ -20,7 +20,7 @@ from acclimate.config_finetune import FinetuneSpec
 # Columns of the ingested tables. Equal to acclimate.examples.COLUMNS, which would import pyarrow here.
 RESERVED = ("row_id", "text", "image", "label", "answer", "group")
 
-#: Strategies that work on whole weights only.
+#: Strategies that work on whole weights only, as :data:`acclimate.nn.strategies.STRATEGIES` say.
 NOT_SHARDED = ("adapter", "prefix", "gradual", "tapt")
 
 

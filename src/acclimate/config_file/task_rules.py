@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from acclimate.config_file.findings import Found, finding, get
 from acclimate.config_file.places import Places
 from acclimate.config_file.yaml_nodes import NodePath
-from acclimate.config_finetune import IMAGE_DEFAULTS
+from acclimate.config_finetune import IMAGE_DEFAULTS, Strategy
 from acclimate.config_generation import GENERATION_DEFAULTS, GenerationSpec
 
 TEXT_TASK = "text-classification"
@@ -18,7 +18,11 @@ TABLES: tuple[tuple[str, ...], ...] = (("target",), ("source", "reference"), ("r
 CLASS_METRICS = ("macro_f1", "accuracy", "balanced_accuracy")
 ANSWER_METRICS = ("exact_match", "rouge_l", "token_accuracy")
 TEXT_METRICS = ("token_accuracy",)
-GENERATION_ARMS = ("frozen", "lora", "ia3", "bitfit", "partial", "gradual", "full", "scratch")
+#: Strategies that a task can't train, as :data:`acclimate.nn.strategies.STRATEGIES` say, which would import torch here.
+NOT_TRAINED: dict[str, tuple[str, ...]] = {
+    IMAGE_TASK: ("prefix", "ia3", "tapt"),
+    GENERATION_TASK: ("adapter", "prefix", "tapt"),
+}
 _NEED_CLASSES = ("delta", "bss", "lwf")
 
 
@@ -63,10 +67,11 @@ def other_tasks(raw: dict[str, Any], places: Places) -> Iterator[Found]:
         table = get(raw, *path)
         if isinstance(table, dict):
             yield from _table(table, path, places, task)
-    if task != TEXT_TASK:
-        yield from _without_pretraining(raw, places, task)
+    if task != TEXT_TASK and raw.get("pool") is not None:
+        yield _meaningless(places, ("pool",), task)
     if task == IMAGE_TASK and get(raw, "finetune", "full", "reinitialise") not in (None, 0):
         yield _meaningless(places, ("finetune", "full", "reinitialise"), task)
+    yield from _arms(raw, places, task)
     if task == GENERATION_TASK:
         yield from _without_classes(raw, places)
     else:
@@ -94,25 +99,18 @@ def _table(table: dict[str, Any], path: NodePath, places: Places, task: str) -> 
         yield finding(places, (*path, "format"), "E-CONFIG-035", says, hint)
 
 
-def _without_pretraining(raw: dict[str, Any], places: Places, task: str) -> Iterator[Found]:
-    """In-domain pretraining is that of encoders of texts."""
-    if raw.get("pool") is not None:
-        yield _meaningless(places, ("pool",), task)
-    arms = get(raw, "finetune", "arms")
+def _arms(raw: dict[str, Any], places: Places, task: str) -> Iterator[Found]:
+    """Strategies that do not work on the task's models."""
+    arms, others = get(raw, "finetune", "arms"), NOT_TRAINED.get(task, ())
     for i, arm in enumerate(arms if isinstance(arms, list) else ()):
-        if arm == "tapt":
-            says = f"is tapt, which task {task} does not train: it pretrains encoders of texts"
-            yield finding(places, ("finetune", "arms", i), "E-CONFIG-035", says, "leave it out, or choose full")
+        if arm in others:
+            says = f"is {arm}, which task {task} does not train"
+            hint = f"choose from {', '.join(name for name in get_args(Strategy) if name not in others)}"
+            yield finding(places, ("finetune", "arms", i), "E-CONFIG-035", says, hint)
 
 
 def _without_classes(raw: dict[str, Any], places: Places) -> Iterator[Found]:
-    """Strategies and penalties that need classes, or are built for encoders only."""
-    arms = get(raw, "finetune", "arms")
-    for i, arm in enumerate(arms if isinstance(arms, list) else ()):
-        if arm in ("adapter", "prefix"):
-            says = f"is {arm}, which task {GENERATION_TASK} does not train"
-            hint = f"choose from {', '.join(GENERATION_ARMS)}"
-            yield finding(places, ("finetune", "arms", i), "E-CONFIG-035", says, hint)
+    """What needs classes: averages, interpolation, most penalties."""
     for name, off in (("soup", 1), ("interpolate", False)):
         if get(raw, "finetune", name) not in (None, off):
             yield _meaningless(places, ("finetune", name), GENERATION_TASK)

@@ -126,7 +126,7 @@ def require_shardable(job: Job) -> None:
     """
     strategy = STRATEGIES[job.strategy]
     hint = "set compute.sharded: false, or "
-    if strategy.unfreezes or strategy.pretrains or not strategy.is_mergeable:
+    if not strategy.is_shardable:
         what, hint = job.strategy, f"{hint}take {job.strategy} out of finetune.arms"
     else:
         held = [name for name in (*ROW_PENALTIES, *FEATURE_PENALTIES) if job.settings.get(name)]

@@ -39,7 +39,7 @@ def build(job: TrainJob) -> tuple[Encoder, Classifier]:
     strategy = STRATEGIES[job.strategy]
     random_seed = None if strategy.starts_from_probe else job.seed
     encoder = Encoder.load(job.source, precision=job.precision, max_length=job.max_length, random_seed=random_seed)
-    if encoder.form not in strategy.encoders:
+    if not strategy.works_on(encoder.form):
         raise ModelError(
             "E-MODEL-024",
             f"{job.strategy} does not work on this kind of encoder ({encoder.form})",
@@ -95,10 +95,10 @@ def finish(job: TrainJob, weights: Path) -> Trained:
     put({name: stored[f"statistic/{name}"] for name in learned}, learned)
     strategy = STRATEGIES[job.strategy]
     insert = None
-    if strategy.merge is None:
-        insert = Insert.of(strategy.name, job.settings, model.encoder)
-    else:
+    if strategy.insert is None:
         strategy.merge(model)
+    else:
+        insert = Insert.of(strategy.insert, job.settings, model.encoder)
     model.eval()
     head = model.head
     return Trained(

@@ -24,40 +24,14 @@ from acclimate.nn.learner import Learner
 from acclimate.nn.step import Workers
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
+from tests.small_jobs import Killed, assert_same, kill_after, result_of
 
 MakeJob = Callable[..., TrainJob]
-
-
-class Killed(Exception):
-    """Stands for a signal."""
 
 
 @pytest.fixture
 def copied_source(tiny_source: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_source, tmp_path / "copied-source"))
-
-
-def kill_after(epoch: int) -> Callable[..., None]:
-    def progress(event: str, /, **fields: Any) -> None:
-        if event == "epoch" and fields["epoch"] == epoch:
-            raise Killed
-
-    return progress
-
-
-def result_of(job: Job, **how: Any) -> TrainResult:
-    train(job, **how)
-    result = finished(job)
-    assert result is not None
-    return result
-
-
-def assert_same(a: TrainResult, b: TrainResult) -> None:
-    assert (a.history, a.best_epoch) == (b.history, b.best_epoch)
-    np.testing.assert_array_equal(a.validation_outputs, b.validation_outputs)
-    left, right = load_file(a.weights[0]), load_file(b.weights[0])
-    assert left.keys() == right.keys()
-    assert all(torch.equal(left[name], right[name]) for name in left)
 
 
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
@@ -74,18 +48,6 @@ def test_the_result_is_that_of_the_best_epoch(make_job: MakeJob) -> None:
     assert result.best_epoch == scores.index(max(scores)) + 1
     predicted = result.validation_outputs.argmax(axis=1)
     assert score("macro_f1", job.validation.labels, predicted, 2) == max(scores)
-
-
-@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
-def test_a_killed_training_ends_like_an_undisturbed_one(strategy: str, make_job: MakeJob) -> None:
-    undisturbed = result_of(make_job(strategy))
-    for epoch in (1, 2):
-        job = make_job(strategy)
-        with pytest.raises(Killed):
-            train(job, progress=kill_after(epoch))
-        assert finished(job) is None
-        torch.manual_seed(epoch)  # what the process did meanwhile must not matter
-        assert_same(result_of(job), undisturbed)
 
 
 def test_a_training_killed_each_epoch_still_ends_the_same(make_job: MakeJob) -> None:

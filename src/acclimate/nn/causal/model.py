@@ -86,7 +86,7 @@ def build(job: WritingJob) -> Built:
         ConfigError: E-TRAIN-038 or 039, a layer it is to adapt or make anew is not there.
     """
     strategy = STRATEGIES[job.strategy]
-    if "causal" not in strategy.encoders or strategy.merge is None:
+    if not strategy.works_on("causal"):
         raise ModelError(
             "E-MODEL-024",
             f"{job.strategy} does not work on causal language models",
@@ -113,8 +113,6 @@ def finish(job: WritingJob, weights: Path) -> Any:
     built, stored = build(job), load_file(weights)
     parameters = trainable(built.model)
     put({name: stored[f"parameter/{name}"] for name in parameters}, parameters)
-    merge = STRATEGIES[job.strategy].merge
-    assert merge is not None, "build refuses what does not merge"
-    merge(built.model)
+    STRATEGIES[job.strategy].merge(built.model)
     setattr(built.lm, built.lm.base_model_prefix, built.model.encoder)
     return built.lm.eval()

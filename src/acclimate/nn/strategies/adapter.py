@@ -17,6 +17,6 @@ ADAPTER = Strategy(
     role="arm",
     starts_from_probe=True,
     prepare=_prepare,
-    merge=None,
+    insert="adapter",
     encoders=("text", "patches"),
 )

@@ -17,7 +17,7 @@ PREFIX = Strategy(
     role="arm",
     starts_from_probe=True,
     prepare=_prepare,
-    merge=None,
+    insert="prefix",
     changes_first_logits=True,
     encoders=("text",),
 )

@@ -36,8 +36,9 @@ class Strategy:
             step 0 are the probe's. False: all weights random.
         prepare: ``prepare(model, settings)`` changes the classifier in place and sets ``requires_grad`` of every
             parameter: what is True is trained. Random numbers come from torch's generator, seeded by the caller.
-        merge: ``merge(model)`` turns the trained classifier in place into a plain one that computes the same; None for
-            what stays in the model as layers of its own, see :mod:`acclimate.nn.inserts`.
+        merge: ``merge(model)`` turns the trained classifier in place into a plain one that computes the same.
+        insert: the kind of layers that stay in the model instead, a name in :data:`acclimate.nn.inserts.INSERTS`; None
+            for what merges.
         rates: ``rates(model, settings)`` gives the share of the learning rate by parameter, 1 where it says nothing.
         unfreezes: training opens what ``prepare`` allows group by group from the top, as validation stalls.
         changes_first_logits: its untrained additions change the logits at step 0.
@@ -50,7 +51,8 @@ class Strategy:
     role: Literal["arm", "control"]
     starts_from_probe: bool
     prepare: Callable[[Trainable, Settings], None]
-    merge: Callable[[Trainable], None] | None = nothing_to_merge
+    merge: Callable[[Trainable], None] = nothing_to_merge
+    insert: str | None = None
     rates: Callable[[Trainable, Settings], Rates] = the_same_rate
     unfreezes: bool = False
     changes_first_logits: bool = False
@@ -60,12 +62,21 @@ class Strategy:
     @property
     def is_mergeable(self) -> bool:
         """Whether the trained model is one of the source's own architecture."""
-        return self.merge is not None
+        return self.insert is None
 
     @property
     def trains_source_weights(self) -> bool:
         """Whether what is trained in the encoder are the source's own weights, not additions to them."""
-        return self.starts_from_probe and self.merge is nothing_to_merge
+        return self.starts_from_probe and self.is_mergeable and self.merge is nothing_to_merge
+
+    @property
+    def is_shardable(self) -> bool:
+        """Whether it can be trained with the weights shared out among workers."""
+        return self.is_mergeable and not self.unfreezes and not self.pretrains
+
+    def works_on(self, form: Form) -> bool:
+        """Whether it trains models of a form. Language models are stored as plain ones: what is added must merge."""
+        return form in self.encoders and (form != "causal" or self.is_mergeable)
 
 
 def train_everything(model: Trainable, settings: Settings) -> None:  # noqa: ARG001 - no settings of its own

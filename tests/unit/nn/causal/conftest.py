@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from acclimate.nn.job import WritingJob
-from tests.tiny_lm import write_tiny_lm, writing_job
-
-SETTINGS: dict[str, dict[str, float | int]] = {
-    "lora": {"learning_rate": 2e-2, "rank": 8},
-    "ia3": {"learning_rate": 1e-1},
-    "bitfit": {"learning_rate": 5e-2},
-    "partial": {"learning_rate": 1e-2, "groups": 1},
-    "gradual": {"learning_rate": 1e-2},
-    "full": {"learning_rate": 5e-3},
-    "scratch": {"learning_rate": 5e-3},
-}
+from tests.small_jobs import lm_job
+from tests.tiny_lm import write_tiny_lm
 
 
 @pytest.fixture(scope="session")
@@ -31,12 +23,9 @@ def tiny_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def make_job(tiny_lm: Path, tmp_path: Path) -> Callable[..., WritingJob]:
     """Factory of jobs: ``make_job("lora", epochs=2)``; its folder is new unless given."""
-    made = 0
+    made = count(1)
 
     def make(strategy: str = "full", **changes: Any) -> WritingJob:
-        nonlocal made
-        made += 1
-        settings = SETTINGS.get(strategy, {"learning_rate": 1e-3})
-        return writing_job(tiny_lm, tmp_path / f"job-{made}", strategy, settings, **changes)
+        return lm_job(tiny_lm, tmp_path / f"job-{next(made)}", strategy, **changes)
 
     return make

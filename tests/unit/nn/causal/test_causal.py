@@ -19,18 +19,20 @@ from acclimate.nn.causal.packing import Pack, packed
 from acclimate.nn.causal.reader import AnswerReader
 from acclimate.nn.causal.scoring import AnswerScores, answer_scores
 from acclimate.nn.causal.writer import Prompting, Writer
-from acclimate.nn.job import Pairs, TrainResult, WritingJob
+from acclimate.nn.job import Pairs, WritingJob
+from acclimate.nn.source_card import source_card
 from acclimate.nn.step import Workers
 from acclimate.nn.strategies import STRATEGIES
-from acclimate.nn.train import finished, train
+from acclimate.nn.train import train
 from acclimate.nn.training_model import trainable
 from acclimate.records import SourceCard
 from tests.broken_off import break_off
+from tests.small_jobs import Killed, assert_same, kill_after
+from tests.small_jobs import result_of as trained
 from tests.tiny_lm import toy_pairs, write_tiny_lm
-from tests.unit.nn.causal.conftest import SETTINGS
 
 MakeJob = Callable[..., WritingJob]
-WORKING = sorted(SETTINGS)
+WORKING = [name for name, strategy in STRATEGIES.items() if strategy.works_on("causal")]
 CARD = SourceCard(
     name="tiny", revision="1", digest="d" * 64, licence="MIT", model_type="llama", parameters=1, labels=None
 )
@@ -41,13 +43,6 @@ def writer_of(folder: Path, lm: object = None, prompting: Prompting = ASKED, pre
     lm = load_lm(folder) if lm is None else lm
     tokenizer = AnswerReader.load(folder, load_lm(folder).config, prompting.max_length).tokenizer
     return Writer(lm, tokenizer, prompting, precision=precision, strategy="full", source=CARD)
-
-
-def trained(job: WritingJob) -> TrainResult:
-    train(job)
-    result = finished(job)
-    assert result is not None
-    return result
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -227,7 +222,7 @@ def test_full_may_start_from_random_top_layers(make_job: MakeJob) -> None:
     assert changed == {name for name in start if name.startswith("encoder.layers.1.") and "norm" not in name}
 
 
-@pytest.mark.parametrize("strategy", sorted(set(STRATEGIES) - set(SETTINGS)))
+@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name not in WORKING])
 def test_what_does_not_work_on_language_models_says_so(strategy: str, make_job: MakeJob) -> None:
     with pytest.raises(ModelError, match="does not work on causal language models"):
         build(make_job(strategy))
@@ -249,23 +244,26 @@ def test_it_learns_and_writes_what_it_learned(precision: str, make_job: MakeJob,
     assert loaded.predict(["free cash now"]) == ["spam"]
 
 
-def test_a_training_that_is_taken_up_ends_with_the_same_bits(make_job: MakeJob) -> None:
-    whole = trained(make_job("lora", epochs=3))
-    job = make_job("lora", epochs=3)
-    epochs = []
+@pytest.mark.parametrize("strategy", WORKING)
+def test_a_training_that_is_taken_up_ends_with_the_same_bits(strategy: str, make_job: MakeJob) -> None:
+    job = make_job(strategy, epochs=2)
+    with pytest.raises(Killed):
+        train(job, progress=kill_after(1))
+    # amid an epoch too
+    break_off(job, (2, 1))
+    assert_same(trained(job), trained(make_job(strategy, epochs=2)))
 
-    def stop(event: str, /, **fields: object) -> None:
-        epochs.append(event)
-        if epochs.count("epoch") == 1:
-            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        train(job, progress=stop)
-    # amid the last two epochs too
-    break_off(job, (2, 2), (3, 1))
-    resumed = trained(job)
-    np.testing.assert_array_equal(resumed.validation_outputs, whole.validation_outputs)
-    assert [p.train_loss for p in resumed.history] == [p.train_loss for p in whole.history]
+@pytest.mark.parametrize("strategy", WORKING)
+def test_the_merged_model_is_a_plain_one_and_a_source_itself(strategy: str, make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job(strategy, epochs=1)
+    writer, source = writer_of(job.source, finish(job, trained(job).weights[0])), load_lm(job.source)
+    writer.save(tmp_path / "model")
+    again = load_lm(tmp_path / "model")
+    assert type(again) is type(source)
+    assert again.state_dict().keys() == source.state_dict().keys()
+    assert all(torch.equal(value, writer.lm.state_dict()[name]) for name, value in again.state_dict().items())
+    assert source_card(tmp_path / "model", name="x", revision=None, licence=None).model_type == "llama"
 
 
 def test_l2_sp_holds_the_weights_near_the_source(make_job: MakeJob) -> None:

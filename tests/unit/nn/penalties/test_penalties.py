@@ -27,7 +27,6 @@ from acclimate.nn.penalties.bss import Bss
 from acclimate.nn.penalties.delta import channel_attention
 from acclimate.nn.penalties.l2_sp import L2SP
 from acclimate.nn.step import Rows, Workers, gradients, optimizer_for
-from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
 from acclimate.nn.training_model import build, trainable
 
@@ -238,18 +237,6 @@ def test_evaluating_keeps_no_states(make_job: MakeJob) -> None:
 
 
 # --- together --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("strategy", sorted(name for name, one in STRATEGIES.items() if one.starts_from_probe))
-def test_penalties_compose_with_every_strategy(strategy: str, make_job: MakeJob) -> None:
-    weights = {"delta": 0.01, "bss": 0.001, "lwf": 1.0}
-    if STRATEGIES[strategy].trains_source_weights:
-        weights["l2_sp"] = 0.01
-    job = with_penalty(make_job(strategy, epochs=2), **weights)
-    train(job)
-    result = finished(job)
-    assert result is not None
-    assert all(np.isfinite(point.train_loss) for point in result.history)
 
 
 def test_all_registries_are_asked_for() -> None:

@@ -1,9 +1,10 @@
-"""Every strategy on every form of vision encoder: what the matrix for texts checks, where images differ."""
+"""What is of images only: statistics of batch normalisation, places in DELTA, bfloat16."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,18 @@ import numpy as np
 import pytest
 import torch
 
-from acclimate.errors import ConfigError, ModelError
+from acclimate.errors import ConfigError
 from acclimate.nn.compute import Compute
 from acclimate.nn.encoder import Encoder
-from acclimate.nn.job import LabelledRows, TrainJob
-from acclimate.nn.model import AdaptedModel, is_batch_norm, linear
+from acclimate.nn.job import TrainJob
+from acclimate.nn.model import AdaptedModel
 from acclimate.nn.step import Rows, Workers, gradients
-from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
 from acclimate.nn.training_model import build, finish, statistics, trainable
 from acclimate.records import SourceCard
-from tests.broken_off import break_off
-from tests.toy_images import MODELS, OTHERS, SIDE, toy_images, write_image_source
-from tests.unit.nn.conftest import SETTINGS
+from tests.small_jobs import image_job
+from tests.toy_images import MODELS, write_image_source
 
-FORMS = {"vit": "patches", "resnet": "map", "efficientnet-lite": "map"}
-WORKING = [(kind, name) for kind in MODELS for name, strategy in STRATEGIES.items() if FORMS[kind] in strategy.encoders]
-REFUSED = [(kind, name) for kind in MODELS for name in STRATEGIES if (kind, name) not in WORKING]
 CARD = SourceCard(name="toy", revision="1", digest="d" * 64, licence=None, model_type="x", parameters=1, labels=None)
 MakeImageJob = Callable[..., TrainJob]
 
@@ -35,70 +31,17 @@ MakeImageJob = Callable[..., TrainJob]
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("vision")
-    return {kind: write_image_source(folder / kind, kind) for kind in (*MODELS, *OTHERS)}
+    return {kind: write_image_source(folder / kind, kind) for kind in MODELS}
 
 
 @pytest.fixture
-def make_image_job(make_job: Callable[..., TrainJob], sources: dict[str, Path]) -> MakeImageJob:
+def make_image_job(sources: dict[str, Path], tmp_path: Path) -> MakeImageJob:
+    made = count(1)
+
     def make(kind: str, strategy: str, **changes: Any) -> TrainJob:
-        dim = Encoder.load(sources[kind], precision="fp32").dim
-        rng = np.random.default_rng(7)
-        # without pretraining a deep network's features are large and its gradients larger
-        slow = 0.02 if kind == "efficientnet-lite" else 1.0
-        settings = {**SETTINGS[strategy], "learning_rate": slow * SETTINGS[strategy]["learning_rate"]}
-        return make_job(
-            strategy,
-            **{
-                "source": sources[kind],
-                "settings": settings,
-                "probe_weight": rng.normal(0, 0.1 * slow, (2, dim)).astype(np.float32),
-                "train": LabelledRows(*toy_images(24, 1)),
-                "validation": LabelledRows(*toy_images(10, 2)),
-                "max_length": SIDE,
-                "epochs": 2,
-                **changes,
-            },
-        )
+        return image_job(sources[kind], tmp_path / f"job-{next(made)}", strategy, **changes)
 
     return make
-
-
-def frozen_logits(job: TrainJob) -> np.ndarray:
-    encoder = Encoder.load(job.source, precision="fp32")
-    return linear(encoder.embed(job.validation.inputs), job.probe_weight, job.probe_bias)
-
-
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, name in WORKING if name != "scratch"])
-def test_logits_at_step_0_are_the_probes(kind: str, name: str, make_image_job: MakeImageJob) -> None:
-    """Also in training: batch normalisation keeps to the source's statistics."""
-    job = make_image_job(kind, name)
-    encoder, model = build(job)
-    batch = encoder.reader.prepare(job.validation.inputs).batch(range(len(job.validation)))
-    model.train()
-    assert not any(layer.training for layer in model.modules() if is_batch_norm(layer))
-    model.eval()
-    with torch.no_grad():
-        np.testing.assert_allclose(model(batch).numpy(), frozen_logits(job), atol=1e-4)
-
-
-@pytest.mark.parametrize(("kind", "name"), WORKING)
-def test_the_model_as_it_is_stored_computes_what_was_trained(
-    kind: str, name: str, make_image_job: MakeImageJob, tmp_path: Path
-) -> None:
-    job = make_image_job(kind, name)
-    train(job)
-    result = finished(job)
-    assert result is not None
-    trained = finish(job, result.weights[0])
-    model = AdaptedModel.build(trained.encoder, trained.weight, trained.bias, ["a", "b"], strategy=name, source=CARD)
-    now = model.logits(job.validation.inputs)
-    np.testing.assert_allclose(now, result.validation_outputs, atol=1e-3, rtol=1e-3)
-    assert np.abs(now - frozen_logits(job)).max() > 1e-3, "training was a no-op"
-    digest = model.save(tmp_path / "stored")
-    again = AdaptedModel.load(tmp_path / "stored")
-    np.testing.assert_array_equal(again.logits(job.validation.inputs), now)
-    assert again.reads_images
-    assert again.save(tmp_path / "copied") == digest == again.digest
 
 
 @pytest.mark.parametrize("kind", ["resnet", "efficientnet-lite"])
@@ -114,53 +57,6 @@ def test_only_a_random_start_learns_the_statistics_of_batch_normalisation(
         after = finish(job, result.weights[0]).encoder.module.state_dict()
         moved = [not torch.equal(value, after[key.removeprefix("encoder.")]) for key, value in before.items()]
         assert all(moved) if learns else not any(moved)
-
-
-def test_statistics_are_taken_up_with_the_weights(make_image_job: MakeImageJob) -> None:
-    class Stopped(Exception):
-        pass
-
-    def stop(event: str, /, **fields: Any) -> None:
-        if event == "epoch" and fields["epoch"] == 1:
-            raise Stopped
-
-    whole, cut = (make_image_job("resnet", "scratch", epochs=3, patience=3) for _ in range(2))
-    train(whole)
-    with pytest.raises(Stopped):
-        train(cut, progress=stop)
-    # amid an epoch too
-    break_off(cut, (2, 2), (3, 1))
-    train(cut)
-    results = [finished(job) for job in (whole, cut)]
-    assert results[0] is not None
-    assert results[1] is not None
-    np.testing.assert_array_equal(results[0].validation_outputs, results[1].validation_outputs)
-    assert results[0].weights[0].read_bytes() == results[1].weights[0].read_bytes()
-
-
-@pytest.mark.parametrize(("kind", "name"), REFUSED)
-def test_a_strategy_that_does_not_suit_the_encoder_is_refused(
-    kind: str, name: str, make_image_job: MakeImageJob
-) -> None:
-    with pytest.raises(ModelError) as caught:
-        build(make_image_job(kind, name))
-    assert caught.value.code == "E-MODEL-024"
-    assert name in str(caught.value)
-
-
-@pytest.mark.parametrize("penalty", ["l2_sp", "delta", "bss", "lwf"])
-@pytest.mark.parametrize("kind", ["vit", "resnet"])
-def test_penalties_work_on_images(kind: str, penalty: str, make_image_job: MakeImageJob) -> None:
-    settings = {"learning_rate": 2e-3}
-    plain, held = (
-        make_image_job(kind, "full", epochs=1, settings={**settings, **more}) for more in ({}, {penalty: 1.0})
-    )
-    for job in (plain, held):
-        train(job)
-    results = [finished(job) for job in (plain, held)]
-    assert results[0] is not None
-    assert results[1] is not None
-    assert not np.array_equal(results[0].validation_outputs, results[1].validation_outputs)
 
 
 def test_delta_is_the_mean_over_places_of_squared_distances(make_image_job: MakeImageJob) -> None:

@@ -1,4 +1,4 @@
-"""Every strategy, generically: a new one gets all of these."""
+"""What is of single strategies; what all have in common is in :mod:`tests.strategy_matrix`."""
 
 from __future__ import annotations
 
@@ -12,33 +12,23 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from acclimate.core.strategy_traits import TRAITS
 from acclimate.core.unfreezing import next_opening
 from acclimate.errors import ConfigError, ModelError
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import TrainJob, TrainResult
 from acclimate.nn.layer_groups import layer_groups
-from acclimate.nn.model import AdaptedModel, Classifier, linear
+from acclimate.nn.model import AdaptedModel
 from acclimate.nn.penalties import Start, penalties_of
-from acclimate.nn.source_card import source_card
 from acclimate.nn.strategies import STRATEGIES
-from acclimate.nn.train import finished, train
 from acclimate.nn.training_model import Trained, build, finish, trainable
-from acclimate.records import SourceCard
+from tests.small_jobs import result_of
+from tests.strategy_matrix import CARD
 
-ALL = sorted(STRATEGIES)
-FROM_PROBE = [name for name in ALL if STRATEGIES[name].starts_from_probe]
-MERGEABLE = [name for name in ALL if STRATEGIES[name].is_mergeable]
 MakeJob = Callable[..., TrainJob]
-CARD = SourceCard(
-    name="tiny", revision="1", digest="d" * 64, licence="MIT", model_type="bert", parameters=1, labels=None
-)
 
 
 def trained_by(job: TrainJob) -> tuple[TrainResult, Trained]:
-    train(job)
-    result = finished(job)
-    assert result is not None
+    result = result_of(job)
     return result, finish(job, result.weights[0])
 
 
@@ -46,143 +36,6 @@ def adapted(job: TrainJob, trained: Trained) -> AdaptedModel:
     return AdaptedModel.build(
         trained.encoder, trained.weight, trained.bias, ["a", "b"], strategy=job.strategy, source=CARD
     )
-
-
-def logits(encoder: Encoder, model: Classifier, texts: tuple[str, ...]) -> np.ndarray:
-    batch = encoder.reader.prepare(texts).batch(range(len(texts)))
-    model.eval()
-    with torch.no_grad():
-        return model(batch).numpy()
-
-
-def frozen_logits(job: TrainJob) -> np.ndarray:
-    encoder = Encoder.load(job.source, precision="fp32", max_length=job.max_length)
-    return linear(encoder.embed(job.validation.inputs), job.probe_weight, job.probe_bias)
-
-
-def test_what_is_said_beforehand_is_said_of_each() -> None:
-    assert set(TRAITS) == {"frozen", *ALL}
-
-
-@pytest.mark.parametrize("name", FROM_PROBE)
-def test_logits_at_step_0_are_the_probes(name: str, make_job: MakeJob) -> None:
-    """Prefixes take their share of the attention even at zero: they must say so, and move the logits."""
-    job = make_job(name)
-    encoder, model = build(job)
-    same = np.allclose(logits(encoder, model, job.validation.inputs), frozen_logits(job), atol=1e-5)
-    assert same != STRATEGIES[name].changes_first_logits
-
-
-@pytest.mark.parametrize("name", sorted(set(ALL) - set(FROM_PROBE)))
-def test_a_random_start_knows_neither_source_nor_probe(name: str, make_job: MakeJob) -> None:
-    job = make_job(name, seed=11)
-    first, again, other = build(job)[1], build(job)[1], build(make_job(name, seed=12))[1]
-    source = Encoder.load(job.source, precision="fp32").module.state_dict()
-    for key, value in first.encoder.state_dict().items():
-        assert torch.equal(value, again.encoder.state_dict()[key])
-        if value.ndim > 1:
-            assert not torch.allclose(value, source[key])
-            assert not torch.allclose(value, other.encoder.state_dict()[key])
-    assert not np.allclose(first.head.weight.detach().numpy(), job.probe_weight)
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_building_leaves_the_global_generator_alone(name: str, make_job: MakeJob) -> None:
-    torch.manual_seed(3)
-    expected = torch.rand(3)
-    torch.manual_seed(3)
-    build(make_job(name))
-    assert torch.equal(torch.rand(3), expected)
-
-
-def source_weights(names: set[str]) -> set[str]:
-    """The encoder's own parameters that trained ones are or are merged into."""
-    found = set()
-    for name in names:
-        plain = name.removeprefix("base_model.model.")
-        module, lora, _ = plain.partition(".lora_")
-        layer, ia3, _ = plain.partition(".ia3_")
-        found |= {f"{module}.weight"} if lora else {f"{layer}.weight", f"{layer}.bias"} if ia3 else {plain}
-    return found
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_training_moves_what_is_trained_and_nothing_else(name: str, make_job: MakeJob) -> None:
-    job = make_job(name, epochs=2)
-    model = build(job)[1]
-    start = Encoder.load(job.source, precision="fp32", random_seed=None if name in FROM_PROBE else job.seed).module
-    result, trained = trained_by(job)
-    folder = job.folder / "model"
-    adapted(job, trained).save(folder)
-    after = dict(Encoder.load(folder, precision="fp32").module.named_parameters())
-    names = {key.removeprefix("encoder.") for key in trainable(model) if key.startswith("encoder.")}
-    touched = source_weights(names) if STRATEGIES[name].is_mergeable else set()
-    if STRATEGIES[name].unfreezes:
-        opened = max(point.open_groups or 0 for point in result.history[: result.best_epoch])
-        touched = {key for group in layer_groups(start)[-opened:] for key in group}
-    prefix = "base_model." if name == "prefix" else ""
-    moved = 0
-    for key, value in start.named_parameters():
-        now = after[prefix + (_inside(key) if name == "adapter" else key)]
-        assert key in touched or torch.equal(now, value), key
-        moved += not torch.equal(now, value)
-    assert moved >= len(touched) / 2
-    assert not np.allclose(trained.weight, job.probe_weight)
-    assert result.trained_parameters == sum(p.numel() for p in trainable(model).values())
-    assert result.total_parameters == sum(p.numel() for p in model.parameters())
-
-
-def _inside(key: str) -> str:
-    """A block's parameter when a bottleneck lies behind the block."""
-    before, layers, rest = key.partition(".layer.")
-    return f"{before}{layers}{rest.split('.')[0]}.block.{rest.split('.', 1)[1]}" if layers else key
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_the_model_as_it_is_stored_computes_what_was_trained(name: str, make_job: MakeJob, tmp_path: Path) -> None:
-    job = make_job(name, epochs=2)
-    result, trained = trained_by(job)
-    model = adapted(job, trained)
-    now = model.logits(job.validation.inputs)
-    np.testing.assert_allclose(now, result.validation_outputs, atol=1e-4)
-    assert np.abs(now - frozen_logits(job)).max() > 0.05, "training was a no-op"
-    digest = model.save(tmp_path / "stored")
-    again = AdaptedModel.load(tmp_path / "stored")
-    np.testing.assert_array_equal(again.logits(job.validation.inputs), now)
-    assert again.digest == digest
-    assert again.save(tmp_path / "copied") == digest
-
-
-@pytest.mark.parametrize("name", MERGEABLE)
-def test_the_merged_model_is_a_plain_one(name: str, make_job: MakeJob) -> None:
-    job = make_job(name, epochs=1)
-    _, trained = trained_by(job)
-    module, source = trained.encoder.module, Encoder.load(job.source, precision="fp32").module
-    assert type(module) is type(source)
-    assert module.state_dict().keys() == source.state_dict().keys()
-
-
-@pytest.mark.parametrize("name", sorted(set(ALL) - set(MERGEABLE)))
-def test_added_layers_lie_beside_the_sources_own_bytes(name: str, make_job: MakeJob, tmp_path: Path) -> None:
-    job = make_job(name, epochs=1)
-    _, trained = trained_by(job)
-    model = adapted(job, trained)
-    model.save(tmp_path / "stored")
-    plain, stored = (Encoder.load(folder, precision="fp32") for folder in (job.source, tmp_path / "stored"))
-    assert stored.insert is not None
-    (tmp_path / "stored" / "insert.safetensors").unlink()
-    bare = Encoder.load(tmp_path / "stored", precision="fp32")
-    np.testing.assert_array_equal(bare.embed(["good bad"]), plain.embed(["good bad"]))
-    assert not np.allclose(stored.embed(["good bad"]), plain.embed(["good bad"]), atol=1e-4)
-
-
-@pytest.mark.parametrize("name", sorted(set(ALL) - set(MERGEABLE)))
-def test_a_model_with_added_layers_is_no_source(name: str, make_job: MakeJob, tmp_path: Path) -> None:
-    job = make_job(name, epochs=1)
-    adapted(job, trained_by(job)[1]).save(tmp_path / "stored")
-    with pytest.raises(ModelError) as caught:
-        source_card(tmp_path / "stored", name="x", revision=None, licence=None)
-    assert caught.value.code == "E-MODEL-023"
 
 
 @pytest.mark.parametrize("damage", ["truncated", "kind", "shape", "nan"])
@@ -281,8 +134,8 @@ def test_lora_adapts_the_layers_that_are_named(make_job: MakeJob, tmp_path: Path
         for i in range(2)
         for name in ("attention.self.query", "attention.output.dense", "output.dense")
     } | {"encoder.layer.1.intermediate.dense.weight"}
-    names = {key.removeprefix("encoder.") for key in trainable(build(job)[1]) if key.startswith("encoder.")}
-    assert source_weights(names) == adapts
+    lora = {key.partition(".lora_")[0] for key in trainable(build(job)[1]) if key.startswith("encoder.")}
+    assert {f"{layer.removeprefix('encoder.base_model.model.')}.weight" for layer in lora} == adapts
     result, trained = trained_by(job)
     after = dict(trained.encoder.module.named_parameters())
     assert {key for key, value in named.items() if not torch.equal(value, after[key])} == adapts
