@@ -28,7 +28,7 @@ from acclimate.nn.step import Workers
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
 from tests.broken_off import break_off
-from tests.unit.nn.conftest import SETTINGS
+from tests.small_jobs import SETTINGS
 from tests.unit.nn.test_train import assert_same, damage, in_threads, result_of
 
 MakeJob = Callable[..., TrainJob]
