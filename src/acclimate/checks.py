@@ -9,7 +9,8 @@ from typing import Any
 
 from acclimate.execution import Request
 from acclimate.local_run import load_request
-from acclimate.records import SourceCard
+from acclimate.records import GENERATION_TASK, SourceCard
+from acclimate.stage_work.ingesting import token_limits
 from acclimate.wiring import located, source_at, store_of
 
 
@@ -32,8 +33,8 @@ def validate(path: str | Path, overrides: Sequence[str] = (), *, allow_outside: 
 
     request = load_request(path, overrides, allow_outside=allow_outside)
     config = request.adaptation
-    card = source_card_of(request)
     home = store_of(request.workspace).home
+    source, card = source_at(request, home)
     pool = config.pool.table if config.pool else None
     wanted = {"target": config.target, "reference": config.source.reference, "pool": pool}
     specs = {name: spec for name, spec in wanted.items() if spec is not None}
@@ -49,6 +50,7 @@ def validate(path: str | Path, overrides: Sequence[str] = (), *, allow_outside: 
             allow_outside=True,
             out=Path(folder),
             read=reading(*places.values()),
+            limits=token_limits(config, source) if config.task == GENERATION_TASK else None,
         )
     return {
         "valid": True,

@@ -87,7 +87,8 @@ def validate(
     def action() -> int:
         found = check(path, overrides or [], allow_outside=allow_outside)
         labels = f", labels {', '.join(found['labels'])}" if found["labels"] else ""
-        print_result(found, as_json, lambda: f"{path} is valid: {found['rows']} rows{labels}")
+        notes = "".join(f"\nnote       {warning}" for warning in found["warnings"])
+        print_result(found, as_json, lambda: f"{path} is valid: {found['rows']} rows{labels}{notes}")
         return 0
 
     guarded(action, as_json, debug)

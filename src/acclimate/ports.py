@@ -76,6 +76,31 @@ class RawTable:
         return f"{uri}:{self.lines[row]}" if self.names is None else f"{uri}/{self.names[row]}"
 
 
+@dataclass(frozen=True)
+class TokenCounts:
+    """Tokens of rows as a language model reads them.
+
+    Args:
+        rows: of the whole row, the end of the text included, ``[n]``.
+        answers: of what is to be written, without the end, ``[n]``.
+    """
+
+    rows: list[int]
+    answers: list[int]
+
+
+class TokenCounter(Protocol):
+    """Counts tokens of prompts and answers."""
+
+    def __call__(self, prompts: Sequence[str] | None, answers: Sequence[str]) -> TokenCounts:
+        """Count them, whatever their number.
+
+        Args:
+            prompts: what is read; None for plain texts, which have none.
+            answers: what is to be written, or the plain texts.
+        """
+
+
 class TableReader(Protocol):
     """Reads a table of examples from a file or a folder of files."""
 

@@ -110,6 +110,7 @@ class TableCard(Record):
     licence: str | None
     warnings: list[str]
     answers: bool = Field(default=False, description="the rows are pairs of a prompt and its answer")
+    longest_tokens: int | None = Field(None, description="of a row, the end included; of text generation")
     held_out_rows_dropped: int = Field(
         default=0,
         description="of a pool: rows that are or nearly are validation or test rows, or of their groups",

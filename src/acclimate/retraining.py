@@ -20,6 +20,7 @@ from acclimate.ports import RegisteredVersion
 from acclimate.records import SourceCard
 from acclimate.records_retrain import Attempt, DriftReport, RetrainDecision
 from acclimate.stage_work import STEPS
+from acclimate.stage_work.ingesting import ingest_work
 from acclimate.wiring import live_versions, pinned, registry_of, source_of
 
 CHAMPION = "champion"
@@ -54,7 +55,8 @@ def drift_step(context: Context, fresh: DataSpec | None = None) -> Path:
     spec = fresh or context.request.adaptation.retrain.fresh
     if spec is None:
         return _drift(context, STEPS["ingest"](context), "target", champion)
-    return _drift(context, STEPS["ingest"](_reading(context, spec)), "reference", champion)
+    data = execute(context, ingest_work(_reading(context, spec), any_length=True))
+    return _drift(context, data, "reference", champion)
 
 
 def check_step(context: Context, *, forced: bool = False) -> Path:

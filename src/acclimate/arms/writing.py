@@ -63,7 +63,13 @@ class Writing:
         self._metric, self._precision, self._progress = metric, precision, progress
         self._frozen = Writer.load(baseline / "model")
         self._known = SourceText.measured(
-            data, self._frozen, "validation", bootstraps=BOOTSTRAPS, seed=config.seed, progress=progress
+            data,
+            self._frozen,
+            "validation",
+            max_length=generation.max_length,
+            bootstraps=BOOTSTRAPS,
+            seed=config.seed,
+            progress=progress,
         )
 
     @property

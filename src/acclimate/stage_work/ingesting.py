@@ -6,20 +6,42 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.adapters.data_uris import Located, reading
+from acclimate.config import Adaptation
 from acclimate.config_base import DataSpec
 from acclimate.digests import code_digest
 from acclimate.execution import Context, Work
-from acclimate.records import IMAGE_TASK
-from acclimate.wiring import located
+from acclimate.records import GENERATION_TASK, IMAGE_TASK
+from acclimate.token_lengths import TokenLimits
+from acclimate.wiring import located, source_of
 
 
-def ingest_work(context: Context) -> Work:
-    """Ingest: keyed by the files' bytes, where they came from, and what their columns mean."""
+def token_limits(config: Adaptation, source: Path) -> TokenLimits:
+    """What a language model reads and writes.
+
+    Args:
+        config: the adaptation.
+        source: the source model's folder; its tokenizer is loaded.
+    """
+    from acclimate.nn.causal.lengths import RowLengths
+
+    spec = config.generation
+    count = RowLengths(source, spec.max_length)
+    return TokenLimits(count, spec.max_length, spec.max_new_tokens, count.positions)
+
+
+def ingest_work(context: Context, *, any_length: bool = False) -> Work:
+    """Ingest: keyed by the files' bytes, where they came from, what their columns mean, and what counts their tokens.
+
+    Args:
+        context: the run.
+        any_length: texts of any length will do, for nothing is to be written.
+    """
     request, config = context.request, context.request.adaptation
     target = _Table.of(context, config.target)
     reference = _Table.of(context, config.source.reference) if config.source.reference else None
     pool = _Table.of(context, config.pool.table) if config.pool else None
     has_images = config.task == IMAGE_TASK
+    counts_tokens = config.task == GENERATION_TASK and not any_length
     tables = [table.place for table in (target, reference, pool) if table]
 
     def call(out: Path) -> dict[str, Any]:
@@ -34,6 +56,7 @@ def ingest_work(context: Context) -> Work:
             allow_outside=True,  # what may be read was settled when it was located
             out=out,
             read=reading(*tables),
+            limits=token_limits(config, source_of(context)[0]) if counts_tokens else None,
             progress=context.progress,
         )
         return {"rows": card.target.rows_kept, "digest": card.target.digest}
@@ -46,10 +69,21 @@ def ingest_work(context: Context) -> Work:
             "target": target.made_of,
             "reference": reference.made_of if reference else None,
             **({"pool": pool.made_of} if pool else {}),
+            **(_counting(context) if counts_tokens else {}),
             "readers": code_digest(f"acclimate.adapters.{'images' if has_images else 'tables'}.reading"),
         },
         call=call,
     )
+
+
+def _counting(context: Context) -> dict[str, Any]:
+    """What the counts of tokens depend on."""
+    spec = context.request.adaptation.generation
+    return {
+        "source": source_of(context)[1].digest,
+        "generation": spec.model_dump(mode="json", include={"max_length", "max_new_tokens"}),
+        "counter": code_digest("acclimate.nn.causal.lengths"),
+    }
 
 
 class _Table:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +83,7 @@ def evaluate_writing(
     found = judged(model, pairs, metric, progress=progress)
     rows_per_second = len(examples) / (time.perf_counter() - started)
     models = models_to_compare(baseline, candidate_strategy, finetune, champion)
-    others = _compared(data, baseline, models, pairs, metric, progress)
+    others = _compared(data, baseline, model, models, pairs, metric, progress)
     comparator = whom_to_beat(candidate_strategy, champion, frozen)
     report = Evaluation(
         metric=metric,
@@ -109,14 +109,35 @@ def evaluate_writing(
         perplexity={"candidate": found.likelihood.perplexity, **others.perplexity},
     )
     _write(out / "predictions.parquet", examples, pairs, found, others.scores)
-    timing = latency(model.predict, examples.texts, LATENCY_ROWS) | {"rows_per_second": round(rows_per_second, 1)}
+    timing = latency(model.predict, _asked(model, examples.texts[:LATENCY_ROWS]), LATENCY_ROWS) | {
+        "rows_per_second": round(rows_per_second, 1)
+    }
     (out / "timing.json").write_text(json.dumps(timing, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     report.write(out)
     return report
 
 
+def _asked(model: Writer, texts: list[str]) -> list[str]:
+    """Prompts as they are; of long plain texts the first half of what is read, for the model to go on with."""
+    if model.prompting.has_prompts:
+        return texts
+    tokenizer, most = model.reader.tokenizer, model.prompting.max_length // 2
+    read = [model.reader.opening(text) for text in texts]
+    return [
+        text if len(ids) <= most else tokenizer.decode(ids[:most], skip_special_tokens=True)
+        for text, ids in zip(texts, read, strict=True)
+    ]
+
+
+def _reading_as(model: Writer, champion: Writer) -> Writer:
+    """The champion on the candidate's tokens, though it may have been made for shorter rows."""
+    asked = champion.prompting
+    longest = champion.positions if asked.has_prompts else model.prompting.max_length
+    return champion.asked(replace(asked, max_length=longest))
+
+
 def _compared(
-    data: Path, baseline: Path, models: Mapping[str, Path], pairs: Pairs, metric: str, progress: Progress
+    data: Path, baseline: Path, model: Writer, models: Mapping[str, Path], pairs: Pairs, metric: str, progress: Progress
 ) -> _Compared:
     frozen = Writer.load(baseline / "model")
     train = pairs_of(read_examples(data, "target", ("train",), None))
@@ -126,7 +147,10 @@ def _compared(
     perplexity = {}
     for name in (SOURCE_AS_IS, *models):
         progress("evaluate", says=f"writing the test rows with {name}")
-        found = judged(as_is if name == SOURCE_AS_IS else Writer.load(models[name]), pairs, metric, progress=progress)
+        other = as_is if name == SOURCE_AS_IS else Writer.load(models[name])
+        if name == "champion":
+            other = _reading_as(model, other)
+        found = judged(other, pairs, metric, progress=progress)
         scores[name], perplexity[name] = found.scores, found.likelihood.perplexity
     return _Compared(scores, perplexity)
 
@@ -153,10 +177,13 @@ def _hardest(examples: Examples, pairs: Pairs, found: Judged) -> list[HardRow]:
 def _retention(data: Path, baseline: Path, model: Writer, config: EvaluateSpec, progress: Progress) -> Retention | None:
     """How well the candidate still foretells texts of the source's domain that nothing was fitted on."""
     progress("evaluate", says="asking what is still known of the source's domain")
+    frozen = Writer.load(baseline / "model")
     known = SourceText.measured(
         data,
-        Writer.load(baseline / "model"),
+        frozen,
         "test",
+        # a prompt with examples has more room than the rows themselves
+        max_length=min(frozen.prompting.max_length, model.prompting.max_length),
         bootstraps=config.bootstraps,
         seed=config.seed,
         progress=progress,

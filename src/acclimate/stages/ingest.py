@@ -10,6 +10,7 @@ from acclimate.examples import Table
 from acclimate.ports import Progress, RawTable, TableReader, silent
 from acclimate.records import GENERATION_TASK, IMAGE_TASK, DataCard
 from acclimate.settled_table import SettledTable, section_of, settle
+from acclimate.token_lengths import TokenLimits, cards_with_lengths
 
 MAX_OVERLAP = 0.01
 
@@ -24,6 +25,7 @@ def ingest(
     allow_outside: bool,
     out: Path,
     read: TableReader,
+    limits: TokenLimits | None = None,
     progress: Progress = silent,
 ) -> DataCard:
     """Ingest the target's data and, where there are any, the source domain's.
@@ -42,13 +44,15 @@ def ingest(
         allow_outside: data may lie outside the root.
         out: folder to write ``target_*.arrow``, as many of each other table, and ``data_card.json`` into, that last.
         read: reads tables.
+        limits: what the source model reads and writes, for text-generation; None counts no tokens.
         progress: told ``ingested`` with the rows of each table.
 
     Returns:
         The card, as written.
 
     Raises:
-        DataError: E-DATA-001 to -050; E-DATA-080, nothing of the pool is left; no card is in ``out`` then.
+        DataError: E-DATA-001 to -050; E-DATA-070, rows of any split have more tokens than are read; E-DATA-080, nothing
+            of the pool is left; no card is in ``out`` then.
         ConfigError: E-CONFIG-031 to -036, the path can't be used.
     """
     wanted: dict[Table, DataSpec | None] = {"target": target, "reference": reference, "pool": pool}
@@ -61,6 +65,8 @@ def ingest(
         tables[name] = settle(raw, spec, name, tables["target"].known_rows() if name == "pool" else None)
         progress("ingested", table=name, rows=len(tables[name].rows), read=len(raw.lines))
     cards = {name: table.card for name, table in tables.items()}
+    if limits is not None:
+        cards = cards_with_lengths(tables, limits)
     if reference:
         overlap = _overlap_warnings(tables["target"], tables["reference"])
         cards["target"] = cards["target"].model_copy(update={"warnings": [*cards["target"].warnings, *overlap]})

@@ -16,14 +16,15 @@ from acclimate.core.control_names import TRIVIAL
 from acclimate.core.judge import MeanJudge
 from acclimate.core.metrics import FloatArray
 from acclimate.core.paired import Bounds, PairedDifference
+from acclimate.errors import DataError
 from acclimate.examples import Examples, read_examples
 from acclimate.nn.causal.judged import Judged, judged, pairs_of, scores
 from acclimate.nn.causal.model import load_lm
 from acclimate.nn.causal.model_free import trivial_scores
-from acclimate.nn.causal.reader import AnswerReader
+from acclimate.nn.causal.reader import AnswerReader, Shots
 from acclimate.nn.causal.writer import Prompting, Writer
 from acclimate.ports import Progress
-from acclimate.records import BaselineReport, Control, Interval, Prompted, SourceCard
+from acclimate.records import BaselineReport, Control, DataCard, Interval, Prompted, SourceCard
 
 SOURCE_AS_IS = "source_as_is"
 
@@ -56,7 +57,7 @@ def prompting(
         progress: told what is being done.
 
     Raises:
-        DataError: E-DATA-070, rows are too long.
+        DataError: E-DATA-070, rows are too long, or are with the examples.
         ModelError: the source can't be loaded.
     """
     started = monotonic()
@@ -77,6 +78,7 @@ def prompting(
         shots = tuple(_pair(train, int(row)) for row in shown)
         # each example is as long as a row may be, and stands in every prompt
         room = min(generation.max_length * (1 + len(shots)), plain.positions)
+        _require_room(DataCard.read(data), plain.reader, shots, room)
         writers[len(shots)] = plain.asked(Prompting(has_prompts, shots, room, generation.max_new_tokens))
         progress("prompting", says=f"asking it with {len(shots)} examples", rows=len(sample))
         ways[len(shots)] = judged(writers[len(shots)], pairs, metric, progress=progress)
@@ -117,6 +119,19 @@ def _writer(source: Path, card: SourceCard, asked: Prompting, precision: str) ->
 def _pair(rows: Examples, row: int) -> tuple[str, str]:
     assert rows.answers is not None, "only prompts have examples"
     return rows.texts[row], rows.answers[row]
+
+
+def _require_room(card: DataCard, reader: AnswerReader, shots: Shots, room: int) -> None:
+    """Examples must leave room for the longest row of any split: test rows are asked with them too, much later."""
+    shown = len(reader.prompt("", shots)) - len(reader.prompt(""))
+    longest = card.target.longest_tokens or 0
+    if longest + shown > room:
+        raise DataError(
+            "E-DATA-070",
+            f"{len(shots)} examples of {shown:,} tokens and the longest row's {longest:,} are over {room:,} tokens",
+            where="target",
+            hint="lower generation.shots; 0 asks without examples",
+        )
 
 
 def _report(

@@ -35,9 +35,8 @@ def trivial_scores(train: Pairs, asked: Pairs, metric: str, reader: AnswerReader
         texts["majority"] = [commonest(train.answers)] * len(asked)
         return {name: scores_of_texts(metric, written, asked.answers) for name, written in texts.items()}
     wanted = _tokens(reader, asked)
-    found = {
-        name: _places_right(_tokens(reader, Pairs(asked.prompts, written)), wanted) for name, written in texts.items()
-    }
+    # what another prompt was answered may be longer than a row that is read
+    found = {name: _places_right(reader.answers(written), wanted) for name, written in texts.items()}
     counts = Counter(token for row in _tokens(reader, train) for token in row)
     most = min(counts, key=lambda token: (-counts[token], token))
     return {**found, "majority": _places_right([[most] * len(row) for row in wanted], wanted)}

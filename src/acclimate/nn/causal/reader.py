@@ -121,22 +121,26 @@ class AnswerReader:
         Raises:
             DataError: E-DATA-070, a prompt and its answer have more tokens than are read.
         """
-        answers = [list(ids) for ids in self._plain(pairs.answers)]
+        rows = self.uncut(pairs, shots)
         if pairs.prompts is None:
-            opening = self._opened([])
-            return AnswerRows(
-                [(opening + ids + [self.end])[: self.limit] for ids in answers], [len(opening)] * len(answers)
-            )
-        before = [self.prompt(prompt, shots) for prompt in pairs.prompts]
-        rows = AnswerRows(
-            [first + ids + [self.end] for first, ids in zip(before, answers, strict=True)],
-            [len(first) for first in before],
-        )
+            return AnswerRows([ids[: self.limit] for ids in rows.ids], rows.starts)
         self._require_fit(rows.sizes)
         return rows
 
-    def _plain(self, texts: Sequence[str]) -> list[list[int]]:
-        return list(self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]) if texts else []
+    def uncut(self, pairs: Pairs, shots: Shots = ()) -> AnswerRows:
+        """The same, however many tokens a row has."""
+        answers = self.answers(pairs.answers)
+        if pairs.prompts is None:
+            before = [self._opened([])] * len(answers)
+        else:
+            before = [self.prompt(prompt, shots) for prompt in pairs.prompts]
+        ids = [first + answer for first, answer in zip(before, answers, strict=True)]
+        return AnswerRows(ids, [len(first) for first in before])
+
+    def answers(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of answers as they are to be written, the end included."""
+        plain = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
+        return [[*ids, self.end] for ids in plain]
 
     def _opened(self, ids: list[int]) -> list[int]:
         """At least one token must stand before the first that is written."""

@@ -27,16 +27,26 @@ class SourceText:
     Args:
         pairs: the rows.
         judge: what averages and compares rows.
+        max_length: tokens after which plain texts are cut, the same before and after.
         before: the source model's share of each row's tokens, ``[n]``.
     """
 
     pairs: Pairs
     judge: MeanJudge
+    max_length: int
     before: FloatArray
 
     @classmethod
     def measured(
-        cls, data: Path, source: Writer, held_out: Split, *, bootstraps: int, seed: int, progress: Progress = silent
+        cls,
+        data: Path,
+        source: Writer,
+        held_out: Split,
+        *,
+        max_length: int,
+        bootstraps: int,
+        seed: int,
+        progress: Progress = silent,
     ) -> Self | None:
         """Measure the source model; None where there is no reference data.
 
@@ -44,6 +54,7 @@ class SourceText:
             data: ingest's folder.
             source: the source model, however it is asked.
             held_out: the split that is scored.
+            max_length: tokens of a row that are read.
             bootstraps: samples of each interval.
             seed: of the sample and the bootstrap.
             progress: told how far it is.
@@ -56,8 +67,8 @@ class SourceText:
         if len(rows) > MOST_ROWS:
             rows = rows.some(sorted(np.random.default_rng(seed).permutation(len(rows))[:MOST_ROWS].tolist()))
         pairs = pairs_of(rows)
-        before = _asked_plainly(source, pairs).score(pairs, progress=progress).token_accuracy
-        return cls(pairs, MeanJudge(bootstraps, seed, rows.groups), before)
+        before = _asked_plainly(source, pairs, max_length).score(pairs, progress=progress).token_accuracy
+        return cls(pairs, MeanJudge(bootstraps, seed, rows.groups), max_length, before)
 
     def score(self) -> float:
         """Of the source model."""
@@ -65,12 +76,12 @@ class SourceText:
 
     def change(self, adapted: Writer, *, progress: Progress = silent) -> tuple[Interval, float]:
         """Share of tokens after - before adapting, and its one-sided lower bound."""
-        after = _asked_plainly(adapted, self.pairs).score(self.pairs, progress=progress).token_accuracy
+        asked = _asked_plainly(adapted, self.pairs, self.max_length)
+        after = asked.score(self.pairs, progress=progress).token_accuracy
         found = self.judge.difference(after, self.before)
         return Interval(point=found.point, low=found.low, high=found.high), found.low_one_sided
 
 
-def _asked_plainly(writer: Writer, pairs: Pairs) -> Writer:
+def _asked_plainly(writer: Writer, pairs: Pairs, max_length: int) -> Writer:
     """The same model, asked without examples, as the rows need it."""
-    asked = writer.prompting
-    return writer.asked(Prompting(pairs.prompts is not None, (), asked.max_length, asked.max_new_tokens))
+    return writer.asked(Prompting(pairs.prompts is not None, (), max_length, writer.prompting.max_new_tokens))
