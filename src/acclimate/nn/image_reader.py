@@ -120,10 +120,21 @@ class Preprocessing:
 
     def __call__(self, image: Image.Image) -> np.ndarray:
         """Pixels of an RGB image, float32 [3, H, W]."""
-        image = self._resized(image)
-        mean, std = np.array(self.mean, dtype=np.float32), np.array(self.std, dtype=np.float32)
-        values = (np.asarray(image, dtype=np.float32) * np.float32(self.factor) - mean) / std  # [H, W, 3]
-        return np.ascontiguousarray(values.transpose(2, 0, 1))
+        return np.ascontiguousarray(self.scaled(self.resized(image)[None])[0].transpose(2, 0, 1))
+
+    def resized(self, image: Image.Image) -> np.ndarray:
+        """The part of an RGB image that is seen, at the size it is seen in, uint8 [H, W, 3]."""
+        return np.asarray(self._resized(image))
+
+    def scaled(self, pixels: np.ndarray) -> np.ndarray:
+        """Values as the model takes them, float32 [B, H, W, 3], of uint8 pixels [B, H, W, 3]."""
+        # whole lines at once: numpy is several times slower over an axis of three
+        lines = pixels.reshape(*pixels.shape[:2], -1)  # [B, H, W * 3]
+        mean, std = (np.tile(np.array(of, dtype=np.float32), pixels.shape[2]) for of in (self.mean, self.std))
+        values = lines * np.float32(self.factor)
+        values -= mean
+        values /= std
+        return values.reshape(pixels.shape)
 
     def _resized(self, image: Image.Image) -> Image.Image:
         """Resized, and cropped where that is asked for."""
@@ -204,11 +215,16 @@ class ImageRows:
     Args:
         images: their bytes.
         preprocessing: how they become pixels.
+        kept_bytes: memory for pixels that are kept, as they are before they are scaled: of the rows first asked for, as
+            many as fit. The others are decoded each time, for whoever goes through all rows again and again would
+            ask for a replaced one before it had been of use.
     """
 
-    def __init__(self, images: Sequence[bytes], preprocessing: Preprocessing) -> None:
+    def __init__(self, images: Sequence[bytes], preprocessing: Preprocessing, *, kept_bytes: int = 0) -> None:
         self._images = images
         self._preprocessing = preprocessing
+        self._kept: dict[int, np.ndarray] = {}
+        self._most_kept = kept_bytes // (3 * math.prod(preprocessing.output))
 
     @property
     def sizes(self) -> list[int]:
@@ -222,8 +238,17 @@ class ImageRows:
         Raises:
             DataError: E-DATA-060, an image can't be decoded.
         """
-        pixels = np.stack([self._preprocessing(self._decoded(row)) for row in rows])
-        return {"pixel_values": torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last)}
+        pixels = np.stack([self._pixels(row) for row in rows])  # uint8 [B, H, W, 3]
+        return {"pixel_values": torch.from_numpy(self._preprocessing.scaled(pixels)).permute(0, 3, 1, 2)}
+
+    def _pixels(self, row: int) -> np.ndarray:
+        """uint8 [H, W, 3]."""
+        if row in self._kept:
+            return self._kept[row]
+        pixels = self._preprocessing.resized(self._decoded(row))
+        if len(self._kept) < self._most_kept:
+            self._kept[row] = pixels
+        return pixels
 
     def _decoded(self, row: int) -> Image.Image:
         try:
@@ -270,13 +295,13 @@ class ImageReader:
         """The preprocessing, and the code that does it."""
         return f"{self.preprocessing} {code_digest('acclimate.nn.image_reader')} pillow {PIL.__version__}"
 
-    def prepare(self, inputs: Inputs) -> ImageRows:
+    def prepare(self, inputs: Inputs, *, kept_bytes: int = 0) -> ImageRows:
         """Take images as they are; they are decoded when a batch is asked for.
 
         Raises:
             DataError: E-PREDICT-003, a row is no image.
         """
-        return ImageRows(only(bytes, inputs), self.preprocessing)
+        return ImageRows(only(bytes, inputs), self.preprocessing, kept_bytes=kept_bytes)
 
     def save(self, folder: Path) -> None:
         """Write the preprocessing's file."""

@@ -67,8 +67,13 @@ class Reader(Protocol):
     def key(self) -> str:
         """Identifies how inputs are read, beside the digest of the model's files."""
 
-    def prepare(self, inputs: Inputs) -> Prepared:
-        """Make rows ready."""
+    def prepare(self, inputs: Inputs, *, kept_bytes: int = 0) -> Prepared:
+        """Make rows ready.
+
+        Args:
+            inputs: the rows.
+            kept_bytes: memory for what is costly to make and would be made again each time a row is asked for.
+        """
 
     def save(self, folder: Path) -> None:
         """Write what :func:`~acclimate.nn.encoder.Encoder.load` needs to read inputs the same way."""
@@ -141,7 +146,7 @@ class TextReader:
         """The number of tokens that are read."""
         return str(self._limit)
 
-    def prepare(self, inputs: Inputs) -> TokenRows:
+    def prepare(self, inputs: Inputs, *, kept_bytes: int = 0) -> TokenRows:  # noqa: ARG002 - all tokens are kept
         """Tokenize texts, special tokens included, cut at :attr:`limit`.
 
         Raises:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import resource
+import tracemalloc
+from collections import Counter
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from acclimate.errors import DataError, ModelError
 from acclimate.nn.encoder import Encoder
-from acclimate.nn.image_reader import ImageReader, Preprocessing
+from acclimate.nn.image_reader import ImageReader, ImageRows, Preprocessing
+from acclimate.nn.images import decode
 from acclimate.nn.source_card import folder_digest
 from acclimate.nn.vision.installed import encoder_code, entry_point
 from tests.toy_images import MODELS, OTHERS, SIDE, png, toy_images, write_image_source
@@ -227,3 +232,53 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         Encoder.load(tmp_path, precision="fp32")
     assert caught.value.code == "E-MODEL-015"
+
+
+def rows_that_count(kept: int, folder: Path) -> tuple[ImageRows, list[bytes], Counter[bytes]]:
+    """Rows of which the pixels of some are kept, their images, and how often each was decoded since."""
+    write_image_source(folder, "vit")
+    images, _ = toy_images(7, 3)
+    decoded: Counter[bytes] = Counter()
+
+    class Counted(Sequence[bytes]):
+        """Images that are taken only to be decoded."""
+
+        @overload
+        def __getitem__(self, row: int) -> bytes: ...
+        @overload
+        def __getitem__(self, row: slice) -> Sequence[bytes]: ...
+        def __getitem__(self, row: int | slice) -> bytes | Sequence[bytes]:
+            assert isinstance(row, int)
+            decoded[images[row]] += 1
+            return images[row]
+
+        def __len__(self) -> int:
+            return len(images)
+
+    kept_bytes = kept * 3 * SIDE * SIDE + 5
+    return ImageRows(Counted(), Preprocessing.read(folder), kept_bytes=kept_bytes), images, decoded
+
+
+@pytest.mark.parametrize("kept", [0, 3, 7, 100])
+def test_pixels_that_fit_are_decoded_once_and_are_the_same_bits(kept: int, tmp_path: Path) -> None:
+    rows, images, decoded = rows_that_count(kept, tmp_path)
+    preprocessing = Preprocessing.read(tmp_path)
+    expected = np.stack([preprocessing(decode(image)) for image in images])
+    for order in ([4, 1, 6, 0, 5, 2, 3], [0, 1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1, 0]):
+        for batch in (order[:3], order[3:]):
+            pixels = rows.batch(batch)["pixel_values"]
+            assert pixels.is_contiguous(memory_format=torch.channels_last)
+            np.testing.assert_array_equal(pixels.numpy(), expected[batch])
+    once = [4, 1, 6, 0, 5, 2, 3][:kept]
+    assert [decoded[image] for image in images] == [1 if row in once else 3 for row in range(7)]
+
+
+def test_kept_pixels_hold_to_their_bound(tmp_path: Path) -> None:
+    rows = rows_that_count(3, tmp_path)[0]
+    tracemalloc.start()
+    for row in range(7):
+        rows.batch([row])
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    one = 3 * SIDE * SIDE
+    assert 3 * one <= held < 6 * one, "three rows of a byte a value, and not seven"
