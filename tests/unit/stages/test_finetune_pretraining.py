@@ -86,11 +86,8 @@ def test_no_more_of_a_pool_is_read_than_is_asked_for(place: Place, monkeypatch: 
     assert (done.rows, done.held_out_rows, done.pool_rows) == (120 + 30, 20, 50)
 
 
-def test_training_starts_from_a_probe_refitted_on_the_pretrained_encoder(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer = Watched()
-    monkeypatch.setattr(test_finetune, "InProcessTrainer", lambda: trainer)
+def test_training_starts_from_a_probe_refitted_on_the_pretrained_encoder(place: Place) -> None:
+    trainer = place.trainer = Watched()
     report, out = place.run(["tapt"], epochs=EPOCHS)
     job = trainer.jobs[-1]
     assert isinstance(job, TrainJob)
