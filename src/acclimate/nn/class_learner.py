@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from acclimate.nn.learner import Validated
 from acclimate.nn.model import Classifier
 from acclimate.nn.penalties import Start, penalties_of
 from acclimate.nn.sharding import AnyCompute, compute_of
-from acclimate.nn.step import Rows, Workers, gradients, needs_whole, parts
+from acclimate.nn.step import Rows, Workers, gradients
 from acclimate.nn.training_model import build, trainable
 
 EVALUATION_TOKENS = 4096
@@ -55,18 +54,6 @@ class ClassLearner:
     def begin_epoch(self, epoch: int) -> None:
         """Nothing is drawn but dropout, which the loop seeds."""
 
-    @contextmanager
-    def reading(self, order: Sequence[Sequence[int]], workers: Workers) -> Iterator[None]:
-        """Read the parts of the batches to come one ahead, where that pays."""
-        data, whole = self._train, needs_whole(self.compute, self._penalties)
-        shares = (rows[workers.rank :: workers.world] for rows in order)
-        own = (part for share in shares for part in parts(share, data, whole=whole))
-        try:
-            with data.read_ahead(own, self.compute.device) as self._train:
-                yield
-        finally:
-            self._train = data
-
     def gradients(self, rows: Sequence[int], workers: Workers) -> float:
         """See :func:`acclimate.nn.step.gradients`."""
         return gradients(self.compute, self._train, rows, workers, self._penalties)
@@ -78,10 +65,9 @@ class ClassLearner:
         logits = torch.zeros(len(rows), job.n_classes)
         batches = token_batches(rows.sizes, token_budget=EVALUATION_TOKENS)
         shares = [batches[rank :: workers.world] for rank in range(workers.world)]
-        device = self.compute.device
-        with torch.no_grad(), rows.read_ahead(shares[workers.rank], device) as read:
+        with torch.no_grad():
             for batch, counts in workers.turns(shares, batches[0]):
-                found = self.compute.model(read.batch(batch, device)[0]).cpu()
+                found = self.compute.model(rows.batch(batch, self.compute.device)[0]).cpu()
                 if counts:
                     logits[batch] = found
         workers.add_up(logits)

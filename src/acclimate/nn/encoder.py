@@ -20,7 +20,6 @@ from acclimate.nn.inserts import Insert
 from acclimate.nn.inserts.stored import read_insert
 from acclimate.nn.loading import declared_pooling, load_module, loading, quiet, random_module
 from acclimate.nn.preflight import IMAGE_MODEL_TYPES, preflight, read_json, reads_images
-from acclimate.nn.read_ahead import read_ahead
 from acclimate.nn.readers import Batch, Reader, TextReader, on
 from acclimate.nn.source_card import folder_digest, source_card
 from acclimate.nn.vision.models import image_module
@@ -221,12 +220,10 @@ class Encoder:
         prepared = self.reader.prepare(inputs)
         features = np.empty((len(inputs), self.dim), dtype=np.float32)
         module, done = self._inference_module(), 0
-        device = device_of(module)
-        batches = token_batches(prepared.sizes, token_budget=TOKEN_BUDGET)
         in_bf16 = torch.autocast(device_of(module).type, torch.bfloat16, enabled=self.precision == "bf16")
-        with torch.inference_mode(), in_bf16, read_ahead(prepared, batches, device) as read:
-            for rows in batches:
-                features[rows] = pooled(module, on(device, read.batch(rows)), self.pooling).cpu().numpy()
+        with torch.inference_mode(), in_bf16:
+            for rows in token_batches(prepared.sizes, token_budget=TOKEN_BUDGET):
+                features[rows] = pooled(module, on(device_of(module), prepared.batch(rows)), self.pooling).cpu().numpy()
                 done += len(rows)
                 progress("embed", done=done, of=len(inputs))
         return features

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -53,9 +52,6 @@ class Learner(Protocol):
 
     def begin_epoch(self, epoch: int) -> None:
         """An epoch begins, counted from 1; what the learner draws itself depends on the job and this number only."""
-
-    def reading(self, order: Sequence[Sequence[int]], workers: Workers) -> AbstractContextManager[None]:
-        """Within it :meth:`gradients` is asked for these batches in this order: the next may be read meanwhile."""
 
     def gradients(self, rows: Sequence[int], workers: Workers) -> float:
         """Add the gradient of a batch's mean loss to that of the trained weights; the same for any number of workers.

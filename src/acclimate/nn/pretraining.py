@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -157,10 +156,6 @@ class MaskedLearner:
     def begin_epoch(self, epoch: int) -> None:
         """Draw other masks than in the epochs before."""
         self._epoch = epoch
-
-    def reading(self, order: Sequence[Sequence[int]], workers: Workers) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Nothing is read ahead: ids are at hand."""
-        return nullcontext()
 
     def gradients(self, rows: Sequence[int], workers: Workers) -> float:
         """Add the gradient of the mean loss of a batch's hidden tokens, in parts of bounded size."""

@@ -23,9 +23,7 @@ Batch = dict[str, torch.Tensor]
 
 def on(device: torch.device, batch: Batch) -> Batch:
     """A batch on a device; the same tensors where they are there already."""
-    # a copy back would be read before it is there
-    waits = device.type == "cpu"
-    return {name: value.to(device, non_blocking=not waits) for name, value in batch.items()}
+    return {name: value.to(device) for name, value in batch.items()}
 
 
 def only(kind: type[Kind], inputs: Inputs) -> list[Kind]:

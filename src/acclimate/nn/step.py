@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
@@ -15,7 +14,6 @@ from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import Job, LabelledRows
 from acclimate.nn.model import Classifier, normalise
 from acclimate.nn.penalties import FeaturePenalty, Penalties, PenaltyBatch
-from acclimate.nn.read_ahead import read_ahead
 from acclimate.nn.readers import Batch, Prepared, on
 from acclimate.nn.sharding import AnyCompute
 
@@ -93,12 +91,6 @@ class Rows:
         """What each row costs, in tokens."""
         return self.prepared.sizes
 
-    @contextmanager
-    def read_ahead(self, order: Iterable[Sequence[int]], device: torch.device) -> Iterator[Rows]:
-        """The same rows, each batch of the order read while the one before it is computed with, where that pays."""
-        with read_ahead(self.prepared, order, device) as prepared:
-            yield replace(self, prepared=prepared)
-
 
 def optimizer_for(
     job: Job, parameters: Mapping[str, torch.nn.Parameter], rates: Mapping[str, float] | None = None
@@ -150,8 +142,8 @@ def gradients(
     if compute.model.learns_statistics:
         # one row has no spread to normalise by, and none of its own must not count
         normalise(compute.model, by_batch=len(own) > 1)
-    whole = needs_whole(compute, penalties)
-    shares = [parts(rows[rank :: workers.world], data, whole=whole) for rank in range(workers.world)]
+    whole = bool(penalties.of_features) or compute.model.learns_statistics
+    shares = [_parts(rows[rank :: workers.world], data, whole=whole) for rank in range(workers.world)]
     # a worker without rows still needs a gradient of the same shapes
     for part, counts in workers.turns(shares, rows[:1], least=1):
         inputs, labels = data.batch(part, compute.device)
@@ -186,16 +178,11 @@ def _spread(penalty: FeaturePenalty, own: torch.Tensor, rows: int, workers: Work
     return (own * slope[workers.rank :: workers.world]).sum()
 
 
-def needs_whole(compute: AnyCompute[Classifier], penalties: Penalties) -> bool:
-    """Whether a share can't be computed in parts.
+def _parts(rows: Sequence[int], data: Rows, *, whole: bool) -> list[Sequence[int]]:
+    """Rows in parts of a bounded number of padded tokens: long texts then cost time, not memory.
 
     A penalty on the features of a whole batch needs them all at once, and so do the statistics of batch normalisation.
     """
-    return bool(penalties.of_features) or compute.model.learns_statistics
-
-
-def parts(rows: Sequence[int], data: Rows, *, whole: bool) -> list[Sequence[int]]:
-    """Rows in parts of a bounded number of padded tokens: long texts then cost time, not memory."""
     if whole or not rows:
         return [rows] * bool(rows)
     size = max(1, PART_TOKENS // max(data.sizes[row] for row in rows))

@@ -240,21 +240,20 @@ def _train_epoch(run: Run, held: HeldSignals, progress: Progress) -> float:
     order = shuffled_batches(run.learner.sizes, batch_size=job.batch_size, rng=np.random.default_rng([job.seed, epoch]))
     run.learner.compute.model.train()
     run.learner.begin_epoch(epoch)
-    with run.learner.reading(order[run.steps :], run.workers):
-        for i, rows in enumerate(order):
-            factor = rate_factor(
-                (epoch - 1) * len(order) + i, steps=job.epochs * len(order), warmup=job.warmup, schedule=job.schedule
-            )
-            rate = float(job.settings["learning_rate"]) * factor
-            if run.movement is not None:
-                run.movement.stepped(rate)
-            if i < run.steps:
-                # done before the checkpoint that was taken up
-                continue
-            _step(run, rows, rate)
-            # several workers would have to agree, and each draws for itself
-            if run.workers.world == 1:
-                _stop_or_checkpoint(run, held, progress, of=len(order))
+    for i, rows in enumerate(order):
+        factor = rate_factor(
+            (epoch - 1) * len(order) + i, steps=job.epochs * len(order), warmup=job.warmup, schedule=job.schedule
+        )
+        rate = float(job.settings["learning_rate"]) * factor
+        if run.movement is not None:
+            run.movement.stepped(rate)
+        if i < run.steps:
+            # done before the checkpoint that was taken up
+            continue
+        _step(run, rows, rate)
+        # several workers would have to agree, and each draws for itself
+        if run.workers.world == 1:
+            _stop_or_checkpoint(run, held, progress, of=len(order))
     if run.movement is not None:
         run.movement.check(where=run.where)
         run.movement = None

@@ -62,9 +62,9 @@ def test_the_gradient_of_parts_is_that_of_the_whole_batch(
     encoder = build(job)[0]
     data = Rows.of(encoder, job.train)
     whole = gradient_of(job, rows, 1)
-    assert len(step.parts(rows, data, whole=False)) == 1
+    assert len(step._parts(rows, data, whole=False)) == 1
     monkeypatch.setattr(step, "PART_TOKENS", 4 * max(data.sizes))
-    assert len(step.parts(rows[::world], data, whole=False)) >= 6 / world
+    assert len(step._parts(rows[::world], data, whole=False)) >= 6 / world
     accumulated = gradient_of(job, rows, world)
     assert accumulated[0] == pytest.approx(whole[0], rel=1e-5)
     assert accumulated[1].keys() == whole[1].keys()

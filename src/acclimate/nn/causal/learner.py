@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -52,10 +51,6 @@ class WritingLearner:
 
     def begin_epoch(self, epoch: int) -> None:
         """Nothing is drawn but dropout, which the loop seeds."""
-
-    def reading(self, order: Sequence[Sequence[int]], workers: Workers) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Nothing is read ahead: ids are at hand."""
-        return nullcontext()
 
     def gradients(self, rows: Sequence[int], workers: Workers) -> float:
         """Add the gradient of the mean loss of a batch's tokens, pack by pack."""
