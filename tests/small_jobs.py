@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file
 
 from acclimate.config_finetune import FinetuneSpec
+from acclimate.nn import train as loop
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import Job, LabelledRows, TrainJob, TrainResult, WritingJob
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
-from tests.tiny_lm import writing_job
+from tests.tiny_lm import toy_pairs
 from tests.toy_images import SIDE, toy_images
 
 Settings = dict[str, float | int]
@@ -42,6 +44,20 @@ WRITING_SETTINGS: dict[str, Settings] = {
     "gradual": {"learning_rate": 1e-2},
     "full": {"learning_rate": 5e-3},
     "scratch": {"learning_rate": 5e-3},
+}
+#: How small trainings of any kind of model go.
+_HOW: dict[str, Any] = {
+    "source_digest": "tiny",
+    "epochs": 3,
+    "schedule": "linear",
+    "batch_size": 8,
+    "warmup": 0.1,
+    "weight_decay": 0.01,
+    "clip_norm": 1.0,
+    "patience": 3,
+    "keep": 1,
+    "seed": 0,
+    "precision": "fp32",
 }
 _SIZES: Settings = {"rank": 4, "bottleneck": 8, "tokens": 4, "groups": 1}
 _WORDS = ("bad awful poor slow hate", "good great nice best love", "the of and in that it for on with he as you do at")
@@ -75,24 +91,14 @@ def text_job(source: Path, folder: Path, strategy: str = "full", /, **changes: A
         strategy=strategy,
         settings=small_settings(strategy),
         source=source,
-        source_digest="tiny",
         probe_weight=rng.normal(0, 0.1, (2, 32)).astype(np.float32),
         probe_bias=rng.normal(0, 0.1, 2).astype(np.float32),
         train=toy_rows(50, 1),
         validation=toy_rows(20, 2),
         metric="macro_f1",
-        epochs=3,
-        schedule="linear",
-        batch_size=8,
-        warmup=0.1,
-        weight_decay=0.01,
-        clip_norm=1.0,
-        patience=3,
-        keep=1,
-        seed=0,
         max_length=32,
-        precision="fp32",
         folder=folder,
+        **_HOW,
     )
     return replace(job, **changes)
 
@@ -116,7 +122,18 @@ def image_job(source: Path, folder: Path, strategy: str = "full", /, **changes: 
 
 def lm_job(source: Path, folder: Path, strategy: str = "full", /, **changes: Any) -> WritingJob:
     """A training of the tiny language model in ``source``, in ``folder``; ``changes`` are of fields."""
-    return writing_job(source, folder, strategy, small_settings(strategy, WRITING_SETTINGS), **changes)
+    job = WritingJob(
+        strategy=strategy,
+        settings=small_settings(strategy, WRITING_SETTINGS),
+        source=source,
+        train=toy_pairs(48, 1),
+        validation=toy_pairs(16, 2),
+        metric="exact_match",
+        max_length=128,
+        folder=folder,
+        **_HOW,
+    )
+    return replace(job, **changes)
 
 
 class Killed(Exception):
@@ -148,3 +165,24 @@ def assert_same(a: TrainResult, b: TrainResult) -> None:
     left, right = load_file(a.weights[0]), load_file(b.weights[0])
     assert left.keys() == right.keys()
     assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def break_off(job: Job, *places: tuple[int, int]) -> None:
+    """Train a job that is killed after each of these steps in turn, and taken up again between them.
+
+    Args:
+        job: what is trained, with a checkpoint after each step.
+        places: epoch and step, both from 1.
+    """
+    for place in places:
+
+        def kill(event: str, /, *, at: tuple[int, int] = place, **fields: Any) -> None:
+            if event == "checkpoint" and (fields["epoch"], fields["step"]) == at:
+                raise Killed
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+            with pytest.raises(Killed):
+                train(job, progress=kill)
+        # what the process does meanwhile must not matter
+        torch.manual_seed(sum(place))

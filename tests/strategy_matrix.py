@@ -34,8 +34,7 @@ from acclimate.nn.train import finished, train
 from acclimate.nn.trainable import Trainable
 from acclimate.nn.training_model import Trained, build, finish, trainable
 from acclimate.records import SourceCard
-from tests.broken_off import break_off
-from tests.small_jobs import Killed, assert_same, kill_after, result_of
+from tests.small_jobs import Killed, assert_same, break_off, kill_after, result_of
 
 CARD = SourceCard(
     name="tiny", revision="1", digest="d" * 64, licence="MIT", model_type="tiny", parameters=1, labels=None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from acclimate.nn.job import Pairs, WritingJob
+from acclimate.nn.job import Pairs
 
 SPECIAL = ["<pad>", "<end>", "<user>", "<assistant>"]
 TEMPLATE = (
@@ -80,29 +79,3 @@ def saved_writer(folder: Path) -> Path:
     tokenizer = AnswerReader.load(source, lm.config, asked.max_length).tokenizer
     Writer(lm, tokenizer, asked, precision="fp32", strategy="frozen", source=SOURCE).save(folder)
     return folder
-
-
-def writing_job(source: Path, folder: Path, strategy: str, settings: dict[str, Any], **changes: Any) -> WritingJob:
-    """A small training of the model in ``source``, in ``folder``."""
-    job = WritingJob(
-        strategy=strategy,
-        settings=settings,
-        source=source,
-        source_digest="tiny",
-        train=toy_pairs(48, 1),
-        validation=toy_pairs(16, 2),
-        metric="exact_match",
-        epochs=3,
-        schedule="linear",
-        batch_size=8,
-        warmup=0.1,
-        weight_decay=0.01,
-        clip_norm=1.0,
-        patience=3,
-        keep=1,
-        seed=0,
-        max_length=128,
-        precision="fp32",
-        folder=folder,
-    )
-    return replace(job, **changes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -145,8 +146,8 @@ class KfpHttp:
                 preload_content=False,
                 **content,
             )
-            data = response.read(_LARGEST_ANSWER)
-            response.release_conn()
+            with closing(response):
+                data = response.read(_LARGEST_ANSWER)
         except (HTTPError, OSError) as error:
             raise _lost(error, where) from error
         return _understood(response, data, where)

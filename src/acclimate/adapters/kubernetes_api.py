@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,8 +163,8 @@ class KubernetesApi:
                 redirect=False,
                 preload_content=False,
             )
-            data = response.read(_LARGEST_ANSWER)
-            response.release_conn()
+            with closing(response):
+                data = response.read(_LARGEST_ANSWER)
         except (HTTPError, OSError) as error:
             raise _lost(error, where) from error
         return _understood(response.status, data, where)

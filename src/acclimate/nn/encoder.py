@@ -72,7 +72,7 @@ def with_bf16_products(module: torch.nn.Module) -> torch.nn.Module:
     """A copy of a module whose matrices and filters are in bfloat16, to be called under autocast.
 
     All between the products stays in float32: normalisation and what layers pass on beside each other. A copy in
-    bfloat16 throughout is a tenth faster, and its features are off by three times as much.
+    bfloat16 throughout is somewhat faster and its features are off by twice as much (``benchmarks/features``).
     """
     copied = copy.deepcopy(module)
     for layer in copied.modules():

@@ -27,9 +27,8 @@ from acclimate.nn.job import LabelledRows, TrainJob
 from acclimate.nn.step import Workers
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
-from tests.broken_off import break_off
-from tests.small_jobs import SETTINGS
-from tests.unit.nn.test_train import assert_same, damage, in_threads, result_of
+from tests.small_jobs import SETTINGS, break_off
+from tests.unit.nn.test_train import DAMAGES, assert_same, damage, in_threads, result_of
 
 MakeJob = Callable[..., TrainJob]
 Events = list[tuple[str, dict[str, Any]]]
@@ -216,16 +215,7 @@ def test_a_thread_holds_nothing(stops: None) -> None:
     assert handlers == [before]
 
 
-@pytest.mark.parametrize(
-    ("how", "code"),
-    [
-        ("half_written_index", "E-TRAIN-010"),
-        ("half_written_state", "E-TRAIN-012"),
-        ("no_state", "E-TRAIN-012"),
-        ("flipped_bit", "E-TRAIN-012"),
-        ("outside", "E-TRAIN-012"),
-    ],
-)
+@pytest.mark.parametrize(("how", "code"), DAMAGES)
 @pytest.mark.parametrize("place", [(1, 4), (2, 4)])
 def test_a_damaged_checkpoint_is_never_taken_up(place: tuple[int, int], how: str, code: str, make_job: MakeJob) -> None:
     job, events = make_job(epochs=2), Events()

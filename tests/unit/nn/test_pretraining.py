@@ -24,8 +24,7 @@ from acclimate.nn.pretraining import MaskedLearner, MaskedRows, held_out_loss
 from acclimate.nn.step import Workers
 from acclimate.nn.train import finished, train
 from acclimate.nn.training_model import trainable
-from tests.broken_off import break_off
-from tests.small_jobs import toy_rows
+from tests.small_jobs import break_off, toy_rows
 from tests.unit.nn.test_train import Killed, assert_same, in_threads, kill_after, result_of
 
 MakeMasked = Callable[..., MaskedJob]

@@ -22,7 +22,8 @@ from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import finished, train
 from acclimate.nn.trainable import Trainable
 from tests.gloo_workers import held, in_processes, trained
-from tests.tiny_lm import toy_pairs, write_tiny_lm, writing_job
+from tests.small_jobs import lm_job
+from tests.tiny_lm import toy_pairs, write_tiny_lm
 
 MakeJob = Callable[..., TrainJob]
 SHARDED = tuple(name for name, strategy in STRATEGIES.items() if strategy.is_shardable)
@@ -63,7 +64,7 @@ def test_sharded_workers_do_what_unsharded_ones_do(make_job: MakeJob, tmp_path: 
     jobs["held"] = make_job("full", **plain, settings={"learning_rate": 1e-3, "l2_sp": 0.1})
     lm, pairs = write_tiny_lm(tmp_path / "tiny-llama"), {"train": toy_pairs(22, 1), "validation": toy_pairs(9, 2)}
     jobs |= {
-        f"writing {name}": writing_job(lm, tmp_path / f"writing-{name}", name, own, **plain, **pairs)
+        f"writing {name}": lm_job(lm, tmp_path / f"writing-{name}", name, settings=own, **plain, **pairs)
         for name, own in WRITING.items()
     }
     rounded = make_job("full", **plain, precision="bf16")

@@ -27,6 +27,14 @@ from acclimate.nn.train import finished, train
 from tests.small_jobs import Killed, assert_same, kill_after, result_of
 
 MakeJob = Callable[..., TrainJob]
+#: Kinds of damage to a checkpoint, and the code that says that it is not taken up.
+DAMAGES = [
+    ("half_written_index", "E-TRAIN-010"),
+    ("half_written_state", "E-TRAIN-012"),
+    ("no_state", "E-TRAIN-012"),
+    ("flipped_bit", "E-TRAIN-012"),
+    ("outside", "E-TRAIN-012"),
+]
 
 
 @pytest.fixture
@@ -84,16 +92,7 @@ def damage(folder: Path, how: str) -> None:
             index.write_text(index.read_text().replace(state.name, f"../{state.name}"))
 
 
-@pytest.mark.parametrize(
-    ("how", "code"),
-    [
-        ("half_written_index", "E-TRAIN-010"),
-        ("half_written_state", "E-TRAIN-012"),
-        ("no_state", "E-TRAIN-012"),
-        ("flipped_bit", "E-TRAIN-012"),
-        ("outside", "E-TRAIN-012"),
-    ],
-)
+@pytest.mark.parametrize(("how", "code"), DAMAGES)
 def test_a_damaged_checkpoint_is_never_taken_up(how: str, code: str, make_job: MakeJob) -> None:
     job = make_job(epochs=2)
     with pytest.raises(Killed):

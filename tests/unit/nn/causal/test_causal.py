@@ -26,8 +26,7 @@ from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import train
 from acclimate.nn.training_model import trainable
 from acclimate.records import SourceCard
-from tests.broken_off import break_off
-from tests.small_jobs import Killed, assert_same, kill_after
+from tests.small_jobs import Killed, assert_same, break_off, kill_after
 from tests.small_jobs import result_of as trained
 from tests.tiny_lm import toy_pairs, write_tiny_lm
 

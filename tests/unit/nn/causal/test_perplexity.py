@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,9 @@ from acclimate.records import SPLITS, PerplexityGap
 from tests.written_data import SPEC, card_of, ingested, letter_pairs, number_texts, own_losses
 
 
-def measured(data: Path, source: Path, **changes: object) -> PerplexityGap:
-    options = {"generation": SPEC, "precision": "fp32", "seed": 0, **changes}
-    return perplexity_gap(data, source, card_of(source), **options)  # type: ignore[arg-type]
+def measured(data: Path, source: Path, **changes: Any) -> PerplexityGap:
+    options: dict[str, Any] = {"generation": SPEC, "precision": "fp32", "seed": 0, **changes}
+    return perplexity_gap(data, source, card_of(source), **options)
 
 
 def both_sides(data: Path) -> tuple[Pairs, Pairs]:
