@@ -25,9 +25,8 @@ from PIL import Image
 
 from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import PRECISIONS, Encoder
-from benchmarks.measured import machine, paired_speeds, smallest_cosine, store
+from benchmarks.measured import EXAMPLES, machine, paired_speeds, smallest_cosine, store
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
 PLAIN = "plain_loop"
 BATCH = 32
 

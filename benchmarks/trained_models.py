@@ -44,11 +44,15 @@ def training_job(
     seed: int,
     folder: Path,
     settings: dict[str, float] | None = None,
+    defaults: FinetuneSpec = DEFAULTS,
 ) -> TrainJob:
-    """A job as the stage ``finetune`` makes it where a user wrote nothing about training but ``settings``."""
+    """A job as the stage ``finetune`` makes it where a user wrote nothing about training but ``settings``.
+
+    ``defaults`` are those of texts; images have others.
+    """
     return TrainJob(
         strategy=strategy,
-        settings={**DEFAULTS.settings_of(strategy), **(settings or {})},
+        settings={**defaults.settings_of(strategy), **(settings or {})},
         source=source,
         source_digest=encoder.digest,
         probe_weight=probe.weight.astype(np.float32),
@@ -57,11 +61,11 @@ def training_job(
         validation=validation,
         metric=METRIC,
         epochs=epochs,
-        schedule=DEFAULTS.schedule,
-        batch_size=DEFAULTS.batch_size,
-        warmup=DEFAULTS.warmup,
-        weight_decay=DEFAULTS.weight_decay,
-        clip_norm=DEFAULTS.clip_norm,
+        schedule=defaults.schedule,
+        batch_size=defaults.batch_size,
+        warmup=defaults.warmup,
+        weight_decay=defaults.weight_decay,
+        clip_norm=defaults.clip_norm,
         patience=patience,
         keep=keep,
         seed=seed,

@@ -1,4 +1,4 @@
-"""A small job for Ray's workers, and how one of them dies."""
+"""A small job for Ray's workers, and how one of them dies or hangs."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def ray_job(source: Path, checkpoints: Path, folder: str, **changes: Any) -> Tra
     return TrainJob(**(fields | changes))
 
 
-def kill_one_worker() -> int:
-    """SIGKILL the first training worker among this process's descendants."""
+def kill_one_worker(sent: signal.Signals = signal.SIGKILL) -> int:
+    """Send a signal to the first training worker among this process's descendants."""
     parents, names = {}, {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -57,5 +57,5 @@ def kill_one_worker() -> int:
         return pid == os.getpid() or (pid in parents and is_ours(parents[pid]))
 
     worker = min(pid for pid, name in names.items() if b"TrainWorker" in name and is_ours(pid))
-    os.kill(worker, signal.SIGKILL)
+    os.kill(worker, sent)
     return worker

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.servers import mlflow_server
@@ -56,4 +58,26 @@ def test_a_run_killed_at_any_stage_ends_the_same_when_it_is_started_again(finish
     process.communicate()
     outcome = project.run(*shared("second"))
     assert outcome.code == finished[1].code, outcome.err[-3000:]
+    assert {name: outcome.json[name] for name in SAME} == {name: finished[1].json[name] for name in SAME}
+
+
+def told(err, event):
+    events = [json.loads(line) for line in err.splitlines() if f'"event": "{event}"' in line]
+    return [(found["strategy"], found["epoch"], found["step"]) for found in events]
+
+
+@pytest.mark.slow
+def test_a_training_told_to_stop_amid_an_epoch_goes_on_there_on_another_machine(finished, project, shared):
+    project.write_rows()
+    process = project.start("run", "adaptation.yaml", "--json", *shared("first"))
+    for line in process.stderr:
+        if '"event": "epoch"' in line:
+            break
+    process.terminate()
+    _, err = process.communicate()
+    assert process.returncode == 143, err[-3000:]
+    stopped = told(err, "checkpoint")
+    assert len(stopped) == 1, err[-3000:]
+    outcome = project.run(*shared("second"))
+    assert told(outcome.err, "resumed") == stopped
     assert {name: outcome.json[name] for name in SAME} == {name: finished[1].json[name] for name in SAME}

@@ -49,7 +49,8 @@ def connected(cpus: int, gpus: int = 0) -> Iterator[None]:
             "E-TRAIN-031",
             f"Ray can't be reached or started: {first_line(error)}",
             where=os.environ.get("RAY_ADDRESS", "this machine"),
-            hint="check RAY_ADDRESS; with compute.workers: 1 no Ray is needed",
+            hint="check RAY_ADDRESS, and RAY_AUTH_TOKEN where the cluster asks for a token; with compute.workers: 1 no "
+            "Ray is needed",
         ) from error
     try:
         yield

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from acclimate.nn.job import MaskedJob, TrainJob
 from acclimate.nn.train import InProcessTrainer
 from tests.copied_folders import CopiedFolders
 from tests.ray_jobs import kill_one_worker, ray_job
+from tests.servers import free_ports
 
 pytestmark = pytest.mark.ray
 # dropout differs from worker to worker
@@ -184,3 +186,51 @@ def test_a_process_that_is_told_to_stop_while_ray_trains_says_so(
         [sys.executable, "-c", TOLD_TO_STOP, str(job)], capture_output=True, text=True, check=False, timeout=120
     )
     assert (done.returncode, done.stdout.strip()) == (143, "E-RUN-143"), done.stderr[-2000:]
+
+
+TOKEN = "0123456789abcdef" * 4
+ASKED = """
+from acclimate.adapters.ray_session import connected
+from acclimate.errors import UnavailableError
+try:
+    with connected(2):
+        print("connected")
+except UnavailableError as error:
+    print(error.code, error.hint)
+"""
+
+
+@pytest.fixture
+def guarded_cluster(tmp_path: Path) -> Iterator[str]:
+    """The address of a Ray cluster that asks for :data:`TOKEN`."""
+    (port,) = free_ports(1)
+    ray = Path(sys.executable).with_name("ray")
+    options = ["--num-cpus=2", "--include-dashboard=false", "--node-ip-address=127.0.0.1", "--block"]
+    asked = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
+    with (tmp_path / "head.log").open("wb") as log:
+        head = subprocess.Popen(
+            [ray, "start", "--head", f"--port={port}", *options],
+            env={**os.environ, **asked},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    yield f"127.0.0.1:{port}"
+    os.killpg(head.pid, signal.SIGTERM)
+    head.wait()
+
+
+@pytest.mark.slow
+def test_a_cluster_that_asks_for_a_token_takes_the_right_one_only(guarded_cluster: str) -> None:
+    def answer(**given: str) -> str:
+        environment = {**os.environ, "RAY_ADDRESS": guarded_cluster, **given}
+        return subprocess.run(
+            [sys.executable, "-c", ASKED], env=environment, capture_output=True, text=True, check=True, timeout=120
+        ).stdout
+
+    # Ray itself waits for a head that is only just starting
+    assert answer(RAY_AUTH_TOKEN=TOKEN) == "connected\n"
+    for wrong in ({"RAY_AUTH_TOKEN": TOKEN[::-1]}, {}):
+        refusal = answer(**wrong)
+        assert refusal.startswith("E-TRAIN-031 ")
+        assert "RAY_AUTH_TOKEN" in refusal

@@ -1,12 +1,14 @@
-"""Workers and nodes that die while they train: what comes out is what an undisturbed training gives."""
+"""Workers that die or hang and nodes that are lost in training: what comes out is what an undisturbed one gives."""
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 KILLS = 20
 DEATHS_A_RUN = 5
 EPOCHS = 40
+LIMIT_SECONDS = 15
 
 
 @pytest.fixture
@@ -101,6 +104,30 @@ def test_twenty_kills_at_random_steps_change_nothing(
     quarters = {int(4 * share) for share in into_epoch}
     assert quarters >= {0, 1, 2, 3}, f"kills hit only some steps of an epoch: {into_epoch}"
     assert epochs == list(range(1, EPOCHS + 1)), "each epoch was trained to its end once"
+    same(result, undisturbed)
+
+
+@pytest.mark.usefixtures("one_ray")
+def test_a_worker_that_hangs_is_replaced(make_job: Callable[..., TrainJob], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one waits for its gradients in vain, until the time limit of a collective is over."""
+    from acclimate.adapters import ray as trainer
+    from acclimate.adapters.ray import RayTrainer
+
+    monkeypatch.setattr(trainer, "COLLECTIVE_TIMEOUT_SECONDS", LIMIT_SECONDS)
+    undisturbed = RayTrainer(workers=2).train(make_job("undisturbed"))
+    stopped: list[int] = []
+    seen: list[float] = []
+
+    def progress(event: str, /, **fields: Any) -> None:
+        if event != "epoch":
+            return
+        seen.append(time.monotonic())
+        if fields["epoch"] == EPOCHS // 4:
+            stopped.append(kill_one_worker(signal.SIGSTOP))
+
+    result = RayTrainer(workers=2).train(make_job("hung"), progress=progress)
+    assert len(stopped) == 1
+    assert max(later - before for before, later in pairwise(seen)) > LIMIT_SECONDS / 2, "nobody waited"
     same(result, undisturbed)
 
 
