@@ -39,6 +39,7 @@ test: setup  ## run the tests (about 15 minutes)
 	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-faults: export OMP_NUM_THREADS := 1
+test-faults: export HYPOTHESIS_PROFILE := default
 test-faults: setup  ## run the long fault suites too
 	$(PYTHON) -m pytest
 

@@ -16,10 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from acclimate.examples import split_path, write_examples
 from acclimate.records import SPLITS, DataCard, SplitCard, TableCard
 from tests.servers import s3_environment, s3_server
+
+# the same examples in every run, unless HYPOTHESIS_PROFILE=default asks for new ones
+settings.register_profile("steady", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = {

@@ -19,7 +19,7 @@ def test_mmd_is_symmetric(x: np.ndarray, y: np.ndarray) -> None:
     one[len(x) :] = False
     rows = np.vstack([x, y])
     found, swapped = mmd_test(rows, one, 1.0), mmd_test(rows, ~one, 1.0)
-    assert found.squared == pytest.approx(swapped.squared, abs=1e-6)
+    assert found.squared == pytest.approx(swapped.squared, abs=1e-5)
 
 
 @given(x=samples, y=samples, seed=seeds)

@@ -176,6 +176,7 @@ except InterruptedRun as error:
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_is_told_to_stop_while_ray_trains_says_so(
     make_job: Callable[..., TrainJob], tmp_path: Path
 ) -> None:
