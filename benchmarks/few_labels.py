@@ -26,7 +26,6 @@ Each epoch's checkpoint is written and checked as in a run; a TMPDIR in memory s
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,11 +42,9 @@ from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import FloatArray, IntArray, LabelledRows
 from acclimate.nn.source_task import SourceKnowledge, SourceTask
-from acclimate.nn.train import InProcessTrainer
-from acclimate.nn.training_model import finish
 from benchmarks.labelled_rows import LabelledData, of_each_class, parts, read_rows
 from benchmarks.measured import DATA, SOURCE, machine, say, store
-from benchmarks.trained_models import DEFAULTS, METRIC, chosen_probe, mean_and_error, score_of, training_job
+from benchmarks.trained_models import DEFAULTS, METRIC, chosen_probe, fine_tuned, mean_and_error, score_of
 
 PENALTIES: dict[str, dict[str, float]] = {
     "none": {},
@@ -114,23 +111,18 @@ def trained(
     probe, _ = chosen_probe(encoder.embed(train.inputs), train.labels, len(target.read.labels), seed)
     found = {"frozen": {"macro_f1": frozen_score(target, probe), "source_change": 0.0}}
     for name, penalties in PENALTIES.items():
-        with tempfile.TemporaryDirectory() as kept:
-            job = training_job(
-                STRATEGY,
-                folder,
-                encoder,
-                probe,
-                train,
-                validation,
-                epochs=options.epochs,
-                patience=options.patience,
-                keep=1,
-                seed=seed,
-                folder=Path(kept),
-                settings=penalties,
-            )
-            result = InProcessTrainer().train(job)
-            model = finish(job, result.weights[0])
+        result, model = fine_tuned(
+            STRATEGY,
+            folder,
+            encoder,
+            probe,
+            train,
+            validation,
+            epochs=options.epochs,
+            patience=options.patience,
+            seed=seed,
+            settings=penalties,
+        )
         known = target.knowledge
         found[name] = {
             "macro_f1": score_of(model, target.read.some(target.test)),

@@ -23,7 +23,6 @@ half of the seconds of ``never``.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +43,9 @@ from acclimate.core.refitting import refit, with_validation
 from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.model import linear
-from acclimate.nn.train import InProcessTrainer
-from acclimate.nn.training_model import finish
 from benchmarks.labelled_rows import LabelledData, parts, read_rows
 from benchmarks.measured import DATA, SOURCE, machine, say, store
-from benchmarks.trained_models import DEFAULTS, METRIC, training_job
+from benchmarks.trained_models import DEFAULTS, METRIC, fine_tuned
 
 CHOSEN_ON, REPORTED_ON = ("topics", "movies"), ("reviews",)
 LABELLED = (60, 120, 250, 500, 1000)
@@ -107,23 +104,17 @@ def measured(read: LabelledData, labelled: int, seed: int, test_rows: int, sourc
     both = np.concatenate([x_train, x_validation]), np.concatenate([train.labels, validation.labels])
     handed_on = refit(*both, count, c=choice.c, folds=with_validation(folds, len(validation))).probe
     few = min(np.bincount(train.labels, minlength=count)) < POLICY_V1.few_labels_per_class
-    with tempfile.TemporaryDirectory() as kept:
-        job = training_job(
-            "full",
-            source,
-            encoder,
-            probe,
-            train,
-            validation,
-            epochs=DEFAULTS.max_epochs["full"],
-            patience=DEFAULTS.patience,
-            keep=1,
-            seed=seed,
-            folder=Path(kept),
-            settings={"l2_sp": POLICY_V1.few_labels_l2_sp} if few else None,
-        )
-        result = InProcessTrainer().train(job)
-        model = finish(job, result.weights[0])
+    result, model = fine_tuned(
+        "full",
+        source,
+        encoder,
+        probe,
+        train,
+        validation,
+        epochs=DEFAULTS.max_epochs["full"],
+        seed=seed,
+        settings={"l2_sp": POLICY_V1.few_labels_l2_sp} if few else None,
+    )
     judge = Judge(METRIC, validation.labels, count, BOOTSTRAPS, seed, None)
     answers = {
         "frozen": probe.predict(x_validation),

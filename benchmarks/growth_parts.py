@@ -83,7 +83,6 @@ def training(config: Path) -> Seconds:
             LabelledRows([], np.zeros(0, dtype=np.int64)),
             epochs=1,
             patience=1,
-            keep=1,
             seed=0,
             folder=Path(folder),
         )

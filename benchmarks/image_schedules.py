@@ -13,9 +13,7 @@ Expected (written before measuring): no difference of more than .01 in macro-F1 
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,11 +24,9 @@ from acclimate.config_finetune import IMAGE_DEFAULTS, FinetuneSpec
 from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import IntArray, LabelledRows
-from acclimate.nn.train import InProcessTrainer
-from acclimate.nn.training_model import finish
 from benchmarks.labelled_rows import parts
 from benchmarks.measured import EXAMPLES, machine, say, store
-from benchmarks.trained_models import chosen_probe, mean_and_error, score_of, training_job
+from benchmarks.trained_models import chosen_probe, fine_tuned, mean_and_error, score_of
 
 DEFAULTS = FinetuneSpec.model_validate(IMAGE_DEFAULTS)
 Schedule = Literal["cosine", "linear"]
@@ -65,23 +61,18 @@ def compared(
     probe, _ = chosen_probe(encoder.embed(train.inputs), train.labels, len(images.labels), seed)
     found: dict[str, Any] = {}
     for schedule in SCHEDULES:
-        with tempfile.TemporaryDirectory() as kept:
-            job = training_job(
-                strategy,
-                source,
-                encoder,
-                probe,
-                train,
-                validation,
-                epochs=options.epochs,
-                patience=DEFAULTS.patience,
-                keep=1,
-                seed=seed,
-                folder=Path(kept),
-                defaults=DEFAULTS,
-            )
-            result = InProcessTrainer().train(replace(job, schedule=schedule))
-            score = score_of(finish(job, result.weights[0]), test)
+        result, model = fine_tuned(
+            strategy,
+            source,
+            encoder,
+            probe,
+            train,
+            validation,
+            epochs=options.epochs,
+            seed=seed,
+            defaults=DEFAULTS.model_copy(update={"schedule": schedule}),
+        )
+        score = score_of(model, test)
         found[schedule] = {"macro_f1": score, "epochs": len(result.history), "best_epoch": result.best_epoch}
         say(strategy=strategy, seed=seed, schedule=schedule, seconds=round(result.seconds, 1), **found[schedule])
     return found

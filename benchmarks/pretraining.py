@@ -30,14 +30,12 @@ from acclimate.arms.pretraining import Pretrainer
 from acclimate.core.probe import Probe
 from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
-from acclimate.nn.job import LabelledRows
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.train import InProcessTrainer
-from acclimate.nn.training_model import finish
 from acclimate.records import SourceCard
 from benchmarks.labelled_rows import LabelledData, of_each_class, parts, read_rows
 from benchmarks.measured import DATA, SOURCE, machine, say, store
-from benchmarks.trained_models import DEFAULTS, chosen_probe, mean_and_error, score_of, training_job
+from benchmarks.trained_models import DEFAULTS, chosen_probe, fine_tuned, mean_and_error, score_of
 
 SETS = ("reviews", "movies", "topics")
 SIZES = (20, 100)
@@ -62,73 +60,41 @@ def compared(source: Source, read: LabelledData, size: int, seed: int, options: 
     train, validation = read.some(train_rows), read.some(validation_rows)
     pool = read.some_texts(np.setdiff1d(among, [*train_rows, *validation_rows])[: options.pool_rows])
     probe, c = chosen_probe(source.encoder.embed(train.inputs), train.labels, len(read.labels), seed)
-    tested = read.some(test)
-    found: dict[str, Any] = {}
+
+    def tuned(folder: Path, encoder: Encoder, start: Probe) -> tuple[float, float]:
+        epochs = DEFAULTS.max_epochs[PLAIN]
+        result, model = fine_tuned(PLAIN, folder, encoder, start, train, validation, epochs=epochs, seed=seed)
+        return score_of(model, read.some(test)), result.seconds
+
+    score, seconds = tuned(source.folder, source.encoder, probe)
+    found: dict[str, Any] = {PLAIN: {"macro_f1": score, "seconds": seconds}}
+    frozen = AdaptedModel.build(
+        source.encoder, probe.weight, probe.bias, read.labels, strategy="frozen", source=source.card
+    )
+    pretrainer = Pretrainer(
+        frozen,
+        source.folder,
+        train,
+        lambda: pool,
+        probe_c=c,
+        max_length=source.encoder.max_length,
+        config=DEFAULTS.model_copy(update={"seed": seed}),
+        precision="bf16" if source.encoder.precision == "bf16" else "fp32",
+        train=InProcessTrainer().train,
+    )
     with tempfile.TemporaryDirectory() as kept:
-        score, seconds = trained(source.folder, source.encoder, probe, train, validation, tested, seed, Path(kept))
-        found[PLAIN] = {"macro_f1": score, "seconds": seconds}
-        frozen = AdaptedModel.build(
-            source.encoder, probe.weight, probe.bias, read.labels, strategy="frozen", source=source.card
-        )
-        pretrainer = Pretrainer(
-            frozen,
-            source.folder,
-            train,
-            lambda: pool,
-            probe_c=c,
-            max_length=source.encoder.max_length,
-            config=DEFAULTS.model_copy(update={"seed": seed}),
-            precision="bf16" if source.encoder.precision == "bf16" else "fp32",
-            train=InProcessTrainer().train,
-        )
         start = pretrainer.started(DEFAULTS.settings_of(PRETRAINED), Path(kept))
         own = start.model
-        score, seconds = trained(
-            start.folder,
-            own.encoder,
-            Probe(own.weight.astype(np.float64), own.bias.astype(np.float64)),
-            train,
-            validation,
-            tested,
-            seed,
-            Path(kept),
-        )
-        found[PRETRAINED] = {
-            "macro_f1": score,
-            "seconds": start.seconds + seconds,
-            "masked_loss_before": start.facts.loss_before,
-            "masked_loss_after": start.facts.loss_after,
-        }
+        head = Probe(own.weight.astype(np.float64), own.bias.astype(np.float64))
+        score, seconds = tuned(start.folder, own.encoder, head)
+    found[PRETRAINED] = {
+        "macro_f1": score,
+        "seconds": start.seconds + seconds,
+        "masked_loss_before": start.facts.loss_before,
+        "masked_loss_after": start.facts.loss_after,
+    }
     say(size=size, seed=seed, pool=len(pool), **found)
     return found | {"pool_rows": len(pool)}
-
-
-def trained(
-    folder: Path,
-    encoder: Encoder,
-    probe: Probe,
-    train: LabelledRows,
-    validation: LabelledRows,
-    tested: LabelledRows,
-    seed: int,
-    kept: Path,
-) -> tuple[float, float]:
-    """Macro-F1 on the test rows after full fine-tuning, and its seconds."""
-    job = training_job(
-        PLAIN,
-        folder,
-        encoder,
-        probe,
-        train,
-        validation,
-        epochs=DEFAULTS.max_epochs[PLAIN],
-        patience=DEFAULTS.patience,
-        keep=1,
-        seed=seed,
-        folder=kept / f"full-{encoder.digest[:12]}",
-    )
-    result = InProcessTrainer().train(job)
-    return score_of(finish(job, result.weights[0]), tested), result.seconds
 
 
 def summary(of_seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:

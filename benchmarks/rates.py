@@ -13,7 +13,6 @@ Expected: no other rate gains more than .01 on reviews; partial and gradual, whi
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,9 @@ from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import LabelledRows
 from acclimate.nn.strategies import STRATEGIES
-from acclimate.nn.train import InProcessTrainer
-from acclimate.nn.training_model import finish
 from benchmarks.labelled_rows import LabelledData, parts, read_rows
 from benchmarks.measured import DATA, SOURCE, machine, say, store
-from benchmarks.trained_models import DEFAULTS, chosen_probe, mean_and_error, score_of, training_job
+from benchmarks.trained_models import DEFAULTS, chosen_probe, fine_tuned, mean_and_error, score_of
 
 CHOSEN_ON, REPORTED_ON = ("movies", "topics"), "reviews"
 STARTED = tuple(name for name, one in STRATEGIES.items() if one.starts_from_probe and not one.pretrains)
@@ -62,23 +59,18 @@ def trained_score(
 ) -> float:
     """Macro-F1 on test rows of a strategy trained at a rate."""
     train, validation, test, probe = of
-    with tempfile.TemporaryDirectory() as kept:
-        job = training_job(
-            strategy,
-            source,
-            encoder,
-            probe,
-            train,
-            validation,
-            epochs=options.epochs,
-            patience=DEFAULTS.patience,
-            keep=1,
-            seed=seed,
-            folder=Path(kept),
-            settings={"learning_rate": rate},
-        )
-        result = InProcessTrainer().train(job)
-        found = score_of(finish(job, result.weights[0]), test)
+    result, model = fine_tuned(
+        strategy,
+        source,
+        encoder,
+        probe,
+        train,
+        validation,
+        epochs=options.epochs,
+        seed=seed,
+        settings={"learning_rate": rate},
+    )
+    found = score_of(model, test)
     say(strategy=strategy, rate=rate, seed=seed, macro_f1=round(found, 4), seconds=round(result.seconds, 1))
     return found
 

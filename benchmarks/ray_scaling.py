@@ -80,7 +80,6 @@ def job_of(options: argparse.Namespace, folder: Path) -> TrainJob:
         validation,
         epochs=options.epochs,
         patience=options.epochs,
-        keep=1,
         seed=0,
         folder=folder,
     )

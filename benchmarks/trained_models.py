@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from acclimate.core.folds import assign_folds
 from acclimate.core.metrics import IntArray, score
 from acclimate.core.probe import Probe, cross_validate_probe, fit_probe
 from acclimate.nn.encoder import Encoder
-from acclimate.nn.job import FloatArray, LabelledRows, TrainJob
+from acclimate.nn.job import FloatArray, LabelledRows, TrainJob, TrainResult
 from acclimate.nn.model import linear
 from acclimate.nn.readers import TextReader
-from acclimate.nn.training_model import Trained
+from acclimate.nn.train import InProcessTrainer
+from acclimate.nn.training_model import Trained, finish
 
 METRIC = "macro_f1"
 DEFAULTS = FinetuneSpec()
@@ -40,9 +42,9 @@ def training_job(
     *,
     epochs: int,
     patience: int,
-    keep: int,
     seed: int,
     folder: Path,
+    keep: int = 1,
     settings: dict[str, float] | None = None,
     defaults: FinetuneSpec = DEFAULTS,
 ) -> TrainJob:
@@ -73,6 +75,40 @@ def training_job(
         precision="bf16" if encoder.precision == "bf16" else "fp32",
         folder=folder,
     )
+
+
+def fine_tuned(
+    strategy: str,
+    source: Path,
+    encoder: Encoder,
+    probe: Probe,
+    train: LabelledRows,
+    validation: LabelledRows,
+    *,
+    epochs: int,
+    seed: int,
+    patience: int | None = None,
+    settings: dict[str, float] | None = None,
+    defaults: FinetuneSpec = DEFAULTS,
+) -> tuple[TrainResult, Trained]:
+    """What became of a job of :func:`training_job`, and its best epoch's model; its checkpoints are gone."""
+    with tempfile.TemporaryDirectory() as kept:
+        job = training_job(
+            strategy,
+            source,
+            encoder,
+            probe,
+            train,
+            validation,
+            epochs=epochs,
+            patience=defaults.patience if patience is None else patience,
+            seed=seed,
+            folder=Path(kept),
+            settings=settings,
+            defaults=defaults,
+        )
+        result = InProcessTrainer().train(job)
+        return result, finish(job, result.weights[0])
 
 
 def token_ids(encoder: Encoder, texts: Sequence[str]) -> list[list[int]]:

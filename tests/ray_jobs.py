@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from acclimate.nn.job import LabelledRows, TrainJob
+from tests.small_jobs import text_job
 
 
 def ray_job(source: Path, checkpoints: Path, folder: str, **changes: Any) -> TrainJob:
@@ -17,30 +18,14 @@ def ray_job(source: Path, checkpoints: Path, folder: str, **changes: Any) -> Tra
     texts = [f"{('bad awful', 'good great')[i % 2]} number {i}" for i in range(60)]
     labels = np.arange(60) % 2
     rows = [LabelledRows(tuple(texts[part]), labels[part]) for part in (slice(0, 40), slice(40, 60))]
-    fields: dict[str, Any] = {
-        "strategy": "full",
+    own: dict[str, Any] = {
         "settings": {"learning_rate": 1e-3},
-        "source": source,
-        "source_digest": "tiny",
         "probe_weight": np.zeros((2, 32), dtype=np.float32),
         "probe_bias": np.zeros(2, dtype=np.float32),
         "train": rows[0],
         "validation": rows[1],
-        "metric": "macro_f1",
-        "epochs": 3,
-        "schedule": "linear",
-        "batch_size": 8,
-        "warmup": 0.1,
-        "weight_decay": 0.01,
-        "clip_norm": 1.0,
-        "patience": 3,
-        "keep": 1,
-        "seed": 0,
-        "max_length": 32,
-        "precision": "fp32",
-        "folder": checkpoints / folder,
     }
-    return TrainJob(**(fields | changes))
+    return text_job(source, checkpoints / folder, **(own | changes))
 
 
 def kill_one_worker(sent: signal.Signals = signal.SIGKILL) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import kfp_server_api
 import pytest
 
+from acclimate.adapters import kfp_http
 from acclimate.adapters.kfp_access import KfpAccess
 from acclimate.adapters.kfp_client import Kfp
 from acclimate.adapters.kfp_records import KfpRun
@@ -54,6 +55,19 @@ def test_a_run_is_started_with_its_experiment_pipeline_version_and_parameters(kf
     assert "service_account" not in row, "KFP's own default has what its launcher and Argo need"
     assert [each["display_name"] for each in stub.experiments.values()] == ["mail"]
     assert next(iter(stub.versions.values()))["name"].startswith("sha256-")
+
+
+def test_an_answer_too_large_to_read_leaves_no_connection_half_read(
+    kfp: Kfp, stub: KfpStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(kfp)
+    with monkeypatch.context() as patched:
+        patched.setattr(kfp_http, "_LARGEST_ANSWER", 10)
+        with pytest.raises(UnavailableError):
+            kfp.run(run.id)
+    stub.seen.clear()
+    assert kfp.run(run.id).id == run.id
+    assert len(stub.seen) == 1
 
 
 def test_kfps_own_client_reads_what_was_made(kfp: Kfp, stub: KfpStub) -> None:

@@ -71,8 +71,9 @@ def pooled(module: Any, batch: Batch, pooling: str) -> torch.Tensor:
 def with_bf16_products(module: torch.nn.Module) -> torch.nn.Module:
     """A copy of a module whose matrices and filters are in bfloat16, to be called under autocast.
 
-    All between the products stays in float32: normalisation and what layers pass on beside each other. A copy in
-    bfloat16 throughout is somewhat faster and its features are off by twice as much (``benchmarks/features``).
+    In a transformer, normalisation and what layers pass on beside each other stay in float32: a copy in bfloat16
+    throughout is somewhat faster and its features are off by twice as much (``benchmarks/features``). Convolutions
+    hand on bfloat16, so that a network of them has it in between too.
     """
     copied = copy.deepcopy(module)
     for layer in copied.modules():
