@@ -5,6 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from acclimate.records import FinetuneReport
 
 
@@ -30,6 +32,7 @@ def models_of(project):
     return {arm.strategy: (arm.model_digest, arm.score.point, len(arm.curve)) for arm in report.arms}
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_training_leaves_no_orphan_and_goes_on_to_the_same_end(finished, project):
     project.write_rows()
     process = project.start("run", "adaptation.yaml", "--json")

@@ -113,7 +113,9 @@ class Project:
         return [
             json.loads(line)
             for path in sorted(self.workspace.glob("runs/*/events.jsonl"))
-            for line in path.read_text().splitlines()
+            # the last line may be under way
+            for line in path.read_text().splitlines(keepends=True)
+            if line.endswith("\n")
         ]
 
     def wait_for(self, event: str, process: subprocess.Popen[str], **fields: object) -> dict:

@@ -50,6 +50,7 @@ def project(tmp_path: Path, tiny_source: Path) -> Project:
     return made
 
 
+@pytest.mark.slow
 def test_a_model_is_pretrained_on_the_pool_judged_and_registered(project: Project) -> None:
     outcome = project.run()
     assert outcome.code in {0, 10}, outcome.err[-3000:]
