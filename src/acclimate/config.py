@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field
 
 from acclimate.config_base import DataSpec, PoolSpec, Section
 from acclimate.config_finetune import FinetuneSpec
+from acclimate.config_gate import GateSpec
 from acclimate.config_generation import GenerationSpec
 from acclimate.config_retrain import RetrainSpec
 
@@ -90,15 +91,6 @@ class EvaluateSpec(Section):
     min_slice: int = Field(30, ge=5, le=100_000, description="smallest slice that is reported, rows")
     bins: int = Field(15, ge=2, le=100, description="bins of the reliability diagram")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of the bootstrap")
-
-
-class GateSpec(Section):
-    """What a model must pass before it is registered or promoted. Not part of the run key."""
-
-    policy: Literal["standard"] = Field("standard", description="named set of required checks")
-    margin: Share = Field(0.01, description="how much worse than the comparator still counts as not worse")
-    auto_promote: bool = Field(False, description="set the alias champion when the verdict is PROMOTE")
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="one-sided error rate of the primary comparison")
 
 
 class TrackingSpec(Section):

@@ -137,6 +137,9 @@ class FinetuneSpec(Section):
     """How arms are trained."""
 
     arms: list[Strategy] | None = Field(None, description="strategies to try instead of the rules' own list")
+    scratch_control: bool = Field(
+        default=False, description="where anything is trained, train from scratch too, to be compared with"
+    )
     max_epochs: dict[Strategy, Annotated[int, Field(ge=1, le=1000)]] = Field(
         default_factory=_epochs, description="longest training of each strategy, epochs"
     )

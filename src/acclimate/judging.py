@@ -1,10 +1,12 @@
-"""From the records of an adaptation to the gate's verdict. Imports records and core only."""
+"""From the records of an adaptation to the gate's verdict. Imports records, configuration and core only."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Literal
 
+from acclimate.config_gate import PolicySpec
 from acclimate.core.control_names import (
     TRIVIAL_OF_ANSWERS,
     TRIVIAL_OF_IMAGES,
@@ -14,14 +16,15 @@ from acclimate.core.control_names import (
 from acclimate.core.gate import (
     Difference,
     GateInputs,
+    GatePolicy,
     Integrity,
     Reliability,
     SliceResult,
-    gate_policy,
+    Waiver,
     judge,
 )
 from acclimate.core.gate_checks.licence import POOL
-from acclimate.core.licences import OWN
+from acclimate.core.licences import OWN, Grade
 from acclimate.records import (
     Check,
     Comparison,
@@ -33,7 +36,7 @@ from acclimate.records import (
     Verdict,
 )
 
-__all__ = ["Integrity", "gate_inputs", "judge_records"]
+__all__ = ["Integrity", "Waiver", "gate_inputs", "gate_policy", "judge_records"]
 
 
 def judge_records(
@@ -46,14 +49,13 @@ def judge_records(
     integrity: Integrity,
     at_least: float | None,
     at_least_by: Literal["point", "lower"],
-    policy: str,
-    margin: float,
-    alpha: float,
+    policy: PolicySpec,
     run_key: str,
     name: str,
+    waivers: Sequence[Waiver] = (),
     look: int = 1,
 ) -> Verdict:
-    """Judge a candidate by the named policy.
+    """Judge a candidate by a policy.
 
     Args:
         data: what ingest found.
@@ -64,15 +66,11 @@ def judge_records(
         integrity: the stored model against the evaluated one; None inside it for what was not measured.
         at_least: ``goal.at_least``.
         at_least_by: ``goal.at_least_by``.
-        policy: ``gate.policy``.
-        margin: ``gate.margin``.
-        alpha: ``gate.alpha``.
+        policy: with the margin and error rate that ``gate`` sets.
         run_key: of this adaptation.
         name: of the registered model.
+        waivers: ``gate.waivers``.
         look: how many run keys were evaluated at this test digest, this one included.
-
-    Raises:
-        ConfigError: E-GATE-001, no such policy.
     """
     inputs = gate_inputs(
         data=data,
@@ -85,15 +83,47 @@ def judge_records(
         at_least_by=at_least_by,
         look=look,
     )
-    outcome = judge(inputs, gate_policy(policy, margin=margin, alpha=alpha))
+    outcome = judge(inputs, gate_policy(policy), waivers)
     return Verdict(
         verdict=outcome.verdict,
-        policy=policy,
+        if_approved=outcome.if_approved,
+        policy=policy.name,
+        rules=policy.model_dump(mode="json"),
         run_key=run_key,
         name=name,
         checks=[Check.model_validate(asdict(check)) for check in outcome.checks],
         reasons=list(outcome.reasons),
         next_step=outcome.next_step,
+    )
+
+
+def gate_policy(policy: PolicySpec) -> GatePolicy:
+    """A policy as the checks see it."""
+    checks = policy.checks
+    rules = dict(checks)
+    most, size = checks.licence.at_most, checks.cost.size_mb_at_most
+    return GatePolicy(
+        name=policy.name,
+        required=frozenset(name for name, rule in rules.items() if rule.required and name != "approval"),
+        warning_blocks=frozenset(name for name, rule in rules.items() if getattr(rule, "warning_blocks", False)),
+        waived_by={name: frozenset(getattr(rule, "waived_by", ())) for name, rule in rules.items()},
+        claim=checks.primary.claim,
+        margin=checks.primary.margin,
+        alpha=checks.primary.alpha,
+        min_test_rows=checks.primary.min_test_rows,
+        near_duplicate_share=checks.leakage.near_duplicate_share,
+        grouped=checks.leakage.grouped,
+        logit_tolerance=checks.integrity.logit_tolerance,
+        scratch=checks.controls.scratch,
+        slice_columns=tuple(checks.slices.columns),
+        ece_at_most=checks.calibration.ece_at_most,
+        seeds=checks.seeds.at_least,
+        corrects_looks=checks.reuse.corrects,
+        size_bytes_at_most=None if size is None else size * 1e6,
+        unknown_licences=frozenset(checks.licence.unknown),
+        licence_at_most=None if most is None else Grade[most.upper().replace(" ", "_").replace("-", "_")],
+        approval=checks.approval.required,
+        approved_by=frozenset(checks.approval.by),
     )
 
 
@@ -132,7 +162,7 @@ def gate_inputs(
         expected_controls=frozenset({_untransferred(data), *(decision.controls if finetune else ())} - {""}),
         trivial=_trivial(data),
         slices=tuple(
-            SliceResult(f"{s.column} = {s.value}", s.rows, s.score.point, s.score.low, s.score.high)
+            SliceResult(f"{s.column} = {s.value}", s.rows, s.score.point, s.score.low, s.score.high, s.column)
             for s in evaluation.slices
         ),
         reliability=None
@@ -147,6 +177,7 @@ def gate_inputs(
             **({POOL: data.pool.licence} if data.pool else {}),
         },
         look=look,
+        grouped=data.target.grouped,
     )
 
 

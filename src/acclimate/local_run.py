@@ -47,7 +47,7 @@ def load_request(
     Raises:
         ConfigError: whatever is wrong with the file, all at once.
     """
-    loaded = load_config(Path(path), list(overrides))
+    loaded = load_config(Path(path), list(overrides), allow_outside=allow_outside)
     home, root = loaded.path.parent, loaded.root
 
     def absolute(data: str) -> str:

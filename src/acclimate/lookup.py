@@ -83,6 +83,8 @@ def explain_text(found: dict[str, Any]) -> str:
         outcome = check["outcome"].replace("_", " ")
         required = "required" if check["required"] else "reported"
         lines.append(f"{check['number']:>2}  {check['name']:<12}{required:<10}{outcome:<16}{check['says']}")
+        if check["waived"]:
+            lines.append(f"{'':<42}waived by {check['waived']}")
         numbers = ", ".join(f"{name} {_shown(value)}" for name, value in check["numbers"].items())
         lines += [f"{'':<42}{line}" for line in wrap(numbers, NUMBERS_WIDTH)]
     return "\n".join([*lines, "", *(f"because {reason}" for reason in found["reasons"]), found["next_step"]])

@@ -544,6 +544,7 @@ class Check(Record):
     outcome: Literal["passed", "failed", "missing", "warned", "not_applicable"]
     numbers: dict[str, float | int | str | bool | None]
     says: str
+    waived: str | None = Field(None, description="who answers for it although it failed, and why")
 
 
 VerdictName = Literal["PROMOTE", "SHADOW", "HOLD", "REJECT"]
@@ -554,7 +555,9 @@ class Verdict(StoredRecord):
 
     file_name: ClassVar[str] = "verdict.json"
     verdict: VerdictName
+    if_approved: VerdictName | None = Field(None, description="what it becomes with the approval that alone is missing")
     policy: str
+    rules: dict[str, Any] = Field(default_factory=dict, description="what the policy said, margin and error rate too")
     run_key: str
     name: str
     checks: list[Check]

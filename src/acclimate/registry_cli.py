@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 from acclimate.cli_edge import Debug, Json, guarded, print_result
 
 PANEL = "The registry"
-gate_app = typer.Typer(help="What the gate said of a registered model, and why.")
+gate_app = typer.Typer(help="What the gate asks for, what it said of a registered model, and why.")
 
 Workspace = Annotated[
     Path | None,
@@ -70,6 +71,23 @@ def explain(name: Reference, workspace: Workspace = None, as_json: Json = False,
         return 0
 
     guarded(action, as_json, debug)
+
+
+@gate_app.command("policy")
+def policy(
+    name: Annotated[str, typer.Argument(help="standard, strict or medical")] = "standard", debug: Debug = False
+) -> None:
+    """Print a gate policy as YAML: what it requires, and from where on a check fails.
+
+    To write your own, save it under another name, change it, and name its file in gate.policy.
+    """
+    from acclimate.config_file import policy_text
+
+    def action() -> int:
+        sys.stdout.write(policy_text(name))
+        return 0
+
+    guarded(action, as_json=False, debug=debug)
 
 
 def register(app: typer.Typer) -> None:

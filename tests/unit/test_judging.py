@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from acclimate.config_file import built_in_policy
 from acclimate.judging import Integrity, judge_records
 from acclimate.records import (
     Arm,
@@ -143,6 +144,7 @@ def judge(
     integrity: Integrity = SOUND,
     source: SourceCard = SOURCE,
     at_least: float | None = 0.84,
+    policy: str = "standard",
 ) -> Verdict:
     return judge_records(
         data=card,
@@ -153,9 +155,7 @@ def judge(
         integrity=integrity,
         at_least=at_least,
         at_least_by="point",
-        policy="standard",
-        margin=0.01,
-        alpha=0.05,
+        policy=built_in_policy(policy),
         run_key="r" * 64,
         name="support-mail",
     )
@@ -170,7 +170,7 @@ def test_records_become_a_verdict_that_can_be_written_and_read(card: DataCard, t
     assert (verdict.verdict, verdict.policy, verdict.name, verdict.run_key) == (
         "PROMOTE", "standard", "support-mail", "r" * 64
     )  # fmt: skip
-    assert len(verdict.checks) == 12
+    assert len(verdict.checks) == 13
     written = verdict.write(tmp_path).read_bytes()
     assert Verdict.read(tmp_path) == verdict
     assert judge(card, finetune=finetuned()).write(tmp_path).read_bytes() == written
@@ -231,7 +231,10 @@ def test_target_data_without_licence_count_as_ones_own(card: DataCard) -> None:
     assert card.target.licence is None
     assert outcome(judge(card, finetune=finetuned()), "licence") == "passed"
     unknown = SOURCE.model_copy(update={"licence": None})
-    assert outcome(judge(card, finetune=finetuned(), source=unknown), "licence") == "failed"
+    judged = judge(card, finetune=finetuned(), source=unknown)
+    assert (judged.verdict, outcome(judged, "licence")) == ("PROMOTE", "warned"), "standard only tells of it"
+    judged = judge(card, finetune=finetuned(), source=unknown, policy="strict")
+    assert (judged.verdict, outcome(judged, "licence")) == ("REJECT", "failed")
 
 
 def test_the_pools_licence_and_its_overlap_with_test_rows_reach_the_gate(card: DataCard) -> None:

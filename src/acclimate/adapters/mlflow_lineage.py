@@ -82,7 +82,7 @@ def _evidence(connection: Connection, version: RegisteredVersion) -> list[Lineag
     tags = version.tags
     run_tags = _run_tags(connection, version)
     nodes = [
-        _leaf("verdict", tags.get(VERDICT, ""), tags.get(VERDICT_SHA256), {}),
+        _leaf("verdict", tags.get(VERDICT, ""), tags.get(VERDICT_SHA256), _facts(tags, "policy")),
         _leaf(
             "evaluation",
             tags.get("acclimate.metric", ""),

@@ -16,6 +16,7 @@ from acclimate.adapters.mlflow_tags import (
     CONTENT_SHA256,
     LOGGED_MODEL,
     MODEL_DIGEST,
+    POLICY,
     RUN_KEY,
     VERDICT,
     VERDICT_SHA256,
@@ -198,7 +199,12 @@ class MlflowRegistry:
         sha256 = store_verdict(self._connection, run_id, verdict)
         version, created = None, False
         if model_uri is not None and verdict.verdict != "REJECT":
-            tags = {**lineage_tags(records, source_uri), VERDICT: verdict.verdict, VERDICT_SHA256: sha256}
+            tags = {
+                **lineage_tags(records, source_uri),
+                VERDICT: verdict.verdict,
+                VERDICT_SHA256: sha256,
+                POLICY: verdict.policy,
+            }
             version, created = self._register(records, run_id, model_uri, tags, auto_promote)
         return Registration(
             tracking_uri=self.uri,

@@ -13,6 +13,7 @@ from acclimate.version import __version__
 RUN_KEY = "acclimate.run_key"
 VERDICT = "acclimate.verdict"
 VERDICT_SHA256 = "acclimate.verdict_sha256"
+POLICY = "acclimate.policy"
 MODEL_DIGEST = "acclimate.model_digest"
 CONTENT_SHA256 = "acclimate.content_sha256"
 LOGGED_MODEL = "acclimate.logged_model"

@@ -15,6 +15,7 @@ from acclimate.config_file.findings import Found
 from acclimate.config_file.overrides import apply_overrides
 from acclimate.config_file.paths import project_root
 from acclimate.config_file.places import Places
+from acclimate.config_file.policy_rules import fill_policy
 from acclimate.config_file.rules import broken_rules, expand_shorthands
 from acclimate.config_file.task_rules import fill_task_defaults
 from acclimate.config_file.wording import in_our_words, nearest
@@ -43,18 +44,19 @@ class LoadedConfig:
     places: Places
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> LoadedConfig:
+def load_config(path: Path, overrides: Sequence[str] = (), *, allow_outside: bool = False) -> LoadedConfig:
     """Read and check an adaptation.yaml.
 
     Args:
         path: the YAML.
         overrides: ``section.key=value`` settings that replace the file's.
+        allow_outside: the gate's policy may lie outside the project root.
 
     Returns:
         The configuration with its project root.
 
     Raises:
-        ConfigError: E-CONFIG-001 to -041; all problems at once, in the order of their lines.
+        ConfigError: E-CONFIG-001 to -041, E-GATE-002; all problems at once, in the order of their lines.
     """
     path = Path(path)
     name = str(path)
@@ -73,13 +75,15 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> LoadedConfig:
     found += [(1 << 30, problem) for problem in apply_overrides(raw, overrides, places)]
     expand_shorthands(raw)
     fill_task_defaults(raw)
+    home = path.absolute().parent.resolve()
+    root = project_root(home)
+    unmet = fill_policy(raw, places, home, root, allow_outside=allow_outside)
     config, invalid = _validate(raw, places)
-    invalid = [*invalid, *broken_rules(raw, places)]
+    invalid = [*invalid, *broken_rules(raw, places), *unmet]
     found += [(places.order(at), problem) for at, problem in _without(invalid, document.unusable)]
     if found or config is None:
         raise _error(found)
-    home = path.absolute().parent.resolve()
-    return LoadedConfig(config, project_root(home), home / path.name, raw, places)
+    return LoadedConfig(config, root, home / path.name, raw, places)
 
 
 def _read(path: Path) -> bytes:

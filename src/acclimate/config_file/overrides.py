@@ -59,4 +59,5 @@ def _unknown(path: tuple[str, ...], where: str) -> Problem:
         meant = nearest(dotted(path), map(dotted, all_paths()))
         if meant:
             return Problem("E-CONFIG-020", f"unknown key {dotted(path)[:120]}", where, f"did you mean {meant}?")
-    return unknown_key(path[: known + 1] if not is_secret_name(path[-1]) else path, where)
+    shown = path[: known + 1] if not is_secret_name(path[-1]) else path
+    return unknown_key(shown, where, dotted(shown))

@@ -24,11 +24,17 @@ class Places:
         name: the file as the user named it.
         lines: line of each key, counted from 1.
         overrides: paths set by ``-s``.
+        inside: of a file that holds a part of a configuration, the path of that part.
     """
 
     name: str
     lines: dict[NodePath, int]
     overrides: set[NodePath] = field(default_factory=set)
+    inside: NodePath = ()
+
+    def named(self, path: NodePath) -> str:
+        """A path as users write it in this file."""
+        return dotted(path[len(self.inside) :])
 
     def where(self, path: NodePath) -> str:
         """``file:line`` of the value, or of the nearest section above it; ``-s path`` for an override."""

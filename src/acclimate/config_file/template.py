@@ -117,7 +117,7 @@ def _section(name: str, section: BaseModel, given: dict[str, Any] | None, path: 
         value = getattr(section, key)
         if isinstance(value, BaseModel):
             lines += _section(key, value, None, path)
-        elif (*path, key) != ("source", "reference"):
+        elif (*path, key) not in (("source", "reference"), ("gate", "rules")):
             lines.append(_line(key, value, path, written=given is not None and key in given))
     return lines
 

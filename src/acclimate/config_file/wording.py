@@ -23,29 +23,30 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def unknown_key(path: NodePath, where: str) -> Problem:
+def unknown_key(path: NodePath, where: str, name: str) -> Problem:
     """The problem of a key that the schema doesn't have, with what was probably meant."""
+    name = name[:120]
     key, siblings = str(path[-1]), keys_at(path[:-1])
     if is_secret_name(key):
         return Problem(
             "E-CONFIG-034",
-            f"{dotted(path)[:120]} looks like a secret; its value is not shown",
+            f"{name} looks like a secret; its value is not shown",
             where,
             "delete it here; secrets are read from environment variables only",
         )
     elsewhere = [dotted(other) for other in all_paths() if other[-1] == key]
     meant = nearest(key, siblings) or (elsewhere[0] if elsewhere else None)
     hint = f"did you mean {meant}?" if meant else f"known here: {', '.join(siblings)}"
-    return Problem("E-CONFIG-020", f"unknown key {dotted(path)[:120]}", where, hint)
+    return Problem("E-CONFIG-020", f"unknown key {name}", where, hint)
 
 
 def in_our_words(error: dict[str, Any], places: Places) -> Problem:
     """Translate one entry of ``ValidationError.errors()``."""
     kind = error["type"]
     path: NodePath = tuple(part for part in error["loc"] if part != "[key]")
-    where, name = places.where(path), dotted(path)
+    where, name = places.where(path), places.named(path)
     if kind == "extra_forbidden" or error["loc"][-1] == "[key]":
-        return unknown_key(path, where)
+        return unknown_key(path, where, name)
     node = node_at(path) or {}
     meaning = about(node)
     if kind == "missing":

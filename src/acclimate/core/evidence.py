@@ -80,6 +80,7 @@ class Evidence:
         estimates: expected cost by strategy, for every strategy that could be trained.
         budget_seconds: training time for all arms together.
         requested_arms: the user's own list instead of R5's; None without one.
+        scratch_requested: the user wants the control from scratch in any case.
         requested_penalties: weight by penalty; None where the rules choose it.
         blocks: what stops the run.
         source_licence_checked: False where the source's licence is left to the gate.
@@ -107,6 +108,7 @@ class Evidence:
     estimates: Mapping[str, ArmEstimate]
     budget_seconds: float
     requested_arms: tuple[str, ...] | None = None
+    scratch_requested: bool = False
     requested_penalties: Mapping[str, float | None] = field(default_factory=dict)
     blocks: tuple[Block, ...] = ()
     source_licence_checked: bool = False

@@ -62,13 +62,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class SliceResult:
-    """One slice of the test split, with the two-sided 95 % interval of its score."""
+    """One slice of the test split, with the two-sided 95 % interval of its score, and the column it is one of."""
 
     name: str
     rows: int
     point: float | None
     low: float | None
     high: float | None
+    column: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ class GateInputs:
         retention_low: lower bound of (source score after - before); None without reference measurement.
         look: how many run keys were evaluated at this test digest, this one included.
         bound_alpha: one-sided error rate of the bounds in ``comparisons``.
+        grouped: splits keep groups together [DataCard.target.grouped].
+        approved_by: who approved this version; None while nobody did.
     """
 
     strategy: str
@@ -136,6 +139,8 @@ class GateInputs:
     look: int = 1
     pool_overlap_rows: int | None = 0
     bound_alpha: float = 0.05
+    grouped: bool = False
+    approved_by: str | None = None
 
     def comparison(self, other: str) -> Difference | None:
         """The difference to ``other``, if there is one."""

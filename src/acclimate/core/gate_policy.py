@@ -1,10 +1,24 @@
-"""Named sets of required checks, with their thresholds."""
+"""A gate policy as the checks see it: what is required, from where on each fails, and what may be waived.
+
+Which policies there are, and how they are written, is in :mod:`acclimate.config_gate`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
-from acclimate.errors import ConfigError
+from acclimate.core.licences import Grade
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """A failed check that somebody answers for: its name, who does, and why."""
+
+    check: str
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -14,37 +28,46 @@ class GatePolicy:
     Args:
         name: as the configuration names it; verdicts cite it.
         required: names of the checks that must pass; the others are reported.
+        warning_blocks: names of the checks whose warning counts as failed.
+        waived_by: by check, who may waive it.
+        claim: what has to be shown against the comparator.
         margin: how much worse than the comparator still counts as not worse, 0..1.
         alpha: one-sided error rate of the primary comparison.
         min_test_rows: fewer test rows give intervals that can't be trusted: the comparison counts as not computed.
         near_duplicate_share: near-duplicates across splits that are tolerated, as a share of test rows. They can
             move the score by about that share, which the margin swallows.
+        grouped: splits have to keep groups together.
         logit_tolerance: largest absolute difference of logits after storing and loading.
-        ece_warning: calibration error above which the probabilities are called unreliable.
+        scratch: a trained candidate must have been compared with training from scratch.
+        slice_columns: columns that must have a slice each.
+        ece_at_most: calibration error above which the probabilities are called unreliable.
         seeds: training seeds from which on their spread is known.
+        corrects_looks: the k-th look at one test split is judged at its own, smaller error rate.
+        size_bytes_at_most: largest size of the model's files; None: any.
+        unknown_licences: what may have an unknown licence.
+        licence_at_most: the most that a licence may ask for; None: anything.
+        approval: a version needs an approval before it may be promoted.
+        approved_by: who may approve; empty: anybody.
     """
 
     name: str
     required: frozenset[str]
+    warning_blocks: frozenset[str] = frozenset()
+    waived_by: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    claim: Literal["superiority", "non_inferiority"] = "superiority"
     margin: float = 0.01
     alpha: float = 0.05
     min_test_rows: int = 30
     near_duplicate_share: float = 0.01
+    grouped: bool = False
     logit_tolerance: float = 1e-4
-    ece_warning: float = 0.05
+    scratch: bool = False
+    slice_columns: tuple[str, ...] = ()
+    ece_at_most: float = 0.05
     seeds: int = 3
-
-
-STANDARD = GatePolicy("standard", frozenset({"leakage", "integrity", "primary", "controls", "at_least"}))
-POLICIES = {policy.name: policy for policy in (STANDARD,)}
-
-
-def gate_policy(name: str, *, margin: float, alpha: float) -> GatePolicy:
-    """The named policy with the margin and error rate of the configuration.
-
-    Raises:
-        ConfigError: E-GATE-001, no such policy.
-    """
-    if name not in POLICIES:
-        raise ConfigError("E-GATE-001", f"there is no gate policy {name}", hint=f"use one of {', '.join(POLICIES)}")
-    return replace(POLICIES[name], margin=margin, alpha=alpha)
+    corrects_looks: bool = False
+    size_bytes_at_most: float | None = None
+    unknown_licences: frozenset[str] = frozenset()
+    licence_at_most: Grade | None = None
+    approval: bool = False
+    approved_by: frozenset[str] = frozenset()

@@ -18,7 +18,7 @@ def arms_asked_for(evidence: Evidence, policy: DecisionPolicy) -> tuple[str, ...
 
 
 def controls_asked_for(evidence: Evidence, policy: DecisionPolicy) -> tuple[str, ...]:
-    """Scratch, where R7 or the user's own list asks for it."""
+    """Scratch, where R7 or the user asks for it."""
     return (SCRATCH,) if _source_in_doubt(evidence, policy) or _scratch_requested(evidence) else ()
 
 
@@ -95,7 +95,7 @@ def add_scratch(evidence: Evidence, policy: DecisionPolicy, plan: BudgetPlan, *,
     trained = training and SCRATCH in plan.controls
     rejected: tuple[str, ...] = ()
     if trained:
-        says = "train from scratch as a control" + ("" if fired else ", because finetune.arms asks for it")
+        says = "train from scratch as a control" + ("" if fired else ", because finetune asks for it")
     elif fired or requested:
         says = "a control from scratch is called for, but not trained"
         rejected = (f"{SCRATCH}: {plan.rejected.get(SCRATCH, 'no arm is trained that it could be compared with')}",)
@@ -146,4 +146,4 @@ def _source_in_doubt(evidence: Evidence, policy: DecisionPolicy) -> bool:
 
 
 def _scratch_requested(evidence: Evidence) -> bool:
-    return SCRATCH in (evidence.requested_arms or ())
+    return evidence.scratch_requested or SCRATCH in (evidence.requested_arms or ())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.calibrating import calibration_of
+from acclimate.config_file import effective_policy
 from acclimate.errors import UnavailableError
 from acclimate.execution import Context, Work, content_digest, execute, find, read_timing
 from acclimate.keys import data_digests, run_key
@@ -170,6 +171,7 @@ def register_work(context: Context, folders: Folders) -> Work:
             "evaluation": content_digest(folders.evaluation),
             "candidate": content_digest(folders.candidate),
             "gate": config.gate.model_dump(mode="json"),
+            "policy": effective_policy(config.gate).model_dump(mode="json"),
             "goal": config.goal.model_dump(mode="json"),
             "tracking": config.tracking.uri,
         },

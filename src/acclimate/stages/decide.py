@@ -79,6 +79,7 @@ def decide(
         estimates=_estimates(frozen.train_rows, card.pool, calibration, finetune),
         budget_seconds=budget.train_minutes * 60.0,
         requested_arms=None if finetune.arms is None else tuple(finetune.arms),
+        scratch_requested=finetune.scratch_control,
         requested_penalties=finetune.penalties.model_dump(),
         blocks=_blocks(card, source_card, POLICY_V1),
         source_licence_checked=source_card is not None,

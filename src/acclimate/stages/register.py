@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from acclimate.config import GateSpec, Goal
+from acclimate.config import Goal
+from acclimate.config_file import effective_policy
+from acclimate.config_gate import GateSpec
 from acclimate.examples import Examples, read_examples
-from acclimate.judging import Integrity, judge_records
+from acclimate.judging import Integrity, Waiver, judge_records
 from acclimate.nn.adapted import load_adapted
 from acclimate.nn.causal.judged import pairs_of
 from acclimate.nn.causal.writer import Writer
@@ -116,9 +118,8 @@ def _judged(records: RunRecords, integrity: Integrity, goal: Goal, gate: GateSpe
         integrity=integrity,
         at_least=goal.at_least,
         at_least_by=goal.at_least_by,
-        policy=gate.policy,
-        margin=gate.margin,
-        alpha=gate.alpha,
+        policy=effective_policy(gate),
+        waivers=[Waiver(one.check, one.by, one.reason) for one in gate.waivers],
         run_key=records.run_key,
         name=records.name,
         look=look,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acclimate.core.gate import STANDARD, Difference, GateInputs, Integrity, judge
+from acclimate.core.gate import Difference, GateInputs, Integrity, judge
 from acclimate.core.paired import paired_difference
+from tests.policies import STANDARD
 
 ROWS, TRIALS = 500, 400
 
@@ -47,6 +48,7 @@ def inputs(primary: Difference) -> GateInputs:
         comparator="champion",
         primary=primary,
         comparisons=(primary, *beaten),
+        licences={"source model": "MIT", "target data": "own data"},
     )
 
 

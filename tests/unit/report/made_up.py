@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 
 from acclimate.config import Adaptation
+from acclimate.config_file import built_in_policy
 from acclimate.core.strategy_traits import Forgets
 from acclimate.records import (
     Arm,
@@ -445,6 +446,7 @@ def verdict(name: str = "PROMOTE") -> Verdict:
     return Verdict(
         verdict=name,
         policy="standard",
+        rules=built_in_policy("standard").model_dump(mode="json"),
         run_key=digest("key"),
         name="support-mail",
         checks=[

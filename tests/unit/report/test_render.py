@@ -188,11 +188,24 @@ def test_every_free_text_of_every_record_may_be_hostile(view: ReportView) -> Non
     )
     found = verdict()
     checks = [
-        c.model_copy(update={"name": HOSTILE[i % 9], "says": HOSTILE[0], "numbers": {HOSTILE[1]: HOSTILE[2]}})
+        c.model_copy(
+            update={
+                "name": HOSTILE[i % 9],
+                "says": HOSTILE[0],
+                "numbers": {HOSTILE[1]: HOSTILE[2]},
+                "waived": HOSTILE[3],
+            }
+        )
         for i, c in enumerate(found.checks)
     ]
     gate = found.model_copy(
-        update={"checks": checks, "reasons": HOSTILE, "next_step": HOSTILE[1], "policy": HOSTILE[0]}
+        update={
+            "checks": checks,
+            "reasons": HOSTILE,
+            "next_step": HOSTILE[1],
+            "policy": HOSTILE[0],
+            "rules": {**found.rules, "about": HOSTILE[2]},
+        }
     )
     registration = view.registration.model_copy(
         update=poisoned(
@@ -283,6 +296,14 @@ def test_every_verdict_is_explained(view: ReportView, word: str) -> None:
     if word == "REJECT":
         assert "✕ failed" in text
         assert "? not computed" in text
+
+
+def test_a_waived_check_says_who_answers_for_it(view: ReportView) -> None:
+    found = verdict("SHADOW")
+    waived = [found.checks[0].model_copy(update={"waived": "ann: the source is not used any more"}), *found.checks[1:]]
+    page = shown(html(replace(without_figures(view), verdict=found.model_copy(update={"checks": waived}))))
+    assert "Waived by ann: the source is not used any more" in page
+    assert page.count("Waived by") == 1
 
 
 @pytest.mark.parametrize("name", ["gap", "baseline", "decision", "finetune", "evaluation", "registration"])

@@ -13,7 +13,8 @@ import pytest
 
 from acclimate.adapters.mlflow_client import local_uri
 from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
-from acclimate.config import GateSpec, Goal
+from acclimate.config import Goal
+from acclimate.config_gate import GateSpec
 from acclimate.errors import ModelError, UnavailableError
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.frozen import PROBE

@@ -16,6 +16,6 @@ def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
     numbers = {"ece": seen.ece, "ece_before": seen.ece_before, "nll": seen.nll, "brier": seen.brier}
     if not (is_finite(seen.ece) and is_finite(seen.ece_before)):
         return Finding("missing", "calibration was not measured", numbers)
-    if seen.ece > policy.ece_warning:
-        return Finding("warned", f"calibration error {seen.ece:.3f}, above {policy.ece_warning:g}", numbers)
+    if seen.ece > policy.ece_at_most:
+        return Finding("warned", f"calibration error {seen.ece:.3f}, above {policy.ece_at_most:g}", numbers)
     return Finding("passed", f"calibration error {seen.ece:.3f} (without temperature {seen.ece_before:.3f})", numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from acclimate.core.evidence import SCRATCH
 from acclimate.core.gate_inputs import Difference, Finding, GateInputs, Number
 from acclimate.core.gate_policy import GatePolicy
 
@@ -12,14 +13,14 @@ def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
     Negative transfer (Rosenstein 2005): the candidate against the same architecture from scratch, and against
     randomly initialised features.
     """
-    del policy
+    expected = inputs.expected_controls | ({SCRATCH} if policy.scratch and inputs.strategy != "frozen" else set())
     trivial = [difference for name in inputs.trivial if (difference := inputs.comparison(name)) is not None]
-    untransferred = [inputs.comparison(name) for name in sorted(inputs.expected_controls)]
+    untransferred = [inputs.comparison(name) for name in sorted(expected)]
     numbers = _numbers(inputs)
     known = [difference for difference in untransferred if difference is not None and difference.computed]
     if len(trivial) < len(inputs.trivial) or not all(d.computed for d in trivial) or len(known) < len(untransferred):
         found = {d.other for d in [*trivial, *known] if d.computed}
-        absent = sorted({*inputs.trivial, *inputs.expected_controls} - found)
+        absent = sorted({*inputs.trivial, *expected} - found)
         return Finding("missing", f"not compared with {', '.join(absent)}", numbers)
     best = max(trivial, key=lambda d: (_of(d.other_score), -_of(d.low)))
     numbers["best_trivial"] = best.other

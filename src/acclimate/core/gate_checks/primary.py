@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
@@ -28,14 +29,17 @@ class _Judged:
 
 
 def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
-    """Pass a better candidate, warn where it is not shown to be better, fail a worse one."""
-    numbers = {"margin": policy.margin, "alpha": policy.alpha, "test_rows": inputs.test_rows}
-    found = position(inputs, policy, policy.alpha)
-    judged = _judged(inputs, policy, policy.alpha)
+    """Pass what shows the policy's claim, warn where it is not shown, fail a worse one."""
+    alpha = alpha_in_use(inputs, policy)
+    numbers = {"margin": policy.margin, "alpha": alpha, "test_rows": inputs.test_rows}
+    found = position(inputs, policy, alpha)
+    judged = _judged(inputs, policy, alpha)
     if found is None or judged is None:
         return Finding("missing", f"the candidate could not be compared with {inputs.comparator}", numbers)
     numbers |= {"difference": judged.point, "low_one_sided": judged.low, "high_one_sided": judged.high}
     interval = f"{judged.point:+.3f} ({judged.low:+.3f} to {judged.high:+.3f}) against {inputs.comparator}"
+    if found == "not worse" and policy.claim == "non_inferiority":
+        return Finding("passed", f"worse by at most {policy.margin:g}, as the policy asks: {interval}", numbers)
     says = {
         "better": f"better: {interval}",
         "not worse": f"not shown to be better, but worse by at most {policy.margin:g}: {interval}",
@@ -43,6 +47,21 @@ def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
         "worse": f"worse: {interval}",
     }[found]
     return Finding(_OUTCOMES[found], says, numbers)
+
+
+def alpha_of_look(alpha: float, look: int) -> float:
+    """Error rate of the k-th look; over all looks together they add up to ``alpha``.
+
+    Source: sum over k of 1/k^2 = pi^2/6 (Basel series), alpha spending by Foster & Stine 2008.
+    """
+    return alpha * 6.0 / (math.pi**2 * look**2)
+
+
+def alpha_in_use(inputs: GateInputs, policy: GatePolicy) -> float:
+    """Error rate that decides: the policy's, or that of this look; NaN where the policy needs the look to be known."""
+    if not policy.corrects_looks:
+        return policy.alpha
+    return alpha_of_look(policy.alpha, inputs.look) if inputs.look >= 1 else math.nan
 
 
 def position(inputs: GateInputs, policy: GatePolicy, alpha: float) -> Position | None:
@@ -59,6 +78,11 @@ def position(inputs: GateInputs, policy: GatePolicy, alpha: float) -> Position |
     if judged.low < -policy.margin:
         return "undecided"
     return "not worse" if judged.low <= 0 else "better"
+
+
+def shows_claim(found: Position, policy: GatePolicy) -> bool:
+    """Whether a position shows what the policy asks for."""
+    return found == "better" or (found == "not worse" and policy.claim == "non_inferiority")
 
 
 def at_alpha(difference: Difference, measured: float, alpha: float) -> Difference:

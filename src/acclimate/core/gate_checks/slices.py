@@ -16,6 +16,9 @@ def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
 
     One-sided z test of (slice - whole), the slice's standard error read off its 95 % interval.
     """
+    if absent := sorted(set(policy.slice_columns) - {part.column for part in inputs.slices}):
+        says = f"the policy asks for slices by {', '.join(absent)}, and none has enough test rows"
+        return Finding("missing", says, {"slices": len(inputs.slices)})
     if not inputs.slices:
         return Finding("not_applicable", "there are no slices")
     whole = inputs.score

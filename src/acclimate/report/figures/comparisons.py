@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from acclimate.config_file import effective_policy
+from acclimate.config_gate import GateSpec
 from acclimate.records import Comparison
 from acclimate.report import numbers
 from acclimate.report.figures.canvas import C1, C2, INK, MUTED, PAPER, Axes, Drawing, draw, short
@@ -15,7 +17,7 @@ def comparisons(view: ReportView) -> Drawing | None:
     if view.evaluation is None or not view.evaluation.comparisons:
         return None
     rows = view.evaluation.comparisons
-    margin = float(view.config.get("gate", {}).get("margin", 0.01))
+    margin = effective_policy(GateSpec.model_validate(view.config.get("gate", {}))).checks.primary.margin
 
     far = _far_end(rows)
 
