@@ -14,7 +14,7 @@ import pytest
 from acclimate.adapters.mlflow_client import local_uri
 from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
 from acclimate.config import Goal
-from acclimate.config_gate import GateSpec
+from acclimate.config_gate import ApprovalRule, ChecksSpec, GateSpec, PolicySpec
 from acclimate.errors import ModelError, UnavailableError
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.frozen import PROBE
@@ -97,6 +97,22 @@ def test_a_good_candidate_is_promoted_and_fetched_back_equal(
         AdaptedModel.load(folder).logits(texts), AdaptedModel.load(models.candidate).logits(texts)
     )
     assert "# promoted" in (folder / "README.md").read_text()
+
+
+def test_a_policy_that_asks_for_an_approval_holds_a_good_candidate(
+    run_stage: Callable[..., Registration], models: Models, registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    signed = PolicySpec(name="signed", checks=ChecksSpec(approval=ApprovalRule(required=True, by=["Dr. A"])))
+    gate = GateSpec(policy="signed", rules=signed, margin=0.02)
+    done = run_stage(run_records(name="held", model_digest=models.digest), gate=gate)
+    verdict = Verdict.read(tmp_path / "out")
+    assert (verdict.verdict, verdict.if_approved, done.version, done.aliases) == ("HOLD", "PROMOTE", 1, [])
+    assert any("one of Dr. A has to approve it first" in reason for reason in verdict.reasons)
+    version, sealed = registry.verdict("held")
+    assert sealed == verdict
+    assert version.tags["acclimate.policy"] == "signed"
+    kept = PolicySpec.model_validate(sealed.rules)
+    assert (kept.checks.approval, kept.checks.primary.margin) == (signed.checks.approval, 0.02)
 
 
 def test_only_small_files_stay_in_the_stages_folder(
