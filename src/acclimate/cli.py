@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from acclimate import cluster_cli, registry_cli, upkeep_cli
+from acclimate import cluster_cli, promotion_cli, registry_cli, upkeep_cli
 from acclimate.cli_edge import ConfigFile, Debug, Json, Outside, Overrides, guarded, print_result
 from acclimate.registry_cli import Workspace
 from acclimate.terminal import progress_for
@@ -206,6 +206,7 @@ def predict(
 
 
 registry_cli.register(app)
+promotion_cli.register(app)
 
 
 @app.command(rich_help_panel=upkeep_cli.PANEL)

@@ -186,6 +186,12 @@ class GateSpec(Section):
     margin: Share | None = Field(None, description=f"{MARGIN}; by default the policy's, .01 in standard")
     auto_promote: bool = Field(False, description="set the alias champion when the verdict is PROMOTE")
     alpha: ErrorRate | None = Field(None, description=f"{ALPHA}; by default the policy's, .05 in standard")
+    promotions: str | None = Field(
+        None,
+        min_length=1,
+        description="where promotions are recorded, one place for all who promote: a folder or s3://BUCKET/PREFIX; by "
+        "default ACCLIMATE_PROMOTIONS, else promotions in the workspace",
+    )
     waivers: list[WaiverSpec] = Field(
         default_factory=list, max_length=20, description="failed checks that somebody answers for, if the policy allows"
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from acclimate.adapters.mlflow_promotions import moved_by_hand
 from acclimate.checks import source_card_of
 from acclimate.config_base import DataSpec
 from acclimate.config_file.addresses import scheme_of
@@ -22,7 +23,7 @@ from acclimate.errors import AccessError, AcclimateError, ConfigError, Unavailab
 from acclimate.execution import Request
 from acclimate.local_run import load_request
 from acclimate.version import __version__
-from acclimate.wiring import located, registry_at, store_of
+from acclimate.wiring import located, promotions_of, registry_at, store_of
 
 if TYPE_CHECKING:
     from acclimate.adapters.kubernetes_api import KubernetesApi
@@ -83,6 +84,8 @@ def _services(request: Request | None) -> Iterator[dict[str, Any]]:
     uri = request.adaptation.tracking.uri if request else None
     if uri or os.environ.get("MLFLOW_TRACKING_URI") or (home / "mlflow.db").exists():
         yield _attempt("registry", lambda: _registry(uri, home))
+        if request:
+            yield _attempt("champion", lambda: _champion(request, home))
     if os.environ.get("KFP_ENDPOINT") or os.environ.get(IN_A_POD):
         yield _attempt("kfp", _kfp)
     if os.environ.get("RAY_ADDRESS"):
@@ -143,6 +146,21 @@ def _conditional_writes(workspace: str) -> str:
 def _registry(uri: str | None, workspace: Path) -> str:
     registry_at(uri, workspace).versions("acclimate-doctor")
     return "MLflow answers"
+
+
+def _champion(request: Request, home: Path) -> str:
+    """Whether MLflow's alias still is where the promotion log says."""
+    config = request.adaptation
+    registry = registry_at(config.tracking.uri, home, promotions_of(request))
+    if not registry.versions(config.name):
+        return f"{config.name} has no versions yet"
+    found = registry.promotions(config.name)
+    if found.moved_by_hand:
+        raise moved_by_hand(config.name, found.champion, found.pointed)
+    if found.champion is None:
+        return f"{config.name} has no champion"
+    last = next(found.log.moves, None)
+    return f"version {found.champion}" + (f", by {last.by}: {last.reason}" if last else ", made before there was a log")
 
 
 def _kfp() -> str:

@@ -94,6 +94,12 @@ class ModelError(AcclimateError):
     exit_code = 4
 
 
+class RefusalError(AcclimateError):
+    """The gate or its policy does not let it."""
+
+    exit_code = 10
+
+
 class UnavailableError(AcclimateError):
     """A service or resource isn't there now; trying again later may work."""
 

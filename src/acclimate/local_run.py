@@ -65,9 +65,14 @@ def load_request(
     if retrain.fresh is not None:
         fresh = retrain.fresh.model_copy(update={"data": absolute(retrain.fresh.data)})
         retrain = retrain.model_copy(update={"fresh": fresh})
+    place = config.gate.promotions or os.environ.get("ACCLIMATE_PROMOTIONS") or None
+    if place is not None and scheme_of(place) is None:
+        place = str((home / place).resolve())
+    gate = config.gate.model_copy(update={"promotions": place})
     workspace = config.workspace if scheme_of(config.workspace) else str((home / config.workspace).resolve())
     check_services(config, os.environ, where=loaded.places.where(("workspace",)))
-    changes: dict[str, Any] = {"target": target, "source": source, "retrain": retrain, "workspace": workspace}
+    changes: dict[str, Any] = {"target": target, "source": source, "gate": gate, "retrain": retrain}
+    changes["workspace"] = workspace
     if config.pool is not None:
         changes["pool"] = config.pool.model_copy(update={"data": absolute(config.pool.data)})
     request = Request(config.model_copy(update=changes), root, workspace, allow_outside)

@@ -8,14 +8,9 @@ from typing import Any
 
 from acclimate.errors import ConfigError
 from acclimate.outcome import REPORT
-from acclimate.ports import Registry
-from acclimate.wiring import registry_at
+from acclimate.wiring import asked_registry
 
 NUMBERS_WIDTH = 78
-
-
-def _registry(workspace: Path | None) -> Registry:
-    return registry_at(None, (workspace or Path(".acclimate")).resolve())
 
 
 def report_path(workspace: Path, run_id: str | None) -> Path:
@@ -38,7 +33,7 @@ def report_path(workspace: Path, run_id: str | None) -> Path:
 
 def models(name: str, workspace: Path | None) -> dict[str, Any]:
     """The live versions of a registered model, lowest first; none where the name is unknown."""
-    versions = _registry(workspace).versions(name)
+    versions = asked_registry(workspace).versions(name)
     return {
         "name": name,
         "versions": [
@@ -71,7 +66,7 @@ def explain(reference: str, workspace: Path | None) -> dict[str, Any]:
         ModelError: E-REGISTRY-003, there is no such version; E-REGISTRY-018, there is no verdict of it.
         IntegrityError: E-REGISTRY-019, the stored verdict was changed.
     """
-    version, verdict = _registry(workspace).verdict(reference)
+    version, verdict = asked_registry(workspace).verdict(reference)
     return {"model_uri": version.model_uri, "aliases": list(version.aliases), **verdict.model_dump(mode="json")}
 
 
@@ -108,7 +103,7 @@ def lineage(reference: str, workspace: Path | None) -> dict[str, Any]:
     Raises:
         ModelError: E-REGISTRY-003, there is no such model, alias or version.
     """
-    return _registry(workspace).lineage(reference).model_dump(mode="json")
+    return asked_registry(workspace).lineage(reference).model_dump(mode="json")
 
 
 def lineage_text(node: dict[str, Any], depth: int = 0) -> str:

@@ -22,6 +22,7 @@ from acclimate.records import (
     SourceCard,
     Verdict,
 )
+from acclimate.records_promotion import PromotionEntry, PromotionLog
 
 if TYPE_CHECKING:
     from acclimate.nn.job import Job, TrainResult
@@ -214,6 +215,38 @@ class RegisteredVersion:
 
 
 @dataclass(frozen=True)
+class Move:
+    """Where a champion was and is now; None: there was or is none."""
+
+    name: str
+    before: int | None
+    after: int | None
+
+
+@dataclass(frozen=True)
+class Promotions:
+    """Who acted on a model's aliases, and whether MLflow still agrees.
+
+    Args:
+        log: every act, oldest first.
+        champion: version of the champion by the log; the alias's while it says nothing.
+        pointed: version the alias ``champion`` points at.
+        unfinished: the last act on the champion, where the alias was not seen to follow it yet.
+    """
+
+    log: PromotionLog
+    champion: int | None
+    pointed: int | None
+    unfinished: PromotionEntry | None
+
+    @property
+    def moved_by_hand(self) -> bool:
+        """Somebody moved the alias in MLflow; an act that was interrupted is none of that."""
+        interrupted = self.unfinished is not None and self.pointed == self.unfinished.champion_before
+        return self.pointed != self.champion and not interrupted
+
+
+@dataclass(frozen=True)
 class RunRecords:
     """Everything one adaptation produced, as handed to the tracker."""
 
@@ -248,6 +281,21 @@ class Registry(Protocol):
 
     def verdict(self, reference: str) -> tuple[RegisteredVersion, Verdict]:
         """A version, named as for :meth:`lineage`, and what the gate said of it."""
+
+    def promotions(self, name: str) -> Promotions:
+        """Who acted on a model's aliases, and whether they still agree; changes nothing."""
+
+    def promote(self, reference: str, by: str, reason: str, expect: str | None) -> Move:
+        """Make a version the champion, if the gate lets it and ``expect`` (a version or ``none``) is the champion."""
+
+    def rollback(self, name: str, by: str, reason: str, expect: str | None, to: str | None) -> Move:
+        """Go back to the champion before, or to the one that ``to`` names."""
+
+    def shadow(self, reference: str, by: str, reason: str) -> RegisteredVersion:
+        """Make a version the challenger, if the gate lets it."""
+
+    def approve(self, reference: str, by: str, reason: str) -> RegisteredVersion:
+        """Record that somebody answers for a version as its verdict saw it."""
 
     def look(self, test_digest: str, run_key: str) -> int:
         """Which look at the test rows of that digest a run key is, the first is 1; the next where it isn't recorded."""

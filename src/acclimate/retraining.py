@@ -50,7 +50,7 @@ def drift_step(context: Context, fresh: DataSpec | None = None) -> Path:
             "E-DRIFT-003",
             "there is no champion to compare fresh rows with",
             where=f"models:/{name}@{CHAMPION}",
-            hint="make one first: acclimate run, with -s gate.auto_promote=true or a promotion after it",
+            hint="make one first: acclimate run, then acclimate promote",
         )
     spec = fresh or context.request.adaptation.retrain.fresh
     if spec is None:

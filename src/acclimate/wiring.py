@@ -101,17 +101,39 @@ def store_of(workspace: str) -> Store:
     return LocalStore(Path(workspace))
 
 
+def registry_at(uri: str | None, workspace: Path, promotions: str | None = None) -> Registry:
+    """The model registry of a workspace, or the server at ``uri``.
+
+    Args:
+        uri: the server; None takes MLFLOW_TRACKING_URI, else what is embedded in the workspace.
+        workspace: the workspace's local folder.
+        promotions: where promotion logs lie; None takes ACCLIMATE_PROMOTIONS, else a folder in the workspace.
+    """
+    return _registry_at(uri, workspace, promotions or os.environ.get("ACCLIMATE_PROMOTIONS") or None)
+
+
 @cache
-def registry_at(uri: str | None, workspace: Path) -> Registry:
-    """The model registry of a workspace, or the server at ``uri``."""
+def _registry_at(uri: str | None, workspace: Path, promotions: str | None) -> Registry:
     from acclimate.adapters.mlflow_registry import open_registry
 
-    return open_registry(uri, workspace)
+    return open_registry(uri, workspace, promotions)
+
+
+def asked_registry(workspace: Path | None, promotions: str | None = None) -> Registry:
+    """The registry that a command without an adaptation.yaml means: of a workspace, by default ``./.acclimate``."""
+    return registry_at(None, (workspace or Path(".acclimate")).resolve(), promotions)
 
 
 def registry_of(context: Context) -> Registry:
     """The registry this run writes to."""
-    return registry_at(context.request.adaptation.tracking.uri, context.home)
+    request = context.request
+    return registry_at(request.adaptation.tracking.uri, context.home, promotions_of(request))
+
+
+def promotions_of(request: Request) -> str | None:
+    """Where a request's promotions are recorded: where it says, else in a workspace on S3; None: in its folder."""
+    shared = f"{request.workspace}/promotions" if request.workspace.startswith("s3://") else None
+    return request.adaptation.gate.promotions or shared
 
 
 def live_versions(context: Context) -> list[RegisteredVersion]:
@@ -167,5 +189,5 @@ def load(uri: str, workspace: str | Path | None = None) -> AdaptedModel | Writer
     if not uri.startswith(("models:/", "runs:/")):
         return load_adapted(Path(uri))
     home = Path(workspace or ".acclimate").resolve()
-    registry = registry_at(None, home)
+    registry = asked_registry(home)
     return load_adapted(registry.fetch(uri, home / "fetched"))

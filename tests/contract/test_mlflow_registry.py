@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from acclimate.adapters.mlflow_client import connect, local_uri
-from acclimate.adapters.mlflow_registry import MlflowRegistry, expected_champion, open_registry
+from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
+from acclimate.adapters.mlflow_versions import expected_champion
 from acclimate.digests import data_digest
 from acclimate.errors import IntegrityError, ModelError, UnavailableError
 from acclimate.ports import RunRecords

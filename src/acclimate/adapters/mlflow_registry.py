@@ -10,6 +10,7 @@ from acclimate.adapters import mlflow_artifacts, mlflow_lineage, mlflow_runs, ml
 from acclimate.adapters.mlflow_client import Connection, connect, every
 from acclimate.adapters.mlflow_errors import repeated, translated
 from acclimate.adapters.mlflow_lock import LOCKS, alias_lock
+from acclimate.adapters.mlflow_promotions import Acting, Promoter, user
 from acclimate.adapters.mlflow_sources import ensure_source
 from acclimate.adapters.mlflow_tags import (
     CHAMPION,
@@ -23,38 +24,33 @@ from acclimate.adapters.mlflow_tags import (
     lineage_tags,
 )
 from acclimate.adapters.mlflow_verdicts import store_verdict, verdict_of
+from acclimate.adapters.promotion_places import place_at
 from acclimate.errors import IntegrityError
-from acclimate.ports import RegisteredVersion, RunRecords
+from acclimate.ports import Move, Promotions, RegisteredVersion, RunRecords
 from acclimate.records import LineageNode, Registration, Verdict
 
+AUTO_PROMOTED = "gate.auto_promote: the verdict is PROMOTE"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
-_CHAMPION_VERSION = re.compile(r"(?:champion\s+)?(?:models:/)?([^/\s@]+)/(\d+)")
 
 
-def open_registry(uri: str | None, workspace: Path) -> MlflowRegistry:
+def open_registry(uri: str | None, workspace: Path, promotions: str | None = None) -> MlflowRegistry:
     """Open the registry.
 
     Args:
         uri: MLflow server or database; None takes MLFLOW_TRACKING_URI, else ``<workspace>/mlflow.db``
             with artifacts in ``<workspace>/mlartifacts``, created when absent.
         workspace: folder of the embedded store.
+        promotions: where promotion logs lie, a folder or ``s3://BUCKET/PREFIX``; None takes ``promotions`` in the
+            workspace.
 
     Raises:
         UnavailableError: E-REGISTRY-001, it can't be reached or created.
         AccessError: E-REGISTRY-004, its folder can't be written.
     """
-    return MlflowRegistry(connect(uri, workspace))
-
-
-def expected_champion(name: str, comparator: str) -> int | None:
-    """Version of the champion the candidate was compared with; None where there was none.
-
-    Args:
-        name: the registered model.
-        comparator: :attr:`acclimate.records.Evaluation.comparator`.
-    """
-    match = _CHAMPION_VERSION.fullmatch(comparator)
-    return int(match[2]) if match and match[1] == name else None
+    connection = connect(uri, workspace)
+    place = place_at(promotions or str(workspace / "promotions"))
+    is_default = promotions is None and connection.database is not None
+    return MlflowRegistry(connection, Promoter(connection, place, is_default=is_default))
 
 
 class MlflowRegistry:
@@ -62,10 +58,12 @@ class MlflowRegistry:
 
     Args:
         connection: an open tracking store.
+        promoter: acts on its aliases.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, promoter: Promoter) -> None:
         self._connection = connection
+        self._promoter = promoter
 
     @property
     def uri(self) -> str:
@@ -138,6 +136,47 @@ class MlflowRegistry:
             version = mlflow_versions.find_version(self._connection, reference)
             return version, verdict_of(self._connection, version)
 
+    def promotions(self, name: str) -> Promotions:
+        """Who acted on a model's aliases, and whether they still agree; changes nothing.
+
+        Raises:
+            ModelError: E-REGISTRY-003, there is no such model.
+            ConfigError: E-PROMOTE-002, this model's promotions are recorded elsewhere.
+            IntegrityError: E-PROMOTE-003, the log was changed.
+        """
+        with translated(self.uri):
+            mlflow_artifacts.registered_model(self._connection, name)
+            return self._promoter.look(name)
+
+    def promote(self, reference: str, by: str, reason: str, expect: str | None) -> Move:
+        """Make a version the champion; see :meth:`~acclimate.adapters.mlflow_promotions.Promoter.promote`."""
+
+        def act() -> Move:
+            version = mlflow_versions.find_version(self._connection, reference)
+            before = self._promoter.promote(version, Acting(by, reason, expect))
+            return Move(version.name, before, version.version)
+
+        return repeated(act, self.uri)
+
+    def rollback(self, name: str, by: str, reason: str, expect: str | None, to: str | None) -> Move:
+        """Go back to an earlier champion; see :meth:`~acclimate.adapters.mlflow_promotions.Promoter.rollback`."""
+        with translated(self.uri):
+            return Move(name, *self._promoter.rollback(name, Acting(by, reason, expect), to))
+
+    def shadow(self, reference: str, by: str, reason: str) -> RegisteredVersion:
+        """Make a version the challenger; see :meth:`~acclimate.adapters.mlflow_promotions.Promoter.shadow`."""
+        with translated(self.uri):
+            version = mlflow_versions.find_version(self._connection, reference)
+            self._promoter.shadow(version, Acting(by, reason))
+        return version
+
+    def approve(self, reference: str, by: str, reason: str) -> RegisteredVersion:
+        """Record an approval; see :meth:`~acclimate.adapters.mlflow_promotions.Promoter.approve`."""
+        with translated(self.uri):
+            version = mlflow_versions.find_version(self._connection, reference)
+            self._promoter.approve(version, Acting(by, reason))
+        return version
+
     def look(self, test_digest: str, run_key: str) -> int:
         """Which look at the test rows of that digest a run key is, the first is 1; the next where it isn't recorded."""
         with translated(self.uri):
@@ -198,6 +237,8 @@ class MlflowRegistry:
         source_uri, _ = ensure_source(self._connection, records.source, records.source_uri)
         sha256 = store_verdict(self._connection, run_id, verdict)
         version, created = None, False
+        if verdict.verdict == "REJECT":
+            self._tell_rejected(records, sha256, verdict)
         if model_uri is not None and verdict.verdict != "REJECT":
             tags = {
                 **lineage_tags(records, source_uri),
@@ -205,7 +246,7 @@ class MlflowRegistry:
                 VERDICT_SHA256: sha256,
                 POLICY: verdict.policy,
             }
-            version, created = self._register(records, run_id, model_uri, tags, auto_promote)
+            version, created = self._register(records, run_id, model_uri, tags, verdict, auto_promote)
         return Registration(
             tracking_uri=self.uri,
             mlflow_run_id=run_id,
@@ -218,11 +259,17 @@ class MlflowRegistry:
         )
 
     def _register(
-        self, records: RunRecords, run_id: str, model_uri: str, tags: dict[str, str], auto_promote: bool
+        self,
+        records: RunRecords,
+        run_id: str,
+        model_uri: str,
+        tags: dict[str, str],
+        verdict: Verdict,
+        auto_promote: bool,
     ) -> tuple[RegisteredVersion, bool]:
         connection, name = self._connection, records.name
         promote = auto_promote and tags[VERDICT] == "PROMOTE"
-        expected = expected_champion(name, records.evaluation.comparator)
+        expected = mlflow_versions.expected_champion(name, records.evaluation.comparator)
         mlflow_versions.ensure_registered_model(connection, name, {"acclimate.kind": "adapted model"})
         if promote:
             own = next((one.version for one in self.versions(name) if one.run_key == records.run_key), None)
@@ -236,15 +283,25 @@ class MlflowRegistry:
         stays = CHAMPION in version.aliases and tags[VERDICT] != "PROMOTE"
         if version.tags.get(MODEL_DIGEST) == tags[MODEL_DIGEST] and not stays:
             mlflow_versions.set_tags(connection, version, tags)
-            if tags[VERDICT] in ("PROMOTE", "SHADOW"):
-                self._point_at(version, expected, promote=promote)
+            with alias_lock(connection, version):
+                if tags[VERDICT] in ("PROMOTE", "SHADOW"):
+                    mlflow_versions.make_challenger(connection, version)
+                else:
+                    mlflow_versions.no_challenger(connection, version)
+            if promote:
+                told = mlflow_versions.find_version(connection, f"{name}/{version.version}")
+                self._promoter.promote(told, Acting(user(), AUTO_PROMOTED), verdict)
         return version, created
 
-    def _point_at(self, version: RegisteredVersion, expected: int | None, *, promote: bool) -> None:
-        with alias_lock(self._connection, version):
-            mlflow_versions.make_challenger(self._connection, version)
-            if promote:
-                mlflow_versions.make_champion(self._connection, version, expected)
+    def _tell_rejected(self, records: RunRecords, sha256: str, verdict: Verdict) -> None:
+        """Where these weights were registered by an earlier verdict, the version is told of the new one."""
+        for one in self.versions(records.name):
+            same = (one.run_key, one.tags.get(MODEL_DIGEST)) == (records.run_key, records.evaluation.model_digest)
+            if same and CHAMPION not in one.aliases:
+                tags = {VERDICT: verdict.verdict, VERDICT_SHA256: sha256, POLICY: verdict.policy}
+                mlflow_versions.set_tags(self._connection, one, tags)
+                with alias_lock(self._connection, one):
+                    mlflow_versions.no_challenger(self._connection, one)
 
     def _stored(self, records: RunRecords, run_id: str, model_uri: str) -> tuple[dict[str, Any], dict[str, str]]:
         model_id = model_uri.removeprefix("models:/")

@@ -14,6 +14,7 @@ RUN_KEY = "acclimate.run_key"
 VERDICT = "acclimate.verdict"
 VERDICT_SHA256 = "acclimate.verdict_sha256"
 POLICY = "acclimate.policy"
+COMPARATOR = "acclimate.comparator"
 MODEL_DIGEST = "acclimate.model_digest"
 CONTENT_SHA256 = "acclimate.content_sha256"
 LOGGED_MODEL = "acclimate.logged_model"
@@ -57,7 +58,7 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
         "acclimate.score": f"{evaluation.score.point:.6g}",
         "acclimate.score_low": f"{evaluation.score.low:.6g}",
         "acclimate.score_high": f"{evaluation.score.high:.6g}",
-        "acclimate.comparator": evaluation.comparator,
+        COMPARATOR: evaluation.comparator,
         "acclimate.code_version": __version__,
         **origin_tags("data", records.data.target),
         **(origin_tags("reference", reference) if reference else {}),

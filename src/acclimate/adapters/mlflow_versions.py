@@ -11,10 +11,11 @@ from typing import Any
 from acclimate.adapters.mlflow_artifacts import registered_model
 from acclimate.adapters.mlflow_client import Connection, every
 from acclimate.adapters.mlflow_errors import is_error, unknown
-from acclimate.adapters.mlflow_tags import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION, RUN_KEY, VERDICT
+from acclimate.adapters.mlflow_tags import CHALLENGER, CHAMPION, RUN_KEY, VERDICT
 from acclimate.errors import UnavailableError
 from acclimate.ports import RegisteredVersion
 
+_CHAMPION_VERSION = re.compile(r"(?:champion\s+)?(?:models:/)?([^/\s@]+)/(\d+)")
 _REFERENCE = re.compile(r"(?:models:/)?([^/@]+)(?:@([^/@]+)|/(\d+))?")
 
 
@@ -146,7 +147,13 @@ def make_challenger(connection: Connection, version: RegisteredVersion) -> None:
         connection.client.set_registered_model_alias(version.name, CHALLENGER, str(version.version))
 
 
-def check_champion(connection: Connection, name: str, expected: int | None, own: int | None) -> int | None:
+def no_challenger(connection: Connection, version: RegisteredVersion) -> None:
+    """Take ``challenger`` away from a version that has it; hold the alias lock."""
+    if aliases(connection, version.name).get(CHALLENGER) == version.version:
+        connection.client.delete_registered_model_alias(version.name, CHALLENGER)
+
+
+def check_champion(connection: Connection, name: str, expected: int | None, own: int | None) -> None:
     """The champion's version, which must be the expected one (None: nobody) or our own.
 
     Raises:
@@ -154,27 +161,25 @@ def check_champion(connection: Connection, name: str, expected: int | None, own:
     """
     current = aliases(connection, name).get(CHAMPION)
     if current != expected and (current is None or current != own):
-        raise UnavailableError(
-            "E-REGISTRY-020",
-            f"the champion moved while this candidate was being compared: expected {expected}, found {current}",
-            where=name,
-            hint="run again: the candidate is then compared with the present champion",
-        )
-    return current
+        raise champion_moved(name, expected, current)
 
 
-def make_champion(connection: Connection, version: RegisteredVersion, expected: int | None) -> None:
-    """Point ``champion`` at a version, provided it still points at the expected one; hold the alias lock.
+def champion_moved(name: str, expected: int | None, found: int | None) -> UnavailableError:
+    """E-REGISTRY-020: the champion moved since the candidate was compared with it."""
+    return UnavailableError(
+        "E-REGISTRY-020",
+        f"the champion moved while this candidate was being compared: expected {expected}, found {found}",
+        where=name,
+        hint="run again: the candidate is then compared with the present champion",
+    )
 
-    The version remembers whom it succeeded, so that it can be rolled back.
 
-    Raises:
-        UnavailableError: E-REGISTRY-020, the champion moved in between.
+def expected_champion(name: str, comparator: str) -> int | None:
+    """Version of the champion the candidate was compared with; None where there was none.
+
+    Args:
+        name: the registered model.
+        comparator: :attr:`acclimate.records.Evaluation.comparator`.
     """
-    current = check_champion(connection, version.name, expected, version.version)
-    if current == version.version:
-        return
-    previous = "" if current is None else str(current)
-    number = str(version.version)
-    connection.client.set_model_version_tag(version.name, number, PREVIOUS_CHAMPION, previous)
-    connection.client.set_registered_model_alias(version.name, CHAMPION, number)
+    match = _CHAMPION_VERSION.fullmatch(comparator)
+    return int(match[2]) if match and match[1] == name else None

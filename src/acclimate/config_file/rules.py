@@ -70,6 +70,7 @@ def _addresses(raw: dict[str, Any], places: Places) -> Iterator[Found]:
         ("retrain", "fresh", "data"): data_address,
         ("source", "model"): model_address,
         ("workspace",): folder_address,
+        ("gate", "promotions"): folder_address,
         ("tracking", "uri"): tracking_address,
     }
     for path, check in checks.items():

@@ -170,7 +170,7 @@ def register_work(context: Context, folders: Folders) -> Work:
             "name": config.name,
             "evaluation": content_digest(folders.evaluation),
             "candidate": content_digest(folders.candidate),
-            "gate": config.gate.model_dump(mode="json"),
+            "gate": config.gate.model_dump(mode="json", exclude={"promotions"}),
             "policy": effective_policy(config.gate).model_dump(mode="json"),
             "goal": config.goal.model_dump(mode="json"),
             "tracking": config.tracking.uri,

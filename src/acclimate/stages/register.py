@@ -32,7 +32,8 @@ PARITY_ROWS = 256
 # Above what adding floats in another order can do to logits; below what any training does to them.
 CHANGED = 1e-5
 AS_CHAMPION = "Use it: it is the champion now."
-AS_CHALLENGER = "Make it the champion: run again with -s gate.auto_promote=true; only register is redone."
+AS_CHALLENGER = "Make it the champion: acclimate promote {name}@challenger --reason WHY"
+TO_APPROVE = "Somebody else has to answer for it: acclimate approve {name} --by NAME --reason WHY; then promote it."
 _STORED_WELL = Integrity(max_logit_difference=0.0, changes_outputs=True, same_model=True)
 
 
@@ -124,9 +125,12 @@ def _judged(records: RunRecords, integrity: Integrity, goal: Goal, gate: GateSpe
         name=records.name,
         look=look,
     )
+    if verdict.if_approved == "PROMOTE":
+        return verdict.model_copy(update={"next_step": TO_APPROVE.format(name=records.name)})
     if verdict.verdict != "PROMOTE":
         return verdict
-    return verdict.model_copy(update={"next_step": AS_CHAMPION if gate.auto_promote else AS_CHALLENGER})
+    step = AS_CHAMPION if gate.auto_promote else AS_CHALLENGER.format(name=records.name)
+    return verdict.model_copy(update={"next_step": step})
 
 
 def _without_integrity(verdict: Verdict) -> Verdict:

@@ -1,0 +1,402 @@
+"""Promoting, rolling back, shadowing and approving: the promotion log decides, MLflow's aliases follow.
+
+MLflow has no compare-and-swap, so the log has it: an act counts once its entry is appended to the log as it was read.
+Only then the alias moves, and it is looked at again until it agrees with the log's last entry. Two tags of the
+registered model tie the log to the registry: its place, and its last entry once the alias has followed. See
+docs/decisions/0020-the-promotion-log-decides.md.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from acclimate.adapters.mlflow_client import Connection
+from acclimate.adapters.mlflow_lock import alias_lock
+from acclimate.adapters.mlflow_tags import (
+    CHALLENGER,
+    CHAMPION,
+    COMPARATOR,
+    MODEL_DIGEST,
+    PREVIOUS_CHAMPION,
+    VERDICT_SHA256,
+)
+from acclimate.adapters.mlflow_verdicts import verdict_of
+from acclimate.adapters.mlflow_versions import champion_moved, expected_champion, find_version, live_versions
+from acclimate.adapters.promotion_places import Place
+from acclimate.errors import ConfigError, IntegrityError, RefusalError, UnavailableError
+from acclimate.ports import Promotions, RegisteredVersion
+from acclimate.records import Verdict
+from acclimate.records_promotion import Act, PromotionEntry, PromotionLog
+
+HEAD = "acclimate.promotion_head"
+PLACE = "acclimate.promotions"
+NOBODY = "none"
+_TRIES = 20
+_CONVERGES = 20
+
+
+@dataclass(frozen=True)
+class Acting:
+    """Who acts, why, and which champion they believe to be there.
+
+    Args:
+        by: name of the person or the job.
+        reason: in their words.
+        expect: version of the champion, or ``none``; None: whatever is there.
+    """
+
+    by: str
+    reason: str
+    expect: str | None = None
+
+
+class Promoter:
+    """Acts on the champion and challenger of registered models.
+
+    Args:
+        connection: the registry.
+        place: where the logs lie; the same for all who act on this registry's models.
+        is_default: the place is the embedded registry's own workspace, which may be moved as a whole.
+    """
+
+    def __init__(self, connection: Connection, place: Place, *, is_default: bool) -> None:
+        self._connection = connection
+        self._place = place
+        self._shown = "the workspace" if is_default else place.uri
+
+    def look(self, name: str) -> Promotions:
+        """The log of a model, and whether the alias ``champion`` agrees with it; changes nothing.
+
+        Raises:
+            ConfigError: E-PROMOTE-002, this model's promotions are recorded elsewhere.
+            IntegrityError: E-PROMOTE-003, the log was changed.
+        """
+        model = self._model(name)
+        log, _ = self._log(model)
+        pointed = _pointed(model)
+        return Promotions(log, log.champion(pointed), pointed, log.interrupted(model.tags.get(HEAD, "")))
+
+    def promote(self, version: RegisteredVersion, acting: Acting, verdict: Verdict | None = None) -> int | None:
+        """Make a version the champion, provided the gate lets it and the champion is the one it was compared with.
+
+        Args:
+            version: the version.
+            acting: who and why.
+            verdict: what the gate said of it; by default it is read from the registry.
+
+        Returns:
+            The champion before; the version itself where it is the champion already.
+
+        Raises:
+            RefusalError: E-PROMOTE-001, the gate does not let it.
+            UnavailableError: E-REGISTRY-020, the champion moved since; E-PROMOTE-007, others promote all the time.
+            IntegrityError: E-PROMOTE-004, somebody moved the alias by hand.
+        """
+        verdict = verdict or verdict_of(self._connection, version)
+        compared_with = expected_champion(version.name, version.tags.get(COMPARATOR, ""))
+
+        def entry(log: PromotionLog, champion: int | None, pointed: int | None) -> dict[str, Any] | None:
+            if pointed not in (champion, version.version):
+                raise moved_by_hand(version.name, champion, pointed)
+            if champion == version.version:
+                return None
+            _require(champion, acting.expect, version.name)
+            if champion != compared_with:
+                raise champion_moved(version.name, compared_with, champion)
+            _require_permission(version, verdict, log)
+            return {"champion_after": version.version}
+
+        return self._act("promote", version, acting, entry)
+
+    def rollback(self, name: str, acting: Acting, to: str | None = None) -> tuple[int | None, int | None]:
+        """Go back to the champion before, or to the one that is named.
+
+        Args:
+            name: the registered model.
+            acting: who and why.
+            to: an earlier champion's version, the recorded champion's where the alias was moved by hand, or ``none``
+                to have no champion; None: the one before.
+
+        Returns:
+            The champion before and after.
+
+        Raises:
+            ConfigError: E-PROMOTE-005, there is no such champion to go back to.
+            UnavailableError: E-REGISTRY-020, the champion is not the expected one.
+            IntegrityError: E-PROMOTE-004, somebody moved the alias by hand, and ``to`` is not given.
+        """
+        versions = {one.version: one for one in live_versions(self._connection, name)}
+        if not versions:
+            find_version(self._connection, name)
+        after: int | None = None
+
+        def entry(log: PromotionLog, champion: int | None, pointed: int | None) -> dict[str, Any] | None:
+            nonlocal after
+            line = log.succession or _before_the_log(versions, champion)
+            if to is None and pointed != champion:
+                raise moved_by_hand(name, champion, pointed)
+            _require(champion, acting.expect, name)
+            after = _target(name, line, to, versions)
+            return None if after == champion == pointed else {"champion_after": after, "version": after}
+
+        shown = versions.get(int(to)) if to and to.isdigit() else None
+        before = self._act("rollback", shown or versions[max(versions)], acting, entry)
+        return before, after
+
+    def shadow(self, version: RegisteredVersion, acting: Acting) -> None:
+        """Make a version the challenger, to run beside the champion.
+
+        Raises:
+            RefusalError: E-PROMOTE-001, the gate does not let it.
+        """
+        verdict = verdict_of(self._connection, version)
+        if not {verdict.verdict, verdict.if_approved} & {"PROMOTE", "SHADOW"}:
+            raise _refused(version, verdict, "shadow")
+        self._act("shadow", version, acting, lambda *_: {})
+        self._connection.client.set_registered_model_alias(version.name, CHALLENGER, str(version.version))
+
+    def approve(self, version: RegisteredVersion, acting: Acting) -> None:
+        """Record that somebody answers for a version as its verdict saw it.
+
+        Raises:
+            RefusalError: E-PROMOTE-006, the policy asks for no approval, or for somebody else's.
+        """
+        verdict = verdict_of(self._connection, version)
+        rule = verdict.rules.get("checks", {}).get("approval", {})
+        if not rule.get("required"):
+            says, hint = "asks for no approval", f"promote it: acclimate promote {version.name}/{version.version}"
+            raise _not_approved(version, verdict, says, hint)
+        if rule["by"] and acting.by not in rule["by"]:
+            says, hint = f"does not let {acting.by} approve", f"ask one of {', '.join(rule['by'])}"
+            raise _not_approved(version, verdict, says, hint)
+        if verdict.if_approved is None and verdict.verdict != "PROMOTE":
+            says, hint = f"says {verdict.verdict}, which no approval changes", "see: acclimate gate explain"
+            raise _not_approved(version, verdict, says, hint)
+        self._act("approve", version, acting, lambda *_: {})
+
+    # --- the protocol -------------------------------------------------------------------------
+
+    def _act(
+        self,
+        act: Act,
+        version: RegisteredVersion,
+        acting: Acting,
+        make: Callable[[PromotionLog, int | None, int | None], dict[str, Any] | None],
+    ) -> int | None:
+        """Append an entry, then let the alias follow.
+
+        Args:
+            act: what is done.
+            version: the version it is done to.
+            acting: who and why.
+            make: of the log, its champion and the alias gives what the entry says beside the usual; None: nothing is
+                to be done. It may refuse.
+
+        Returns:
+            The champion before.
+        """
+        name, token = version.name, uuid.uuid4().hex
+        with alias_lock(self._connection, version):
+            for _ in range(_TRIES):
+                model = self._model(name)
+                log, state = self._log(model)
+                self._finish(model, log)
+                if done := next((entry for entry in log.entries if entry.token == token), None):
+                    # our own, whose reply was lost
+                    return self._followed(name, log, done)
+                pointed = _pointed(self._model(name))
+                champion = log.champion(pointed)
+                changes = make(log, champion, pointed)
+                if changes is None:
+                    return champion
+                entry = PromotionEntry.model_validate(
+                    {
+                        "number": len(log.entries) + 1,
+                        "previous": log.entries[-1].sha256 if log.entries else "",
+                        "act": act,
+                        "version": version.version,
+                        "model_digest": version.tags.get(MODEL_DIGEST),
+                        "verdict_sha256": version.tags.get(VERDICT_SHA256),
+                        "champion_before": champion,
+                        "champion_after": champion,
+                        "by": acting.by,
+                        "reason": acting.reason,
+                        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                        "token": token,
+                        **changes,
+                    }
+                )
+                longer = PromotionLog((*log.entries, entry))
+                self._claim(model)
+                if self._place.write(_file(model), longer.data, state):
+                    return self._followed(name, longer, entry)
+        raise UnavailableError(
+            "E-PROMOTE-007",
+            "others act on this model all the time",
+            where=name,
+            hint="try again when nobody else promotes it",
+        )
+
+    def _followed(self, name: str, log: PromotionLog, own: PromotionEntry) -> int | None:
+        """Let the alias follow the log until the log stays as it is meanwhile: another may have gone on.
+
+        Returns:
+            The champion before our own entry.
+        """
+        if own.act == "promote":
+            # for lineage
+            previous = "" if own.champion_before is None else str(own.champion_before)
+            self._connection.client.set_model_version_tag(name, str(own.version), PREVIOUS_CHAMPION, previous)
+        for _ in range(_CONVERGES):
+            if any(entry.moves_champion for entry in log.entries[own.number - 1 :]):
+                self._point(name, log)
+            self._connection.client.set_registered_model_tag(name, HEAD, log.head)
+            now, _ = self._log(self._model(name))
+            if now.head == log.head:
+                return own.champion_before
+            log = now
+        raise UnavailableError("E-PROMOTE-007", "others act on this model all the time", where=name, hint="try again")
+
+    def _point(self, name: str, log: PromotionLog) -> None:
+        """Point the alias where the log, which says so, wants it."""
+        client, pointed = self._connection.client, _pointed(self._model(name))
+        wanted = log.champion(pointed)
+        if wanted is None and pointed is not None:
+            client.delete_registered_model_alias(name, CHAMPION)
+        elif wanted is not None and pointed != wanted:
+            client.set_registered_model_alias(name, CHAMPION, str(wanted))
+
+    def _finish(self, model: Any, log: PromotionLog) -> None:
+        """Finish what an interrupted act has left: its entry is there, its alias not yet."""
+        last = log.interrupted(model.tags.get(HEAD, ""))
+        if last is not None and _pointed(model) in (last.champion_before, last.champion_after):
+            self._point(model.name, log)
+            self._connection.client.set_registered_model_tag(model.name, HEAD, log.head)
+
+    def _model(self, name: str) -> Any:
+        model = self._connection.client.get_registered_model(name)
+        place = model.tags.get(PLACE)
+        if place is not None and place != self._shown:
+            raise ConfigError(
+                "E-PROMOTE-002",
+                f"the promotions of this model are recorded in {place}, not in {self._shown}",
+                where=name,
+                hint="name that place in gate.promotions or ACCLIMATE_PROMOTIONS: all who promote must share it",
+            )
+        return model
+
+    def _log(self, model: Any) -> tuple[PromotionLog, str | None]:
+        """The log and its state, by which it is replaced."""
+        data, state = self._place.read(_file(model))
+        where = f"{self._place.uri}/{_file(model)}"
+        log = PromotionLog.parse(data, where)
+        if not log.holds(model.tags.get(HEAD, "")):
+            raise IntegrityError(
+                "E-PROMOTE-003",
+                "the promotion log was changed: it lacks the entry that the registry knows as its last",
+                where=where,
+                hint="restore it from a backup or an earlier version of the object; nothing is promoted before",
+            )
+        return log, state
+
+    def _claim(self, model: Any) -> None:
+        """Tell the registry where this model's log lies, before there is one."""
+        if PLACE not in model.tags:
+            self._connection.client.set_registered_model_tag(model.name, PLACE, self._shown)
+
+
+def user() -> str:
+    """Name of the account this process runs as."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def _file(model: Any) -> str:
+    """A model's log: a name that is registered anew after it was deleted starts another one."""
+    return f"{model.name}-{model.creation_timestamp}.jsonl"
+
+
+def _pointed(model: Any) -> int | None:
+    version = model.aliases.get(CHAMPION)
+    return None if version is None else int(version)
+
+
+def _require(champion: int | None, expected: str | None, name: str) -> None:
+    if expected is not None and expected != (NOBODY if champion is None else str(champion)):
+        raise UnavailableError(
+            "E-REGISTRY-020",
+            f"the champion is {NOBODY if champion is None else champion}, not {expected} as expected",
+            where=name,
+            hint=f"somebody was faster: look at acclimate models {name}, then decide again",
+        )
+
+
+def moved_by_hand(name: str, recorded: int | None, pointed: int | None) -> IntegrityError:
+    """E-PROMOTE-004: the alias is not where the log says."""
+    there = "nowhere" if pointed is None else f"at version {pointed}"
+    back = NOBODY if recorded is None else recorded
+    keep = "" if pointed is None else f"; or let it pass the gate: acclimate promote {name}/{pointed}"
+    return IntegrityError(
+        "E-PROMOTE-004",
+        f"the alias champion points {there}, the promotion log says {back}: somebody moved it in MLflow",
+        where=name,
+        hint=f"put it back: acclimate rollback {name} --to {back}{keep}",
+    )
+
+
+def _require_permission(version: RegisteredVersion, verdict: Verdict, log: PromotionLog) -> None:
+    if verdict.verdict == "PROMOTE":
+        return
+    sha256 = version.tags.get(VERDICT_SHA256, "")
+    approvers = log.approvers(version.version, sha256)
+    may = verdict.rules.get("checks", {}).get("approval", {}).get("by", [])
+    if verdict.if_approved == "PROMOTE" and any(by in may or not may for by in approvers):
+        return
+    raise _refused(version, verdict, "promote")
+
+
+def _refused(version: RegisteredVersion, verdict: Verdict, act: str) -> RefusalError:
+    reference = f"{version.name}/{version.version}"
+    hint = f"see why: acclimate gate explain {reference}"
+    if verdict.if_approved == "PROMOTE" and act == "promote":
+        hint = f"somebody has to approve it first: acclimate approve {reference} --by NAME --reason WHY"
+    return RefusalError(
+        "E-PROMOTE-001", f"the gate does not let it: {verdict.verdict}", where=version.model_uri, hint=hint
+    )
+
+
+def _not_approved(version: RegisteredVersion, verdict: Verdict, says: str, hint: str) -> RefusalError:
+    subject = "the verdict" if says.startswith("says") else f"the policy {verdict.policy}"
+    return RefusalError("E-PROMOTE-006", f"{subject} {says}", where=version.model_uri, hint=hint)
+
+
+def _before_the_log(versions: dict[int, RegisteredVersion], champion: int | None) -> list[int]:
+    """The succession of a model that was promoted before there was a log: the champion and whom it succeeded."""
+    if champion is None or champion not in versions:
+        return []
+    previous = versions[champion].tags.get(PREVIOUS_CHAMPION, "")
+    return [int(previous), champion] if previous.isdigit() else [champion]
+
+
+def _target(name: str, line: list[int], to: str | None, versions: dict[int, RegisteredVersion]) -> int | None:
+    if to == NOBODY:
+        return None
+    before = line[-2] if len(line) > 1 else None
+    wanted = before if to is None else int(to) if to.isdigit() else -1
+    if wanted is None or wanted not in line:
+        known = ", ".join(str(one) for one in line) or "there was none"
+        says = "there is no champion before this one" if to is None else f"version {to} was not champion before this"
+        hint = f"champions so far: {known}; to have none: acclimate rollback {name} --to {NOBODY}"
+        raise ConfigError("E-PROMOTE-005", says, where=name, hint=hint)
+    if wanted not in versions:
+        hint = f"name an earlier one with --to, or {NOBODY}"
+        raise ConfigError("E-PROMOTE-005", f"version {wanted} was deleted from the registry", where=name, hint=hint)
+    return wanted

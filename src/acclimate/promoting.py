@@ -1,0 +1,132 @@
+"""Acts on a registered model's champion and challenger, as the command line asks for them and tells of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from acclimate.adapters.mlflow_promotions import user
+from acclimate.ports import Move
+from acclimate.wiring import asked_registry
+
+
+def promote(
+    reference: str, by: str | None, reason: str, expect: str | None, workspace: Path | None, promotions: str | None
+) -> dict[str, Any]:
+    """Make a version the champion.
+
+    Args:
+        reference: ``NAME/7``, ``NAME@challenger``, or ``NAME`` for the highest version.
+        by: who does it; None: the account this process runs as.
+        reason: why.
+        expect: version that has to be the champion until then, or ``none``; None: the one it was compared with.
+        workspace: where the registry is looked for.
+        promotions: where promotions are recorded.
+
+    Raises:
+        RefusalError: E-PROMOTE-001, the gate does not let it.
+        UnavailableError: E-REGISTRY-020, another is champion by now.
+        IntegrityError: E-PROMOTE-003, the log was changed; E-PROMOTE-004, the alias was moved by hand.
+    """
+    return _moved(asked_registry(workspace, promotions).promote(reference, by or user(), reason, expect))
+
+
+def rollback(
+    name: str,
+    by: str | None,
+    reason: str,
+    expect: str | None,
+    to: str | None,
+    workspace: Path | None,
+    promotions: str | None,
+) -> dict[str, Any]:
+    """Go back to the champion before, or to the one that ``to`` names; the other arguments are :func:`promote`'s.
+
+    Raises:
+        ConfigError: E-PROMOTE-005, there is no such champion.
+        UnavailableError: E-REGISTRY-020, another is champion by now.
+        IntegrityError: E-PROMOTE-003, the log was changed; E-PROMOTE-004, the alias was moved by hand.
+    """
+    return _moved(asked_registry(workspace, promotions).rollback(name, by or user(), reason, expect, to))
+
+
+def shadow(
+    reference: str, by: str | None, reason: str, workspace: Path | None, promotions: str | None
+) -> dict[str, Any]:
+    """Make a version the challenger; the arguments are :func:`promote`'s.
+
+    Raises:
+        RefusalError: E-PROMOTE-001, the gate does not let it.
+    """
+    version = asked_registry(workspace, promotions).shadow(reference, by or user(), reason)
+    return {"name": version.name, "version": version.version, "challenger": version.version}
+
+
+def approve(reference: str, by: str, reason: str, workspace: Path | None, promotions: str | None) -> dict[str, Any]:
+    """Answer for a version; the arguments are :func:`promote`'s.
+
+    Raises:
+        RefusalError: E-PROMOTE-006, the policy asks for no approval, or for somebody else's.
+    """
+    version = asked_registry(workspace, promotions).approve(reference, by, reason)
+    return {"name": version.name, "version": version.version, "approved_by": by}
+
+
+def _moved(move: Move) -> dict[str, Any]:
+    return {"name": move.name, "champion_before": move.before, "champion": move.after}
+
+
+def moved_text(found: dict[str, Any]) -> str:
+    """A move of the champion for people, with the way back."""
+    name, before, after = found["name"], found["champion_before"], found["champion"]
+    if before == after:
+        return f"version {after} of {name} is the champion already" if after else f"{name} has no champion"
+    succeeds = f"; it succeeds version {before}" if before else ""
+    now = f"version {after} of {name} is the champion now" if after else f"{name} has no champion any more"
+    back = f"\nto go back: acclimate rollback {name} --reason WHY" if before and after else ""
+    return f"{now}{succeeds}{back}"
+
+
+def history(name: str, workspace: Path | None, promotions: str | None) -> dict[str, Any]:
+    """Every act on a model, oldest first, and whether MLflow's alias still agrees.
+
+    Raises:
+        ModelError: E-REGISTRY-003, there is no such model.
+        IntegrityError: E-PROMOTE-003, the log was changed.
+    """
+    found = asked_registry(workspace, promotions).promotions(name)
+    return {
+        "name": name,
+        "champion": found.champion,
+        "alias": found.pointed,
+        "moved_by_hand": found.moved_by_hand,
+        "before": found.log.succession[-2] if len(found.log.succession) > 1 else None,
+        "acts": [entry.model_dump(mode="json", exclude={"schema_version"}) for entry in found.log.entries],
+    }
+
+
+def history_text(found: dict[str, Any]) -> str:
+    """A promotion log for people, newest last."""
+    if not found["acts"]:
+        return f"{found['name']}: nobody acted on it; {_champion_in_words(found['champion'])}"
+    lines = [f"{'when':<21}{'act':<10}{'version':<9}{'champion':<14}by: reason"]
+    for act in found["acts"]:
+        moved = f"{act['champion_before'] or 'none'} -> {act['champion_after'] or 'none'}"
+        if act["act"] not in ("promote", "rollback"):
+            moved = "stays"
+        version = act["version"] or "none"
+        when = act["at"].replace("+00:00", "Z")
+        lines.append(f"{when:<21}{act['act']:<10}{version:<9}{moved:<14}{act['by']}: {act['reason']}")
+    if found["moved_by_hand"]:
+        lines.append(
+            f"MOVED BY HAND: MLflow's alias champion points at {found['alias'] or 'nothing'}, "
+            f"by this log it is {found['champion'] or 'none'}"
+        )
+    lines.append(_champion_in_words(found["champion"]))
+    if found["before"]:
+        lines.append(f"to go back to version {found['before']}: acclimate rollback {found['name']} --reason WHY")
+    return "\n".join(lines)
+
+
+def _champion_in_words(version: int | None) -> str:
+    return f"version {version} is the champion" if version else "there is no champion"

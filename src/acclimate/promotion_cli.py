@@ -1,0 +1,151 @@
+"""The commands that move a registered model's champion and challenger. Each is thin."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from acclimate.cli_edge import Debug, Json, guarded, print_result
+from acclimate.registry_cli import PANEL, Reference, Workspace
+
+Reason = Annotated[str, typer.Option("--reason", help="why; it is kept in the promotion log")]
+By = Annotated[str | None, typer.Option("--by", help="who does it; by default this account's name")]
+Expect = Annotated[
+    str | None,
+    typer.Option("--expect", metavar="VERSION", help="do it only while this version, or none, is the champion"),
+]
+Place = Annotated[
+    str | None,
+    typer.Option(
+        "--promotions",
+        help="where promotions are recorded, a folder or s3://BUCKET/PREFIX; by default ACCLIMATE_PROMOTIONS, else "
+        "promotions in the workspace",
+    ),
+]
+Name = Annotated[str, typer.Argument(help="name of the registered model, as in adaptation.yaml")]
+
+
+def promote(
+    name: Reference,
+    reason: Reason,
+    by: By = None,
+    expect: Expect = None,
+    promotions: Place = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make a version the champion. Exit code 10: the gate does not let it.
+
+    It is done only while the version it was compared with is still the champion; else exit code 75: run again.
+    """
+    from acclimate.promoting import moved_text
+    from acclimate.promoting import promote as act
+
+    def action() -> int:
+        found = act(name, by, reason, expect, workspace, promotions)
+        print_result(found, as_json, lambda: moved_text(found))
+        return 0
+
+    guarded(action, as_json, debug)
+
+
+def rollback(
+    name: Name,
+    reason: Reason,
+    by: By = None,
+    expect: Expect = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="VERSION",
+            help="an earlier champion, or none; by default the one before. The recorded champion where somebody moved "
+            "the alias in MLflow",
+        ),
+    ] = None,
+    promotions: Place = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make the champion before the champion again."""
+    from acclimate.promoting import moved_text
+    from acclimate.promoting import rollback as act
+
+    def action() -> int:
+        found = act(name, by, reason, expect, to, workspace, promotions)
+        print_result(found, as_json, lambda: moved_text(found))
+        return 0
+
+    guarded(action, as_json, debug)
+
+
+def shadow(
+    name: Reference,
+    reason: Reason,
+    by: By = None,
+    promotions: Place = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make a version the challenger, to run beside the champion. Exit code 10: the gate does not let it."""
+    from acclimate.promoting import shadow as act
+
+    def action() -> int:
+        found = act(name, by, reason, workspace, promotions)
+        print_result(found, as_json, lambda: f"version {found['version']} of {found['name']} is the challenger now")
+        return 0
+
+    guarded(action, as_json, debug)
+
+
+def approve(
+    name: Reference,
+    by: Annotated[str, typer.Option("--by", help="who answers for it; the policy may name who may")],
+    reason: Reason,
+    promotions: Place = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Answer for a version whose policy asks for an approval; promote it then. Exit code 10: it is not yours to do."""
+    from acclimate.promoting import approve as act
+
+    def action() -> int:
+        found = act(name, by, reason, workspace, promotions)
+        print_result(found, as_json, lambda: _approved_text(found))
+        return 0
+
+    guarded(action, as_json, debug)
+
+
+def history(
+    name: Name, promotions: Place = None, workspace: Workspace = None, as_json: Json = False, debug: Debug = False
+) -> None:
+    """Show who promoted, rolled back and approved what, when and why.
+
+    The log is checked first: an entry that was changed, taken out or added is found.
+    """
+    from acclimate.promoting import history as found_in
+    from acclimate.promoting import history_text
+
+    def action() -> int:
+        found = found_in(name, workspace, promotions)
+        print_result(found, as_json, lambda: history_text(found))
+        return 0
+
+    guarded(action, as_json, debug)
+
+
+def _approved_text(found: dict[str, Any]) -> str:
+    reference = f"{found['name']}/{found['version']}"
+    return f"{found['approved_by']} approved {reference}\nnext: acclimate promote {reference} --reason WHY"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    for command in (promote, rollback, shadow, approve, history):
+        app.command(rich_help_panel=PANEL)(command)

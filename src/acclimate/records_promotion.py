@@ -1,0 +1,149 @@
+"""The promotion log: who moved which version where, each entry sealed by the sha256 of the one before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ValidationError
+
+from acclimate.errors import IntegrityError
+from acclimate.records import Record
+
+Act = Literal["approve", "promote", "rollback", "shadow"]
+
+
+class PromotionEntry(Record):
+    """Somebody's act on a registered model. Field ``previous`` chains it to the entry before."""
+
+    schema_version: Literal[1] = 1
+    number: int
+    previous: str
+    act: Act
+    version: int | None
+    model_digest: str | None
+    verdict_sha256: str | None
+    champion_before: int | None
+    champion_after: int | None
+    by: str
+    reason: str
+    at: str
+    token: str
+
+    @property
+    def line(self) -> bytes:
+        """The entry as canonical JSON, which its sha256 is of."""
+        data = self.model_dump(mode="json")
+        return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+    @property
+    def sha256(self) -> str:
+        """What the next entry names as the one before."""
+        return hashlib.sha256(self.line).hexdigest()
+
+    @property
+    def moves_champion(self) -> bool:
+        """It says where the alias ``champion`` points from then on."""
+        return self.act in ("promote", "rollback")
+
+
+@dataclass(frozen=True)
+class PromotionLog:
+    """All entries of one model, oldest first."""
+
+    entries: tuple[PromotionEntry, ...] = ()
+
+    @classmethod
+    def parse(cls, data: bytes, where: str) -> PromotionLog:
+        """Read a log, an entry a line, and check its chain.
+
+        Args:
+            data: the stored bytes.
+            where: named in errors.
+
+        Raises:
+            IntegrityError: E-PROMOTE-003, a line was changed, taken out or added; or is of another version.
+        """
+        entries: list[PromotionEntry] = []
+        for number, line in enumerate(data.splitlines(), 1):
+            try:
+                entry = PromotionEntry.model_validate_json(line)
+            except ValidationError as error:
+                raise _damaged(f"entry {number} can't be read", where) from error
+            previous = entries[-1].sha256 if entries else ""
+            if entry.number != number or entry.previous != previous or entry.line != line:
+                raise _damaged(f"entry {number} is not what was written", where)
+            entries.append(entry)
+        return cls(tuple(entries))
+
+    @property
+    def data(self) -> bytes:
+        """The bytes that :meth:`parse` reads."""
+        return b"".join(entry.line + b"\n" for entry in self.entries)
+
+    @property
+    def head(self) -> str:
+        """``NUMBER:SHA256`` of the last entry; empty where there is none."""
+        return f"{len(self.entries)}:{self.entries[-1].sha256}" if self.entries else ""
+
+    def interrupted(self, head: str) -> PromotionEntry | None:
+        """The last move of the champion, where an earlier :attr:`head` is from before it; None: it was seen done."""
+        last = next(self.moves, None)
+        seen = int(head.partition(":")[0]) if head else 0
+        return last if last is not None and last.number > seen else None
+
+    def holds(self, head: str) -> bool:
+        """Whether an earlier :attr:`head` is still in it."""
+        number, _, sha256 = head.partition(":")
+        if not head:
+            return True
+        return number.isdigit() and 0 < int(number) <= len(self.entries) and self._sha256(int(number)) == sha256
+
+    def _sha256(self, number: int) -> str:
+        return self.entries[number - 1].sha256
+
+    @property
+    def moves(self) -> Iterator[PromotionEntry]:
+        """The entries that say where ``champion`` points, newest first."""
+        return (entry for entry in reversed(self.entries) if entry.moves_champion)
+
+    @property
+    def succession(self) -> list[int]:
+        """Champions that can be gone back to, the present one last: a promotion adds one, a rollback takes off."""
+        line: list[int] = []
+        for entry in self.entries:
+            if not entry.moves_champion:
+                continue
+            if not line and entry.champion_before is not None:
+                line = [entry.champion_before]
+            if entry.act == "rollback":
+                while line and line[-1] != entry.champion_after:
+                    line.pop()
+            if entry.champion_after is not None and line[-1:] != [entry.champion_after]:
+                line.append(entry.champion_after)
+        return line
+
+    def champion(self, pointed: int | None) -> int | None:
+        """Who is champion by this log; where it says nothing yet, whom the alias points at."""
+        line = self.succession
+        return line[-1] if line else None if any(self.moves) else pointed
+
+    def approvers(self, version: int, verdict_sha256: str) -> list[str]:
+        """Who approved a version as that verdict saw it."""
+        return [
+            entry.by
+            for entry in self.entries
+            if entry.act == "approve" and (entry.version, entry.verdict_sha256) == (version, verdict_sha256)
+        ]
+
+
+def _damaged(says: str, where: str) -> IntegrityError:
+    return IntegrityError(
+        "E-PROMOTE-003",
+        f"the promotion log was changed: {says}",
+        where=where,
+        hint="restore it from a backup or an earlier version of the object; nothing is promoted before",
+    )

@@ -1,0 +1,541 @@
+"""Promoting, rolling back, shadowing and approving on a real MLflow: the log decides, the aliases follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acclimate.adapters import mlflow_promotions
+from acclimate.adapters.mlflow_client import connect, local_uri
+from acclimate.adapters.mlflow_registry import AUTO_PROMOTED, MlflowRegistry, open_registry
+from acclimate.adapters.promotion_places import place_at
+from acclimate.config_gate import ApprovalRule, ChecksSpec, PolicySpec
+from acclimate.errors import AcclimateError, ConfigError, IntegrityError, RefusalError, UnavailableError
+from acclimate.records import Verdict
+from tests.run_records import digest, run_records, verdict_of
+
+_NAMES = count()
+NONE = "baseline"
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
+
+
+@pytest.fixture(scope="module")
+def registry(workspace: Path) -> MlflowRegistry:
+    return open_registry(local_uri(workspace), workspace)
+
+
+@pytest.fixture(scope="module")
+def client(workspace: Path, registry: MlflowRegistry) -> Any:
+    return connect(registry.uri, workspace).client
+
+
+@pytest.fixture
+def name() -> str:
+    return f"model-{next(_NAMES)}"
+
+
+@pytest.fixture
+def make(registry: MlflowRegistry, name: str, tmp_path: Path) -> Callable[..., int]:
+    """Register a version that was compared with a champion (None: there was none); gives its number."""
+
+    def version(against: int | None = None, verdict: str = "PROMOTE", **changes: Any) -> int:
+        key = changes.pop("key", f"{name} {next(_NAMES)}")
+        auto = changes.pop("auto_promote", False)
+        folder = tmp_path / digest(key)
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text(key)
+        comparator = NONE if against is None else f"champion models:/{name}/{against}"
+        records = run_records(key, name=name, comparator=comparator, model_digest=digest(key))
+        run_id = registry.record_run(records, [])
+        uri = registry.log_model(run_id, records, folder) if verdict != "REJECT" else None
+        said = verdict_of(records, verdict).model_copy(update=changes)
+        registry.register(records, run_id, uri, said, auto_promote=auto)
+        return max((one.version for one in registry.versions(name)), default=0)
+
+    return version
+
+
+def champion(registry: MlflowRegistry, name: str) -> int | None:
+    found = registry.champion(name)
+    return found.version if found else None
+
+
+def acts(registry: MlflowRegistry, name: str) -> list[tuple[str, int | None, str]]:
+    return [(entry.act, entry.version, entry.by) for entry in registry.promotions(name).log.entries]
+
+
+def refused(kind: type[AcclimateError], code: str, act: Callable[[], object]) -> str:
+    with pytest.raises(kind) as caught:
+        act()
+    assert caught.value.code == code
+    return caught.value.hint
+
+
+# --- promoting and rolling back ---------------------------------------------------------------
+
+
+def test_a_promotion_says_who_why_and_whom_it_succeeds(
+    registry: MlflowRegistry, name: str, make: Callable[..., int]
+) -> None:
+    first = make()
+    assert champion(registry, name) is None, "registering alone promotes nothing"
+    registry.promote(f"{name}/{first}", "ann", "it is the first", None)
+    second = make(against=first)
+    move = registry.promote(f"{name}@challenger", "bob", "better by 3 points", None)
+    assert (move.before, move.after, champion(registry, name)) == (first, second, second)
+    found = registry.promotions(name)
+    assert (found.champion, found.pointed, found.moved_by_hand) == (second, second, False)
+    last = found.log.entries[-1]
+    assert (last.act, last.by, last.reason, last.champion_before) == ("promote", "bob", "better by 3 points", first)
+    version = registry.versions(name)[-1]
+    assert last.verdict_sha256 == version.tags["acclimate.verdict_sha256"]
+    assert last.model_digest == version.tags["acclimate.model_digest"]
+    assert version.tags["acclimate.previous_champion"] == str(first)
+
+
+def test_promoting_the_champion_again_writes_nothing(
+    registry: MlflowRegistry, name: str, make: Callable[..., int]
+) -> None:
+    version = make()
+    for _ in range(2):
+        registry.promote(f"{name}/{version}", "ann", "first", None)
+    assert acts(registry, name) == [("promote", version, "ann")]
+
+
+def test_an_automatic_promotion_is_in_the_log_too(
+    registry: MlflowRegistry, name: str, make: Callable[..., int]
+) -> None:
+    version = make(auto_promote=True)
+    entry = registry.promotions(name).log.entries[0]
+    assert (entry.version, entry.reason, entry.by) == (version, AUTO_PROMOTED, mlflow_promotions.user())
+
+
+@pytest.mark.parametrize("verdict", ["SHADOW", "HOLD"])
+def test_the_gate_has_to_let_it(registry: MlflowRegistry, name: str, make: Callable[..., int], verdict: str) -> None:
+    version = make(verdict=verdict)
+    hint = refused(RefusalError, "E-PROMOTE-001", lambda: registry.promote(f"{name}/{version}", "ann", "I like", None))
+    assert f"acclimate gate explain {name}/{version}" in hint
+    assert champion(registry, name) is None
+    assert acts(registry, name) == []
+
+
+def test_what_was_compared_with_another_champion_is_not_promoted(
+    registry: MlflowRegistry, name: str, make: Callable[..., int]
+) -> None:
+    first = make(auto_promote=True)
+    second, third = make(against=first), make(against=first)
+    registry.promote(f"{name}/{second}", "ann", "faster", None)
+    refused(UnavailableError, "E-REGISTRY-020", lambda: registry.promote(f"{name}/{third}", "bob", "slower", None))
+    assert champion(registry, name) == second
+
+
+@pytest.mark.parametrize(("expect", "done"), [("1", True), ("2", False), ("none", False), (None, True)])
+def test_a_promotion_may_name_the_champion_it_expects(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], expect: str | None, done: bool
+) -> None:
+    make(auto_promote=True)
+    make(against=1)
+    if done:
+        registry.promote(f"{name}/2", "ann", "as expected", expect)
+    else:
+        refused(UnavailableError, "E-REGISTRY-020", lambda: registry.promote(f"{name}/2", "ann", "why", expect))
+    assert champion(registry, name) == (2 if done else 1)
+
+
+def test_rollbacks_walk_back_one_champion_at_a_time(
+    registry: MlflowRegistry, name: str, make: Callable[..., int]
+) -> None:
+    for against in (None, 1, 2):
+        make(against=against, auto_promote=True)
+    moves = [registry.rollback(name, "ann", "it fails at night", None, None) for _ in range(2)]
+    assert [(move.before, move.after) for move in moves] == [(3, 2), (2, 1)]
+    hint = refused(ConfigError, "E-PROMOTE-005", lambda: registry.rollback(name, "ann", "more", None, None))
+    assert f"acclimate rollback {name} --to none" in hint
+    assert champion(registry, name) == 1
+    assert registry.promotions(name).log.entries[-1].reason == "it fails at night"
+
+
+def test_a_rollback_names_an_earlier_champion_or_none(
+    registry: MlflowRegistry, name: str, make: Callable[..., int]
+) -> None:
+    for against in (None, 1, 2):
+        make(against=against, auto_promote=True)
+    make(against=3)
+    for to in ("4", "9", "first"):
+        refused(ConfigError, "E-PROMOTE-005", lambda to=to: registry.rollback(name, "ann", "why", None, to))
+    refused(UnavailableError, "E-REGISTRY-020", lambda: registry.rollback(name, "ann", "why", "2", "1"))
+    registry.rollback(name, "ann", "two steps", "3", "1")
+    assert champion(registry, name) == 1
+    registry.rollback(name, "ann", "withdrawn", None, "none")
+    assert champion(registry, name) is None
+    assert registry.promotions(name).champion is None
+
+
+def test_what_was_rolled_back_can_be_promoted_again(
+    registry: MlflowRegistry, name: str, make: Callable[..., int]
+) -> None:
+    make(auto_promote=True)
+    make(against=1, auto_promote=True)
+    registry.rollback(name, "ann", "a false alarm", None, None)
+    registry.promote(f"{name}/2", "ann", "it was not the model", None)
+    assert champion(registry, name) == 2
+    assert registry.promotions(name).log.succession == [1, 2]
+
+
+def test_a_champion_that_was_deleted_is_not_gone_back_to(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any
+) -> None:
+    for against in (None, 1):
+        make(against=against, auto_promote=True)
+    client.delete_model_version(name, "1")
+    refused(ConfigError, "E-PROMOTE-005", lambda: registry.rollback(name, "ann", "why", None, None))
+    assert champion(registry, name) == 2
+
+
+def test_a_champion_from_before_the_log_is_known_by_its_tag(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any
+) -> None:
+    make()
+    make(against=1)
+    client.set_registered_model_alias(name, "champion", "2")
+    client.set_model_version_tag(name, "2", "acclimate.previous_champion", "1")
+    assert not registry.promotions(name).moved_by_hand
+    move = registry.rollback(name, "ann", "back", None, None)
+    assert (move.before, move.after, champion(registry, name)) == (2, 1, 1)
+
+
+def test_an_unknown_model_or_version_is_told(registry: MlflowRegistry, name: str, make: Callable[..., int]) -> None:
+    refused(AcclimateError, "E-REGISTRY-003", lambda: registry.rollback("nothing", "ann", "why", None, None))
+    refused(AcclimateError, "E-REGISTRY-003", lambda: registry.promotions("nothing"))
+    make()
+    refused(AcclimateError, "E-REGISTRY-003", lambda: registry.promote(f"{name}/7", "ann", "why", None))
+
+
+# --- challengers ------------------------------------------------------------------------------
+
+
+def test_a_challenger_is_named_by_hand_where_the_gate_lets_it(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any
+) -> None:
+    for verdict in ("SHADOW", "PROMOTE", "HOLD"):
+        make(verdict=verdict)
+    assert client.get_registered_model(name).aliases == {"challenger": 2}
+    registry.shadow(f"{name}/1", "ann", "one more week")
+    assert client.get_registered_model(name).aliases == {"challenger": 1}
+    refused(RefusalError, "E-PROMOTE-001", lambda: registry.shadow(f"{name}/3", "ann", "why"))
+    assert acts(registry, name) == [("shadow", 1, "ann")]
+
+
+@pytest.mark.parametrize("verdict", ["HOLD", "REJECT"])
+def test_a_version_that_is_judged_worse_later_stops_being_the_challenger(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any, verdict: str
+) -> None:
+    make(key=name)
+    assert client.get_registered_model(name).aliases == {"challenger": 1}
+    make(key=name, verdict=verdict)
+    assert client.get_registered_model(name).aliases == {}
+    assert [one.verdict for one in registry.versions(name)] == [verdict]
+    refused(RefusalError, "E-PROMOTE-001", lambda: registry.promote(f"{name}/1", "ann", "it once passed", None))
+
+
+@pytest.mark.parametrize("verdict", ["HOLD", "REJECT"])
+def test_a_champion_that_is_judged_worse_later_stays_until_somebody_acts(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], verdict: str
+) -> None:
+    make(key=name, auto_promote=True)
+    make(key=name, verdict=verdict)
+    assert champion(registry, name) == 1
+    assert registry.versions(name)[0].verdict == "PROMOTE"
+
+
+# --- approvals --------------------------------------------------------------------------------
+
+
+def waiting(by: list[str]) -> dict[str, Any]:
+    rules = PolicySpec(name="signed", checks=ChecksSpec(approval=ApprovalRule(required=True, by=by)))
+    return {"verdict": "HOLD", "if_approved": "PROMOTE", "policy": "signed", "rules": rules.model_dump(mode="json")}
+
+
+def test_a_version_that_waits_for_an_approval_is_promoted_after_it(
+    registry: MlflowRegistry, name: str, make: Callable[..., int]
+) -> None:
+    make(**waiting(["ann", "eve"]))
+    hint = refused(RefusalError, "E-PROMOTE-001", lambda: registry.promote(f"{name}/1", "bob", "go", None))
+    assert f"acclimate approve {name}/1" in hint
+    refused(RefusalError, "E-PROMOTE-006", lambda: registry.approve(f"{name}/1", "bob", "I made it"))
+    registry.approve(f"{name}/1", "ann", "looked at 50 answers")
+    assert champion(registry, name) is None, "an approval promotes nothing"
+    registry.promote(f"{name}/1", "bob", "approved by ann", None)
+    assert champion(registry, name) == 1
+    assert acts(registry, name) == [("approve", 1, "ann"), ("promote", 1, "bob")]
+
+
+def test_anybody_may_approve_where_the_policy_names_nobody(
+    registry: MlflowRegistry, name: str, make: Callable[..., int]
+) -> None:
+    make(**waiting([]))
+    registry.approve(f"{name}/1", "bob", "looked at it")
+    registry.promote(f"{name}/1", "bob", "approved", None)
+    assert champion(registry, name) == 1
+
+
+def test_an_approval_ends_with_the_verdict_it_was_given_to(
+    registry: MlflowRegistry, name: str, make: Callable[..., int]
+) -> None:
+    make(key=name, **waiting([]))
+    registry.approve(f"{name}/1", "ann", "looked at it")
+    make(key=name, reasons=["judged again"], **waiting([]))
+    refused(RefusalError, "E-PROMOTE-001", lambda: registry.promote(f"{name}/1", "bob", "approved once", None))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"verdict": "PROMOTE"},
+        {"verdict": "HOLD"},
+        {**waiting([]), "if_approved": None},
+    ],
+)
+def test_what_needs_no_approval_takes_none(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], changes: dict[str, Any]
+) -> None:
+    make(**changes)
+    refused(RefusalError, "E-PROMOTE-006", lambda: registry.approve(f"{name}/1", "ann", "why not"))
+    assert acts(registry, name) == []
+
+
+# --- hands, crashes and races -----------------------------------------------------------------
+
+
+def test_an_alias_that_was_moved_by_hand_is_told_and_not_overwritten(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any
+) -> None:
+    for against in (None, 1):
+        make(against=against, auto_promote=True)
+    make(against=2)
+    make(against=2)
+    client.set_registered_model_alias(name, "champion", "3")
+    found = registry.promotions(name)
+    assert (found.champion, found.pointed, found.moved_by_hand) == (2, 3, True)
+    hint = refused(IntegrityError, "E-PROMOTE-004", lambda: registry.promote(f"{name}/4", "ann", "why", None))
+    assert f"acclimate rollback {name} --to 2" in hint
+    refused(IntegrityError, "E-PROMOTE-004", lambda: registry.rollback(name, "ann", "why", None, None))
+    registry.shadow(f"{name}/4", "ann", "this moves no champion")
+    assert champion(registry, name) == 3
+    assert registry.promotions(name).moved_by_hand, "another act does not hide it"
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_hand_move_is_mended_by_saying_where_to(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any, keep: bool
+) -> None:
+    make(auto_promote=True)
+    make(against=1)
+    client.set_registered_model_alias(name, "champion", "2")
+    if keep:
+        registry.promote(f"{name}/2", "ann", "it passes the gate as well", None)
+    else:
+        registry.rollback(name, "ann", "nobody asked", None, "1")
+    found = registry.promotions(name)
+    assert (found.moved_by_hand, found.champion, champion(registry, name)) == (False, *(2 if keep else 1,) * 2)
+
+
+def test_a_hand_move_does_not_pass_the_gate_by_itself(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any
+) -> None:
+    make(auto_promote=True)
+    make(against=1, verdict="HOLD")
+    client.set_registered_model_alias(name, "champion", "2")
+    refused(RefusalError, "E-PROMOTE-001", lambda: registry.promote(f"{name}/2", "ann", "it is there anyway", None))
+    assert registry.promotions(name).moved_by_hand
+
+
+def test_an_alias_that_was_taken_away_by_hand_is_told(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any
+) -> None:
+    make(auto_promote=True)
+    client.delete_registered_model_alias(name, "champion")
+    assert registry.promotions(name).moved_by_hand
+    make()
+    refused(IntegrityError, "E-PROMOTE-004", lambda: registry.promote(f"{name}/2", "ann", "why", None))
+    registry.rollback(name, "ann", "put back", None, "1")
+    assert champion(registry, name) == 1
+
+
+STEPS = ("_claim", "write", "_followed", "_point", "read_again")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_act_that_was_cut_off_is_whole_or_finished_by_the_next(
+    registry: MlflowRegistry,
+    name: str,
+    make: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    make(auto_promote=True)
+    make(against=1)
+    promoter = registry._promoter
+
+    def cut(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        if step == "write":
+            patched.setattr(promoter._place, "write", cut)
+        elif step == "read_again":
+            patched.setattr(promoter, "_followed", _pointed_then_cut(promoter, cut))
+        else:
+            patched.setattr(promoter, step, cut)
+        with pytest.raises(KeyboardInterrupt):
+            registry.promote(f"{name}/2", "ann", "cut off", None)
+    is_written = step in ("_followed", "_point", "read_again")
+    found = registry.promotions(name)
+    assert (found.champion, found.moved_by_hand) == (2 if is_written else 1, False)
+    registry.shadow(f"{name}/2", "bob", "whatever comes next")
+    assert champion(registry, name) == (2 if is_written else 1)
+    assert registry.promotions(name).unfinished is None
+
+
+def _pointed_then_cut(promoter: Any, cut: Callable[..., Any]) -> Callable[..., Any]:
+    def followed(name: str, log: Any, own: Any) -> None:
+        promoter._point(name, log)
+        cut()
+
+    return followed
+
+
+def test_a_promoter_that_slept_ends_where_the_log_is_by_then(
+    registry: MlflowRegistry, workspace: Path, name: str, make: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock was taken for dead: another promoted meanwhile, and its own late write must not stay."""
+    make(auto_promote=True)
+    make(against=1)
+    make(against=2)
+    other = open_registry(local_uri(workspace), workspace)
+    promoter = registry._promoter
+    point = promoter._point
+    slept = iter([True])
+
+    @contextmanager
+    def nobody_waits(*_: Any) -> Iterator[None]:
+        yield
+
+    def sleepy(model: str, log: Any) -> None:
+        if next(slept, False):
+            other.promote(f"{name}/3", "bob", "while ann sleeps", None)
+        promoter._connection.client.set_registered_model_alias(model, "champion", str(log.champion(None)))
+        point(model, log)
+
+    monkeypatch.setattr(mlflow_promotions, "alias_lock", nobody_waits)
+    monkeypatch.setattr(promoter, "_point", sleepy)
+    registry.promote(f"{name}/2", "ann", "slept", None)
+    assert champion(registry, name) == 3
+    assert acts(registry, name)[1:] == [("promote", 2, "ann"), ("promote", 3, "bob")]
+    assert registry.promotions(name).unfinished is None
+
+
+def test_a_reply_that_was_lost_promotes_once(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make()
+    place = registry._promoter._place
+    write = place.write
+
+    def deaf(*arguments: Any) -> bool:
+        write(*arguments)
+        return False
+
+    monkeypatch.setattr(place, "write", deaf)
+    registry.promote(f"{name}/1", "ann", "heard nothing", None)
+    assert (champion(registry, name), acts(registry, name)) == (1, [("promote", 1, "ann")])
+
+
+# --- the log ----------------------------------------------------------------------------------
+
+
+def log_file(workspace: Path, name: str) -> Path:
+    (found,) = (workspace / "promotions").glob(f"{name}-*.jsonl")
+    return found
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        lambda data: data.replace(b'"by":"ann"', b'"by":"bob"'),
+        lambda data: data[: data.index(b"\n") + 1],
+        lambda data: b"",
+        lambda data: data + data,
+    ],
+)
+def test_a_log_that_was_changed_stops_every_act(
+    registry: MlflowRegistry, workspace: Path, name: str, make: Callable[..., int], tamper: Callable[[bytes], bytes]
+) -> None:
+    make()
+    make(against=1)
+    registry.promote(f"{name}/1", "ann", "first", None)
+    registry.shadow(f"{name}/2", "ann", "second")
+    path = log_file(workspace, name)
+    path.write_bytes(tamper(path.read_bytes()))
+    for act in (
+        lambda: registry.promote(f"{name}/2", "ann", "why", None),
+        lambda: registry.rollback(name, "ann", "why", None, None),
+        lambda: registry.promotions(name),
+    ):
+        refused(IntegrityError, "E-PROMOTE-003", act)
+    assert champion(registry, name) == 1
+
+
+def test_two_groups_cannot_keep_two_logs_unseen(
+    registry: MlflowRegistry, workspace: Path, name: str, make: Callable[..., int], tmp_path: Path
+) -> None:
+    make(auto_promote=True)
+    make(against=1)
+    other = open_registry(local_uri(workspace), workspace, str(tmp_path / "elsewhere"))
+    refused(ConfigError, "E-PROMOTE-002", lambda: other.promote(f"{name}/2", "bob", "why", None))
+    assert champion(registry, name) == 1
+
+
+def test_a_model_that_was_deleted_and_made_anew_starts_another_log(
+    registry: MlflowRegistry, workspace: Path, name: str, make: Callable[..., int], client: Any
+) -> None:
+    make(auto_promote=True)
+    client.delete_registered_model(name)
+    make(auto_promote=True)
+    assert [entry.number for entry in registry.promotions(name).log.entries] == [1]
+    assert len(list((workspace / "promotions").glob(f"{name}-*.jsonl"))) == 2
+
+
+def test_what_a_verdict_said_is_what_promotes(registry: MlflowRegistry, name: str, make: Callable[..., int]) -> None:
+    """The tag alone, which anybody may set in MLflow, does not."""
+    version = make(verdict="HOLD")
+    registry._connection.client.set_model_version_tag(name, str(version), "acclimate.verdict", "PROMOTE")
+    refused(RefusalError, "E-PROMOTE-001", lambda: registry.promote(f"{name}/{version}", "ann", "it says so", None))
+    assert isinstance(registry.verdict(name)[1], Verdict)
+
+
+@pytest.mark.parametrize("uri", ["folder", "s3"])
+def test_a_place_replaces_only_what_was_read(uri: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    place = place_at(str(tmp_path / "here") if uri == "folder" else f"s3://{request.getfixturevalue('bucket')}/promotions")
+    assert place.read("log") == (b"", None)
+    assert place.write("log", b"one", None)
+    data, state = place.read("log")
+    assert data == b"one"
+    assert not place.write("log", b"two", None), "it is there by now"
+    assert place.write("log", b"two", state)
+    assert not place.write("log", b"three", state), "it is another by now"
+    assert place.read("log")[0] == b"two"
