@@ -83,8 +83,9 @@ def _services(request: Request | None) -> Iterator[dict[str, Any]]:
         yield _disk(home)
     uri = request.adaptation.tracking.uri if request else None
     if uri or os.environ.get("MLFLOW_TRACKING_URI") or (home / "mlflow.db").exists():
-        yield _attempt("registry", lambda: _registry(uri, home))
-        if request:
+        registry = _attempt("registry", lambda: _registry(uri, home))
+        yield registry
+        if request and registry["ok"]:
             yield _attempt("champion", lambda: _champion(request, home))
     if os.environ.get("KFP_ENDPOINT") or os.environ.get(IN_A_POD):
         yield _attempt("kfp", _kfp)

@@ -12,11 +12,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from acclimate.adapters.kubernetes_api import KubernetesAccess, KubernetesApi
+from acclimate.adapters.mlflow_registry import open_registry
+from acclimate.config_file import load_config
 from acclimate.diagnosis import doctor, doctor_text, require_rayjobs
 from acclimate.errors import AcclimateError
 from tests.faulty_proxy import Answer, faulty_proxy
 from tests.kfp_stub import kfp_server
 from tests.pipeline.project import Project
+from tests.run_records import run_records, verdict_of
 
 NOBODY = "http://127.0.0.1:1"
 CONFIG = """\
@@ -324,3 +327,24 @@ def test_fresh_rows_are_looked_for_too(write, bucket):
     assert code_of(absent["fresh data"]) == "E-DATA-001"
     assert f"s3://{bucket}/nothing.csv" in absent["fresh data"]["says"]
     assert checks(write(registry=NOBODY, more="retrain: {fresh: {data: mail.csv}}\n"))["fresh data"]["ok"]
+
+
+def test_a_champion_that_was_moved_by_hand_is_told(write, tmp_path):
+    path = write()
+    uri = f"sqlite:///{path.parent}/registry.db"
+    registry = open_registry(uri, path.parent / ".acclimate")
+    name = load_config(path).config.name
+    assert checks(path)["champion"]["says"] == f"{name} has no versions yet"
+    for key, comparator in (("one", "baseline"), ("two", f"champion models:/{name}/1")):
+        records = run_records(key, name=name, comparator=comparator)
+        folder = tmp_path / key
+        folder.mkdir()
+        (folder / "config.json").write_text(key)
+        run_id = registry.record_run(records, [])
+        stored = registry.log_model(run_id, records, folder)
+        registry.register(records, run_id, stored, verdict_of(records), auto_promote=key == "one")
+    assert checks(path)["champion"]["says"].startswith("version 1, by ")
+    registry._connection.client.set_registered_model_alias(name, "champion", "2")
+    found = checks(path)["champion"]
+    assert code_of(found) == "E-PROMOTE-004"
+    assert f"acclimate rollback {name} --to 1" in found["hint"]

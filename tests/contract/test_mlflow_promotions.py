@@ -530,7 +530,9 @@ def test_what_a_verdict_said_is_what_promotes(registry: MlflowRegistry, name: st
 
 @pytest.mark.parametrize("uri", ["folder", "s3"])
 def test_a_place_replaces_only_what_was_read(uri: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    place = place_at(str(tmp_path / "here") if uri == "folder" else f"s3://{request.getfixturevalue('bucket')}/promotions")
+    place = place_at(
+        str(tmp_path / "here") if uri == "folder" else f"s3://{request.getfixturevalue('bucket')}/promotions"
+    )
     assert place.read("log") == (b"", None)
     assert place.write("log", b"one", None)
     data, state = place.read("log")

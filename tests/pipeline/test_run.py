@@ -163,3 +163,33 @@ def test_stages_run_alone_one_after_the_other(project):
         outcome = project.call("stage", stage, "adaptation.yaml", "--json")
         assert outcome.code == 0, outcome.err[-2000:]
     assert outcome.json["folder"] == str(project.stage_folder("gap"))
+
+
+def test_a_champion_is_withdrawn_approved_and_promoted_from_the_command_line(finished, tmp_path):
+    project = finished[0].copy(tmp_path / "copy")
+    first = project.call("history", "toy-mail", "--json").json
+    assert [(act["act"], act["version"], act["reason"]) for act in first["acts"]] == [
+        ("promote", 1, "gate.auto_promote: the verdict is PROMOTE")
+    ]
+    nothing_before = project.call("rollback", "toy-mail", "--reason", "why not")
+    assert (nothing_before.code, "E-PROMOTE-005" in nothing_before.err) == (2, True)
+    gone = project.call("rollback", "toy-mail", "--to", "none", "--reason", "withdrawn", "--by", "ann", "--json")
+    assert gone.json == {"name": "toy-mail", "champion_before": 1, "champion": None}
+
+    policy = {"name": "signed", "checks": {"approval": {"required": True, "by": ["Dr. A"]}}}
+    (project.folder / "signed.yaml").write_text(json.dumps(policy))
+    held = project.run("-s", "gate.policy=signed.yaml", "-s", "gate.auto_promote=false")
+    assert (held.code, held.json["verdict"]) == (10, "HOLD"), held.err[-2000:]
+    assert "acclimate approve toy-mail --by NAME --reason WHY" in held.json["next_step"]
+    refused = project.call("promote", "toy-mail", "--reason", "in a hurry")
+    assert (refused.code, "E-PROMOTE-001" in refused.err) == (10, True)
+    assert project.call("approve", "toy-mail", "--by", "me", "--reason", "I made it").code == 10
+    assert project.call("approve", "toy-mail", "--by", "Dr. A", "--reason", "read 50 answers").code == 0
+    promoted = project.call("promote", "toy-mail", "--reason", "approved", "--by", "bob")
+    assert (promoted.code, promoted.out.strip()) == (0, "version 1 of toy-mail is the champion now"), promoted.err
+
+    text = project.call("history", "toy-mail").out
+    told = ["withdrawn", "Dr. A: read 50 answers", "bob: approved", "version 1 is the champion"]
+    assert [text.index(one) for one in told] == sorted(text.index(one) for one in told)
+    explained = project.call("gate", "explain", "toy-mail@champion").out
+    assert "HOLD by policy signed" in explained

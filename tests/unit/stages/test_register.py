@@ -188,7 +188,7 @@ class SwappingRegistry(MlflowRegistry):
     """A registry that gives back another model than it was given."""
 
     def __init__(self, real: MlflowRegistry, other: Path) -> None:
-        super().__init__(real._connection)
+        super().__init__(real._connection, real._promoter)
         self.other = other
 
     def fetch(self, uri: str, into: Path) -> Path:
