@@ -269,6 +269,7 @@ def verdict_of(records: RunRecords, verdict: Any = "PROMOTE") -> Verdict:
         policy="standard",
         run_key=records.run_key,
         name=records.name,
+        comparator=records.evaluation.comparator,
         checks=[],
         reasons=["made up"],
         next_step="",

@@ -91,6 +91,7 @@ def judge_records(
         rules=policy.model_dump(mode="json"),
         run_key=run_key,
         name=name,
+        comparator=evaluation.comparator,
         checks=[Check.model_validate(asdict(check)) for check in outcome.checks],
         reasons=list(outcome.reasons),
         next_step=outcome.next_step,

@@ -560,6 +560,7 @@ class Verdict(StoredRecord):
     rules: dict[str, Any] = Field(default_factory=dict, description="what the policy said, margin and error rate too")
     run_key: str
     name: str
+    comparator: str = Field("", description="what the candidate was compared with, as in the evaluation")
     checks: list[Check]
     reasons: list[str]
     next_step: str

@@ -32,6 +32,13 @@ def register(
     return lambda: registry.register(records, run_id, model_uri, verdict_of(records), auto_promote=True).version
 
 
+def promote(uri: str, workspace: str, place: str, reference: str) -> Callable[[], object]:
+    """Promote a version; gives the champion then."""
+    registry = open_registry(uri, Path(workspace), place)
+    registry.versions("warm-up")
+    return lambda: registry.promote(reference, reference, "a race", None).after
+
+
 def _racer(barrier: Barrier, answer: Connection, prepare: Callable[..., Callable[[], object]], job: list[str]) -> None:
     act = prepare(*job)
     barrier.wait(_PATIENCE_SECONDS)

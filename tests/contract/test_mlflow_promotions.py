@@ -16,7 +16,6 @@ from acclimate.adapters.mlflow_registry import AUTO_PROMOTED, MlflowRegistry, op
 from acclimate.adapters.promotion_places import place_at
 from acclimate.config_gate import ApprovalRule, ChecksSpec, PolicySpec
 from acclimate.errors import AcclimateError, ConfigError, IntegrityError, RefusalError, UnavailableError
-from acclimate.records import Verdict
 from tests.run_records import digest, run_records, verdict_of
 
 _NAMES = count()
@@ -525,7 +524,11 @@ def test_what_a_verdict_said_is_what_promotes(registry: MlflowRegistry, name: st
     version = make(verdict="HOLD")
     registry._connection.client.set_model_version_tag(name, str(version), "acclimate.verdict", "PROMOTE")
     refused(RefusalError, "E-PROMOTE-001", lambda: registry.promote(f"{name}/{version}", "ann", "it says so", None))
-    assert isinstance(registry.verdict(name)[1], Verdict)
+    make(auto_promote=True)
+    make(against=2, auto_promote=True)
+    stale = make(against=2)
+    registry._connection.client.set_model_version_tag(name, str(stale), "acclimate.comparator", f"models:/{name}/3")
+    refused(UnavailableError, "E-REGISTRY-020", lambda: registry.promote(f"{name}/{stale}", "ann", "as if", None))
 
 
 @pytest.mark.parametrize("uri", ["folder", "s3"])

@@ -99,7 +99,7 @@ class Promoter:
             IntegrityError: E-PROMOTE-004, somebody moved the alias by hand.
         """
         verdict = verdict or verdict_of(self._connection, version)
-        compared_with = expected_champion(version.name, version.tags.get(COMPARATOR, ""))
+        compared_with = expected_champion(version.name, verdict.comparator or version.tags.get(COMPARATOR, ""))
 
         def entry(log: PromotionLog, champion: int | None, pointed: int | None) -> dict[str, Any] | None:
             if pointed not in (champion, version.version):
