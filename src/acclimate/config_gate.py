@@ -17,9 +17,7 @@ ErrorRate = Annotated[float, Field(gt=0.0, lt=0.5, allow_inf_nan=False)]
 Person = Annotated[str, Field(min_length=1, max_length=200)]
 Column = Annotated[str, Field(min_length=1, max_length=200)]
 #: Checks that a policy may let somebody waive. The others say what a model is, or whether it is better at all.
-Waivable = Literal[
-    "leakage", "seeds", "controls", "slices", "calibration", "retention", "cost", "licence", "reuse", "at_least"
-]
+Waivable = Literal["seeds", "controls", "slices", "calibration", "retention", "cost", "licence", "reuse", "at_least"]
 MARGIN = "how much worse than the comparator still counts as not worse"
 ALPHA = "one-sided error rate of the primary comparison"
 
@@ -43,13 +41,14 @@ class CheckRule(WaivableRule):
     required: bool = Field(False, description="it blocks when it fails or can't be computed; else it is reported")
 
 
-class LeakageRule(NeededRule, WaivableRule):
+class LeakageRule(NeededRule):
     """Check 1."""
 
     near_duplicate_share: Share = Field(
         0.01, description="near-duplicates across splits that are tolerated, as a share of the test rows"
     )
     grouped: bool = Field(False, description="splits have to keep groups together: target.group must name a column")
+    warning_blocks: bool = Field(False, description="a warning of it counts as failed")
 
 
 class IntegrityRule(NeededRule):
@@ -64,9 +63,10 @@ class PrimaryRule(NeededRule):
     """Check 3."""
 
     claim: Literal["superiority", "non_inferiority"] = Field(
-        "superiority", description="what is to be shown: better, or worse by no more than the margin"
+        "superiority",
+        description="what is to be shown: better, or not worse by more than the margin; surely worse is rejected",
     )
-    margin: Share = Field(0.01, description=MARGIN)
+    margin: float = Field(0.01, ge=0.0, lt=1.0, allow_inf_nan=False, description=MARGIN)
     alpha: ErrorRate = Field(0.05, description=ALPHA)
     min_test_rows: int = Field(
         30, ge=10, le=1_000_000, description="with fewer test rows the comparison counts as not computed"
@@ -90,6 +90,7 @@ class ControlsRule(NeededRule, WaivableRule):
 class SlicesRule(CheckRule):
     """Check 6."""
 
+    alpha: ErrorRate = Field(0.05, description="error rate, over all slices, of saying that one is left behind")
     columns: list[Column] = Field(
         default_factory=list, description="columns that target.slices must name; each needs a slice with enough rows"
     )

@@ -158,6 +158,13 @@ def _champion(request: Request, home: Path) -> str:
     found = registry.promotions(config.name)
     if found.moved_by_hand:
         raise moved_by_hand(config.name, found.champion, found.pointed)
+    if found.pointed != found.champion:
+        raise UnavailableError(
+            "E-PROMOTE-011",
+            f"an act was interrupted: by the log the champion is {found.champion}, the alias is at {found.pointed}",
+            where=config.name,
+            hint=f"see acclimate history {config.name}; the next promote, rollback, shadow or approve finishes it",
+        )
     if found.champion is None:
         return f"{config.name} has no champion"
     last = next(found.log.moves, None)

@@ -116,6 +116,7 @@ def gate_policy(policy: PolicySpec) -> GatePolicy:
         grouped=checks.leakage.grouped,
         logit_tolerance=checks.integrity.logit_tolerance,
         scratch=checks.controls.scratch,
+        slice_alpha=checks.slices.alpha,
         slice_columns=tuple(checks.slices.columns),
         ece_at_most=checks.calibration.ece_at_most,
         seeds=checks.seeds.at_least,

@@ -65,9 +65,11 @@ def load_request(
     if retrain.fresh is not None:
         fresh = retrain.fresh.model_copy(update={"data": absolute(retrain.fresh.data)})
         retrain = retrain.model_copy(update={"fresh": fresh})
-    place = config.gate.promotions or os.environ.get("ACCLIMATE_PROMOTIONS") or None
+    place, beside = config.gate.promotions, home
+    if place is None and os.environ.get("ACCLIMATE_PROMOTIONS"):
+        place, beside = os.environ["ACCLIMATE_PROMOTIONS"], Path.cwd()
     if place is not None and scheme_of(place) is None:
-        place = str((home / place).resolve())
+        place = str((beside / place).resolve())
     gate = config.gate.model_copy(update={"promotions": place})
     workspace = config.workspace if scheme_of(config.workspace) else str((home / config.workspace).resolve())
     check_services(config, os.environ, where=loaded.places.where(("workspace",)))

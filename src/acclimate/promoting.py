@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.adapters.mlflow_promotions import user
+from acclimate.errors import ConfigError
 from acclimate.ports import Move
 from acclimate.wiring import asked_registry
 
@@ -66,8 +67,16 @@ def approve(reference: str, by: str, reason: str, workspace: Path | None, promot
     """Answer for a version; the arguments are :func:`promote`'s.
 
     Raises:
+        ConfigError: E-PROMOTE-006, no version is named.
         RefusalError: E-PROMOTE-006, the policy asks for no approval, or for somebody else's.
     """
+    if "/" not in reference.removeprefix("models:/"):
+        raise ConfigError(
+            "E-PROMOTE-006",
+            "name the version that is approved: the highest may be another by now",
+            where=reference[:100],
+            hint="NAME/VERSION, as acclimate models NAME lists them",
+        )
     version = asked_registry(workspace, promotions).approve(reference, by, reason)
     return {"name": version.name, "version": version.version, "approved_by": by}
 
@@ -100,6 +109,7 @@ def history(name: str, workspace: Path | None, promotions: str | None) -> dict[s
         "champion": found.champion,
         "alias": found.pointed,
         "moved_by_hand": found.moved_by_hand,
+        "unfinished": found.unfinished is not None and found.pointed != found.champion,
         "before": found.log.succession[-2] if len(found.log.succession) > 1 else None,
         "acts": [entry.model_dump(mode="json", exclude={"schema_version"}) for entry in found.log.entries],
     }
@@ -121,6 +131,11 @@ def history_text(found: dict[str, Any]) -> str:
         lines.append(
             f"MOVED BY HAND: MLflow's alias champion points at {found['alias'] or 'nothing'}, "
             f"by this log it is {found['champion'] or 'none'}"
+        )
+    elif found["unfinished"]:
+        lines.append(
+            f"INTERRUPTED: the last act is recorded, but MLflow's alias champion still points at "
+            f"{found['alias'] or 'nothing'}; the next promote, rollback, shadow or approve finishes it"
         )
     lines.append(_champion_in_words(found["champion"]))
     if found["before"]:

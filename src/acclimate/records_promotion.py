@@ -126,6 +126,13 @@ class PromotionLog:
                 line.append(entry.champion_after)
         return line
 
+    @property
+    def champions(self) -> set[int]:
+        """Every version that ever was champion."""
+        moves = [entry for entry in self.entries if entry.moves_champion]
+        ever = {one for entry in moves for one in (entry.champion_before, entry.champion_after)}
+        return {one for one in ever if one is not None}
+
     def champion(self, pointed: int | None) -> int | None:
         """Who is champion by this log; where it says nothing yet, whom the alias points at."""
         line = self.succession

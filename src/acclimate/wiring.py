@@ -109,19 +109,20 @@ def registry_at(uri: str | None, workspace: Path, promotions: str | None = None)
         workspace: the workspace's local folder.
         promotions: where promotion logs lie; None takes ACCLIMATE_PROMOTIONS, else a folder in the workspace.
     """
-    return _registry_at(uri, workspace, promotions or os.environ.get("ACCLIMATE_PROMOTIONS") or None)
+    return _registry_at(uri, workspace, promotions or os.environ.get("ACCLIMATE_PROMOTIONS") or None, True)
 
 
 @cache
-def _registry_at(uri: str | None, workspace: Path, promotions: str | None) -> Registry:
+def _registry_at(uri: str | None, workspace: Path, promotions: str | None, may_claim: bool) -> Registry:
     from acclimate.adapters.mlflow_registry import open_registry
 
-    return open_registry(uri, workspace, promotions)
+    return open_registry(uri, workspace, promotions, may_claim=may_claim)
 
 
 def asked_registry(workspace: Path | None, promotions: str | None = None) -> Registry:
     """The registry that a command without an adaptation.yaml means: of a workspace, by default ``./.acclimate``."""
-    return registry_at(None, (workspace or Path(".acclimate")).resolve(), promotions)
+    home = (workspace or Path(".acclimate")).resolve()
+    return _registry_at(None, home, promotions or os.environ.get("ACCLIMATE_PROMOTIONS") or None, False)
 
 
 def registry_of(context: Context) -> Registry:
@@ -132,7 +133,7 @@ def registry_of(context: Context) -> Registry:
 
 def promotions_of(request: Request) -> str | None:
     """Where a request's promotions are recorded: where it says, else in a workspace on S3; None: in its folder."""
-    shared = f"{request.workspace}/promotions" if request.workspace.startswith("s3://") else None
+    shared = f"{request.workspace.rstrip('/')}/promotions" if request.workspace.startswith("s3://") else None
     return request.adaptation.gate.promotions or shared
 
 

@@ -182,6 +182,11 @@ def test_a_rollback_names_an_earlier_champion_or_none(
     registry.rollback(name, "ann", "withdrawn", None, "none")
     assert champion(registry, name) is None
     assert registry.promotions(name).champion is None
+    registry.rollback(name, "ann", "it once was", None, "3")
+    assert champion(registry, name) == 3
+    entries = registry.promotions(name).log.entries[-3:]
+    sealed = {one.version: one.tags["acclimate.verdict_sha256"] for one in registry.versions(name)}
+    assert [entry.verdict_sha256 for entry in entries] == [sealed[1], None, sealed[3]]
 
 
 def test_what_was_rolled_back_can_be_promoted_again(
@@ -410,9 +415,66 @@ def test_an_act_that_was_cut_off_is_whole_or_finished_by_the_next(
     assert registry.promotions(name).unfinished is None
 
 
+def cut_off(registry: MlflowRegistry, act: Callable[[], object], *, after_the_alias: bool = False) -> None:
+    """Do something that ends before the alias is moved, or before the registry is told that it was."""
+    promoter = registry._promoter
+
+    def cut(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        followed = _pointed_then_cut(promoter, cut) if after_the_alias else cut
+        patched.setattr(promoter, "_followed", followed)
+        with pytest.raises(KeyboardInterrupt):
+            act()
+
+
+@pytest.mark.parametrize("after_the_alias", [True, False])
+def test_a_rollback_that_is_asked_for_again_goes_back_once(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], after_the_alias: bool
+) -> None:
+    for against in (None, 1, 2):
+        make(against=against, auto_promote=True)
+
+    def rollback() -> Any:
+        return registry.rollback(name, "ann", "slow", None, None)
+
+    cut_off(registry, rollback, after_the_alias=after_the_alias)
+    move = rollback()
+    assert (move.before, move.after, champion(registry, name)) == (3, 2, 2)
+    assert [act for act, _, _ in acts(registry, name)].count("rollback") == 1
+    assert rollback().after == 1, "the next one is meant"
+
+
+def test_what_was_cut_off_is_told_and_remembers_whom_it_succeeds(
+    registry: MlflowRegistry, name: str, make: Callable[..., int]
+) -> None:
+    make(auto_promote=True)
+    make(against=1)
+    cut_off(registry, lambda: registry.promote(f"{name}/2", "ann", "better", None))
+    assert registry.promotions(name).unfinished is not None
+    registry.shadow(f"{name}/2", "bob", "something else")
+    assert registry.versions(name)[1].tags["acclimate.previous_champion"] == "1"
+
+
+def test_an_interrupted_act_on_a_version_that_was_deleted_stops_nobody(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any
+) -> None:
+    make(auto_promote=True)
+    make(against=1)
+    make(against=1)
+    cut_off(registry, lambda: registry.promote(f"{name}/2", "ann", "better", None))
+    client.delete_model_version(name, "2")
+    refused(IntegrityError, "E-PROMOTE-004", lambda: registry.promote(f"{name}/3", "ann", "then this", None))
+    registry.rollback(name, "ann", "version 2 is gone", None, "1")
+    assert (champion(registry, name), registry.promotions(name).moved_by_hand) == (1, False)
+    registry.promote(f"{name}/3", "ann", "then this", None)
+    assert champion(registry, name) == 3
+
+
 def _pointed_then_cut(promoter: Any, cut: Callable[..., Any]) -> Callable[..., Any]:
-    def followed(name: str, log: Any, own: Any) -> None:
-        promoter._point(name, log)
+    def followed(name: str, own: Any) -> None:
+        promoter._point(name, promoter._log(promoter._model(name))[0])
         cut()
 
     return followed
@@ -517,6 +579,62 @@ def test_a_model_that_was_deleted_and_made_anew_starts_another_log(
     make(auto_promote=True)
     assert [entry.number for entry in registry.promotions(name).log.entries] == [1]
     assert len(list((workspace / "promotions").glob(f"{name}-*.jsonl"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("by", "reason"),
+    [("", "why"), ("ann", " "), ("ann", "a\nb"), ("a\x1b[31m", "why"), ("ann", "\u202e"), ("ann", "x" * 1001)],
+)
+def test_who_and_why_are_one_readable_line(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], by: str, reason: str
+) -> None:
+    make()
+    refused(ConfigError, "E-PROMOTE-009", lambda: registry.promote(f"{name}/1", by, reason, None))
+    assert acts(registry, name) == []
+
+
+@pytest.mark.parametrize("reference", ["{}/7", "{}@champion", "", "²"])
+def test_a_rollback_names_a_model_alone(registry: MlflowRegistry, name: str, reference: str) -> None:
+    refused(ConfigError, "E-PROMOTE-005", lambda: registry.rollback(reference.format(name), "ann", "why", None, None))
+
+
+def test_a_database_of_another_workspace_is_no_default(
+    registry: MlflowRegistry, workspace: Path, name: str, make: Callable[..., int], tmp_path: Path
+) -> None:
+    make(auto_promote=True)
+    make(against=1)
+    other = open_registry(local_uri(workspace), tmp_path / "other")
+    refused(ConfigError, "E-PROMOTE-002", lambda: other.promote(f"{name}/2", "ann", "from elsewhere", None))
+
+
+def test_a_place_that_nobody_named_is_not_claimed_but_one_on_s3_is_adopted(
+    workspace: Path, registry: MlflowRegistry, name: str, make: Callable[..., int], bucket: str, tmp_path: Path
+) -> None:
+    uri, place = local_uri(workspace), f"s3://{bucket}/promotions"
+    stranger = open_registry(uri, tmp_path / "stranger", may_claim=False)
+    client = registry._connection.client
+    make()
+    client.delete_registered_model_tag(name, "acclimate.promotions")
+    hint = refused(ConfigError, "E-PROMOTE-010", lambda: stranger.promote(f"{name}/1", "ann", "first", None))
+    assert "--promotions" in hint
+    open_registry(uri, workspace, place).promote(f"{name}/1", "ann", "first", None)
+    stranger.shadow(f"{name}/1", "bob", "found its place")
+    assert acts(stranger, name) == [("promote", 1, "ann"), ("shadow", 1, "bob")]
+
+
+def test_a_log_may_be_read_by_whoever_may_read_the_folder(
+    registry: MlflowRegistry, workspace: Path, name: str, make: Callable[..., int]
+) -> None:
+    make(auto_promote=True)
+    plain = workspace / "as any file"
+    plain.touch()
+    assert log_file(workspace, name).stat().st_mode == plain.stat().st_mode
+
+
+@pytest.mark.parametrize("uri", ["gs://bucket/x", "http://169.254.169.254/x", "s3://"])
+def test_what_is_no_place_is_refused(uri: str) -> None:
+    with pytest.raises(ConfigError):
+        place_at(uri)
 
 
 def test_what_a_verdict_said_is_what_promotes(registry: MlflowRegistry, name: str, make: Callable[..., int]) -> None:

@@ -180,11 +180,12 @@ def test_a_champion_is_withdrawn_approved_and_promoted_from_the_command_line(fin
     (project.folder / "signed.yaml").write_text(json.dumps(policy))
     held = project.run("-s", "gate.policy=signed.yaml", "-s", "gate.auto_promote=false")
     assert (held.code, held.json["verdict"]) == (10, "HOLD"), held.err[-2000:]
-    assert "acclimate approve toy-mail --by NAME --reason WHY" in held.json["next_step"]
+    assert "acclimate approve toy-mail/VERSION --by NAME --reason WHY" in held.json["next_step"]
     refused = project.call("promote", "toy-mail", "--reason", "in a hurry")
     assert (refused.code, "E-PROMOTE-001" in refused.err) == (10, True)
-    assert project.call("approve", "toy-mail", "--by", "me", "--reason", "I made it").code == 10
-    assert project.call("approve", "toy-mail", "--by", "Dr. A", "--reason", "read 50 answers").code == 0
+    assert project.call("approve", "toy-mail/1", "--by", "me", "--reason", "I made it").code == 10
+    assert project.call("approve", "toy-mail", "--by", "Dr. A", "--reason", "which one?").code == 2
+    assert project.call("approve", "toy-mail/1", "--by", "Dr. A", "--reason", "read 50 answers").code == 0
     promoted = project.call("promote", "toy-mail", "--reason", "approved", "--by", "bob")
     assert (promoted.code, promoted.out.strip()) == (0, "version 1 of toy-mail is the champion now"), promoted.err
 

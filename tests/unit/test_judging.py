@@ -144,7 +144,6 @@ def judge(
     integrity: Integrity = SOUND,
     source: SourceCard = SOURCE,
     at_least: float | None = 0.84,
-    policy: str = "standard",
 ) -> Verdict:
     return judge_records(
         data=card,
@@ -155,7 +154,7 @@ def judge(
         integrity=integrity,
         at_least=at_least,
         at_least_by="point",
-        policy=built_in_policy(policy),
+        policy=built_in_policy("standard"),
         run_key="r" * 64,
         name="support-mail",
     )
@@ -232,8 +231,6 @@ def test_target_data_without_licence_count_as_ones_own(card: DataCard) -> None:
     assert outcome(judge(card, finetune=finetuned()), "licence") == "passed"
     unknown = SOURCE.model_copy(update={"licence": None})
     judged = judge(card, finetune=finetuned(), source=unknown)
-    assert (judged.verdict, outcome(judged, "licence")) == ("PROMOTE", "warned"), "standard only tells of it"
-    judged = judge(card, finetune=finetuned(), source=unknown, policy="strict")
     assert (judged.verdict, outcome(judged, "licence")) == ("REJECT", "failed")
 
 

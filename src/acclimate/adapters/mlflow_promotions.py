@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
+import unicodedata
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from acclimate.adapters.mlflow_client import Connection
+from acclimate.adapters.mlflow_errors import is_error
 from acclimate.adapters.mlflow_lock import alias_lock
 from acclimate.adapters.mlflow_tags import (
     CHALLENGER,
@@ -28,7 +31,7 @@ from acclimate.adapters.mlflow_tags import (
 )
 from acclimate.adapters.mlflow_verdicts import verdict_of
 from acclimate.adapters.mlflow_versions import champion_moved, expected_champion, find_version, live_versions
-from acclimate.adapters.promotion_places import Place
+from acclimate.adapters.promotion_places import Place, place_at
 from acclimate.errors import ConfigError, IntegrityError, RefusalError, UnavailableError
 from acclimate.ports import Promotions, RegisteredVersion
 from acclimate.records import Verdict
@@ -39,6 +42,9 @@ PLACE = "acclimate.promotions"
 NOBODY = "none"
 _TRIES = 20
 _CONVERGES = 20
+# controls, formats, surrogates, line and paragraph ends
+_UNREADABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,38 @@ class Acting:
     reason: str
     expect: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what would not stay one readable line of the log.
+
+        Raises:
+            ConfigError: E-PROMOTE-009.
+        """
+        for name, text, most in (("by", self.by, 200), ("reason", self.reason, 1000)):
+            if not text.strip() or len(text) > most or any(unicodedata.category(one) in _UNREADABLE for one in text):
+                raise ConfigError(
+                    "E-PROMOTE-009",
+                    f"{name} is empty, too long, or holds line ends or invisible characters",
+                    where=f"--{name}",
+                    hint=f"write one line of at most {most} characters",
+                )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an act finds.
+
+    Args:
+        log: all acts so far.
+        champion: by the log.
+        pointed: version the alias points at.
+        finished: an earlier act that was interrupted, and finished just now.
+    """
+
+    log: PromotionLog
+    champion: int | None
+    pointed: int | None
+    finished: PromotionEntry | None
+
 
 class Promoter:
     """Acts on the champion and challenger of registered models.
@@ -63,12 +101,18 @@ class Promoter:
         connection: the registry.
         place: where the logs lie; the same for all who act on this registry's models.
         is_default: the place is the embedded registry's own workspace, which may be moved as a whole.
+        is_named: somebody named the place; else one on S3 that the registry knows comes before it.
+        may_claim: a model whose log lies nowhere yet may get it there.
     """
 
-    def __init__(self, connection: Connection, place: Place, *, is_default: bool) -> None:
+    def __init__(
+        self, connection: Connection, place: Place, *, is_default: bool, is_named: bool = True, may_claim: bool = True
+    ) -> None:
         self._connection = connection
         self._place = place
         self._shown = "the workspace" if is_default else place.uri
+        self._is_named = is_named
+        self._may_claim = may_claim
 
     def look(self, name: str) -> Promotions:
         """The log of a model, and whether the alias ``champion`` agrees with it; changes nothing.
@@ -101,7 +145,8 @@ class Promoter:
         verdict = verdict or verdict_of(self._connection, version)
         compared_with = expected_champion(version.name, verdict.comparator or version.tags.get(COMPARATOR, ""))
 
-        def entry(log: PromotionLog, champion: int | None, pointed: int | None) -> dict[str, Any] | None:
+        def entry(seen: Seen) -> dict[str, Any] | None:
+            champion, pointed = seen.champion, seen.pointed
             if pointed not in (champion, version.version):
                 raise moved_by_hand(version.name, champion, pointed)
             if champion == version.version:
@@ -109,7 +154,7 @@ class Promoter:
             _require(champion, acting.expect, version.name)
             if champion != compared_with:
                 raise champion_moved(version.name, compared_with, champion)
-            _require_permission(version, verdict, log)
+            _require_permission(version, verdict, seen.log)
             return {"champion_after": version.version}
 
         return self._act("promote", version, acting, entry)
@@ -134,19 +179,28 @@ class Promoter:
         versions = {one.version: one for one in live_versions(self._connection, name)}
         if not versions:
             find_version(self._connection, name)
+        before: int | None = None
         after: int | None = None
 
-        def entry(log: PromotionLog, champion: int | None, pointed: int | None) -> dict[str, Any] | None:
-            nonlocal after
-            line = log.succession or _before_the_log(versions, champion)
-            if to is None and pointed != champion:
-                raise moved_by_hand(name, champion, pointed)
+        def entry(seen: Seen) -> dict[str, Any] | None:
+            nonlocal before, after
+            done, champion = seen.finished, seen.champion
+            before, after = champion, champion
+            if done is not None and done.act == "rollback" and to is None:
+                # asked again after it was interrupted: going on would go back twice
+                before, after = done.champion_before, done.champion_after
+                return None
+            if to is None and seen.pointed != champion:
+                raise moved_by_hand(name, champion, seen.pointed)
             _require(champion, acting.expect, name)
-            after = _target(name, line, to, versions)
-            return None if after == champion == pointed else {"champion_after": after, "version": after}
+            after = _target(name, seen.log, champion, to, versions)
+            if after == champion == seen.pointed:
+                return None
+            tags = versions[after].tags if after is not None else {}
+            sealed = {"model_digest": tags.get(MODEL_DIGEST), "verdict_sha256": tags.get(VERDICT_SHA256)}
+            return {"champion_after": after, "version": after, **sealed}
 
-        shown = versions.get(int(to)) if to and to.isdigit() else None
-        before = self._act("rollback", shown or versions[max(versions)], acting, entry)
+        self._act("rollback", versions[max(versions)], acting, entry)
         return before, after
 
     def shadow(self, version: RegisteredVersion, acting: Acting) -> None:
@@ -158,7 +212,7 @@ class Promoter:
         verdict = verdict_of(self._connection, version)
         if not {verdict.verdict, verdict.if_approved} & {"PROMOTE", "SHADOW"}:
             raise _refused(version, verdict, "shadow")
-        self._act("shadow", version, acting, lambda *_: {})
+        self._act("shadow", version, acting, lambda _: {})
         self._connection.client.set_registered_model_alias(version.name, CHALLENGER, str(version.version))
 
     def approve(self, version: RegisteredVersion, acting: Acting) -> None:
@@ -178,7 +232,7 @@ class Promoter:
         if verdict.if_approved is None and verdict.verdict != "PROMOTE":
             says, hint = f"says {verdict.verdict}, which no approval changes", "see: acclimate gate explain"
             raise _not_approved(version, verdict, says, hint)
-        self._act("approve", version, acting, lambda *_: {})
+        self._act("approve", version, acting, lambda _: {})
 
     # --- the protocol -------------------------------------------------------------------------
 
@@ -187,7 +241,7 @@ class Promoter:
         act: Act,
         version: RegisteredVersion,
         acting: Acting,
-        make: Callable[[PromotionLog, int | None, int | None], dict[str, Any] | None],
+        make: Callable[[Seen], dict[str, Any] | None],
     ) -> int | None:
         """Append an entry, then let the alias follow.
 
@@ -195,8 +249,7 @@ class Promoter:
             act: what is done.
             version: the version it is done to.
             acting: who and why.
-            make: of the log, its champion and the alias gives what the entry says beside the usual; None: nothing is
-                to be done. It may refuse.
+            make: gives what the entry says beside the usual; None: nothing is to be done. It may refuse.
 
         Returns:
             The champion before.
@@ -206,13 +259,13 @@ class Promoter:
             for _ in range(_TRIES):
                 model = self._model(name)
                 log, state = self._log(model)
-                self._finish(model, log)
+                finished = self._finish(model, log)
                 if done := next((entry for entry in log.entries if entry.token == token), None):
                     # our own, whose reply was lost
-                    return self._followed(name, log, done)
+                    return self._followed(name, done)
                 pointed = _pointed(self._model(name))
                 champion = log.champion(pointed)
-                changes = make(log, champion, pointed)
+                changes = make(Seen(log, champion, pointed, finished))
                 if changes is None:
                     return champion
                 entry = PromotionEntry.model_validate(
@@ -235,7 +288,7 @@ class Promoter:
                 longer = PromotionLog((*log.entries, entry))
                 self._claim(model)
                 if self._place.write(_file(model), longer.data, state):
-                    return self._followed(name, longer, entry)
+                    return self._followed(name, entry)
         raise UnavailableError(
             "E-PROMOTE-007",
             "others act on this model all the time",
@@ -243,16 +296,14 @@ class Promoter:
             hint="try again when nobody else promotes it",
         )
 
-    def _followed(self, name: str, log: PromotionLog, own: PromotionEntry) -> int | None:
+    def _followed(self, name: str, own: PromotionEntry) -> int | None:
         """Let the alias follow the log until the log stays as it is meanwhile: another may have gone on.
 
         Returns:
             The champion before our own entry.
         """
-        if own.act == "promote":
-            # for lineage
-            previous = "" if own.champion_before is None else str(own.champion_before)
-            self._connection.client.set_model_version_tag(name, str(own.version), PREVIOUS_CHAMPION, previous)
+        self._remember(own, name)
+        log, _ = self._log(self._model(name))
         for _ in range(_CONVERGES):
             if any(entry.moves_champion for entry in log.entries[own.number - 1 :]):
                 self._point(name, log)
@@ -272,16 +323,39 @@ class Promoter:
         elif wanted is not None and pointed != wanted:
             client.set_registered_model_alias(name, CHAMPION, str(wanted))
 
-    def _finish(self, model: Any, log: PromotionLog) -> None:
-        """Finish what an interrupted act has left: its entry is there, its alias not yet."""
+    def _finish(self, model: Any, log: PromotionLog) -> PromotionEntry | None:
+        """Finish what an interrupted act has left: its entry is there, its alias not yet.
+
+        Where the version it is about was deleted meanwhile, the alias stays and differs from the log from then on.
+
+        Returns:
+            The act that was finished.
+        """
+        from mlflow.exceptions import MlflowException
+
         last = log.interrupted(model.tags.get(HEAD, ""))
-        if last is not None and _pointed(model) in (last.champion_before, last.champion_after):
+        if last is None or _pointed(model) not in (last.champion_before, last.champion_after):
+            return None
+        try:
+            self._remember(last, model.name)
             self._point(model.name, log)
-            self._connection.client.set_registered_model_tag(model.name, HEAD, log.head)
+        except MlflowException as error:
+            if not is_error(error, "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+        self._connection.client.set_registered_model_tag(model.name, HEAD, log.head)
+        return last
+
+    def _remember(self, entry: PromotionEntry, name: str) -> None:
+        """Tell a version whom it succeeded: for lineage, and for the next evaluation of its own run key."""
+        if entry.act == "promote":
+            previous = "" if entry.champion_before is None else str(entry.champion_before)
+            self._connection.client.set_model_version_tag(name, str(entry.version), PREVIOUS_CHAMPION, previous)
 
     def _model(self, name: str) -> Any:
         model = self._connection.client.get_registered_model(name)
         place = model.tags.get(PLACE)
+        if not self._is_named and place is not None and place.startswith("s3://"):
+            self._place, self._shown = place_at(place), place
         if place is not None and place != self._shown:
             raise ConfigError(
                 "E-PROMOTE-002",
@@ -305,9 +379,25 @@ class Promoter:
             )
         return log, state
 
+    def claim(self, name: str) -> None:
+        """Tell the registry where this model's log lies, unless it knows or nobody said so.
+
+        Raises:
+            AccessError: E-PROMOTE-008, the place can't be used.
+        """
+        if self._is_named:
+            self._claim(self._connection.client.get_registered_model(name))
+
     def _claim(self, model: Any) -> None:
-        """Tell the registry where this model's log lies, before there is one."""
         if PLACE not in model.tags:
+            if not self._may_claim:
+                raise ConfigError(
+                    "E-PROMOTE-010",
+                    "where the promotions of this model are recorded is not known yet",
+                    where=model.name,
+                    hint="name one place for all who promote it: --promotions or ACCLIMATE_PROMOTIONS, a folder or s3://...",
+                )
+            self._place.prepare()
             self._connection.client.set_registered_model_tag(model.name, PLACE, self._shown)
 
 
@@ -386,13 +476,17 @@ def _before_the_log(versions: dict[int, RegisteredVersion], champion: int | None
     return [int(previous), champion] if previous.isdigit() else [champion]
 
 
-def _target(name: str, line: list[int], to: str | None, versions: dict[int, RegisteredVersion]) -> int | None:
+def _target(
+    name: str, log: PromotionLog, champion: int | None, to: str | None, versions: dict[int, RegisteredVersion]
+) -> int | None:
     if to == NOBODY:
         return None
+    line = log.succession or _before_the_log(versions, champion)
+    ever = {*line, *log.champions}
     before = line[-2] if len(line) > 1 else None
-    wanted = before if to is None else int(to) if to.isdigit() else -1
-    if wanted is None or wanted not in line:
-        known = ", ".join(str(one) for one in line) or "there was none"
+    wanted = before if to is None else int(to) if _NUMBER.fullmatch(to) else -1
+    if wanted is None or wanted not in ever:
+        known = ", ".join(str(one) for one in sorted(ever)) or "there was none"
         says = "there is no champion before this one" if to is None else f"version {to} was not champion before this"
         hint = f"champions so far: {known}; to have none: acclimate rollback {name} --to {NOBODY}"
         raise ConfigError("E-PROMOTE-005", says, where=name, hint=hint)

@@ -25,7 +25,7 @@ from acclimate.adapters.mlflow_tags import (
 )
 from acclimate.adapters.mlflow_verdicts import store_verdict, verdict_of
 from acclimate.adapters.promotion_places import place_at
-from acclimate.errors import IntegrityError
+from acclimate.errors import ConfigError, IntegrityError
 from acclimate.ports import Move, Promotions, RegisteredVersion, RunRecords
 from acclimate.records import LineageNode, Registration, Verdict
 
@@ -33,7 +33,9 @@ AUTO_PROMOTED = "gate.auto_promote: the verdict is PROMOTE"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 
-def open_registry(uri: str | None, workspace: Path, promotions: str | None = None) -> MlflowRegistry:
+def open_registry(
+    uri: str | None, workspace: Path, promotions: str | None = None, *, may_claim: bool = True
+) -> MlflowRegistry:
     """Open the registry.
 
     Args:
@@ -41,7 +43,8 @@ def open_registry(uri: str | None, workspace: Path, promotions: str | None = Non
             with artifacts in ``<workspace>/mlartifacts``, created when absent.
         workspace: folder of the embedded store.
         promotions: where promotion logs lie, a folder or ``s3://BUCKET/PREFIX``; None takes ``promotions`` in the
-            workspace.
+            workspace, or one on S3 that the registry knows.
+        may_claim: a model on a server whose log lies nowhere yet may get it at a place that nobody named.
 
     Raises:
         UnavailableError: E-REGISTRY-001, it can't be reached or created.
@@ -49,8 +52,16 @@ def open_registry(uri: str | None, workspace: Path, promotions: str | None = Non
     """
     connection = connect(uri, workspace)
     place = place_at(promotions or str(workspace / "promotions"))
-    is_default = promotions is None and connection.database is not None
-    return MlflowRegistry(connection, Promoter(connection, place, is_default=is_default))
+    embedded = connection.database is not None and connection.database.resolve() == (workspace / "mlflow.db").resolve()
+    is_named = promotions is not None or embedded
+    promoter = Promoter(
+        connection,
+        place,
+        is_default=promotions is None and embedded,
+        is_named=is_named,
+        may_claim=may_claim or is_named,
+    )
+    return MlflowRegistry(connection, promoter)
 
 
 class MlflowRegistry:
@@ -160,6 +171,9 @@ class MlflowRegistry:
 
     def rollback(self, name: str, by: str, reason: str, expect: str | None, to: str | None) -> Move:
         """Go back to an earlier champion; see :meth:`~acclimate.adapters.mlflow_promotions.Promoter.rollback`."""
+        if not _NAME.fullmatch(name):
+            hint = "name the model alone, and the version with --to"
+            raise ConfigError("E-PROMOTE-005", "this is no name of a model", where=name[:100], hint=hint)
         with translated(self.uri):
             return Move(name, *self._promoter.rollback(name, Acting(by, reason, expect), to))
 
@@ -271,6 +285,7 @@ class MlflowRegistry:
         promote = auto_promote and tags[VERDICT] == "PROMOTE"
         expected = mlflow_versions.expected_champion(name, records.evaluation.comparator)
         mlflow_versions.ensure_registered_model(connection, name, {"acclimate.kind": "adapted model"})
+        self._promoter.claim(name)
         if promote:
             own = next((one.version for one in self.versions(name) if one.run_key == records.run_key), None)
             mlflow_versions.check_champion(connection, name, expected, own)

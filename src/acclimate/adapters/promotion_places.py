@@ -12,7 +12,8 @@ from typing import Protocol
 
 from filelock import FileLock
 
-from acclimate.errors import AccessError, DataError
+from acclimate.config_file.addresses import folder_address
+from acclimate.errors import AccessError, ConfigError, DataError
 
 
 class Place(Protocol):
@@ -21,6 +22,9 @@ class Place(Protocol):
     @property
     def uri(self) -> str:
         """How people call it."""
+
+    def prepare(self) -> None:
+        """Find out whether it can be written to, before anybody relies on it."""
 
     def read(self, name: str) -> tuple[bytes, str | None]:
         """The bytes and their state; none and None where there is nothing yet."""
@@ -33,8 +37,11 @@ def place_at(uri: str) -> Place:
     """A folder of this machine, or ``s3://BUCKET/PREFIX``.
 
     Raises:
-        ConfigError: E-S3-020, it is no such address.
+        ConfigError: E-CONFIG-031 to -033 or E-S3-020, it is no such address.
     """
+    problem = folder_address("the place of promotions", uri, uri[:200])
+    if problem is not None:
+        raise ConfigError.of([problem])
     return S3Place(uri) if uri.startswith("s3://") else FolderPlace(Path(uri))
 
 
@@ -53,6 +60,13 @@ class FolderPlace:
         """Its absolute path."""
         return str(self._folder)
 
+    def prepare(self) -> None:
+        """See :class:`Place`."""
+        with self._usable():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._folder):
+                pass
+
     def read(self, name: str) -> tuple[bytes, str | None]:
         """See :class:`Place`."""
         with self._usable():
@@ -67,7 +81,7 @@ class FolderPlace:
         path = self._folder / name
         with self._usable():
             self._folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{path}.lock"):
+            with FileLock(f"{path}.lock", mode=0o666):
                 if self.read(name)[1] != state:
                     return False
                 handle, aside = tempfile.mkstemp(dir=self._folder, prefix=f".{name}-")
@@ -75,6 +89,8 @@ class FolderPlace:
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
+                    # as any other file of the folder: others promote too
+                    os.fchmod(file.fileno(), 0o666 & ~_umask())
                 Path(aside).replace(path)
                 return True
 
@@ -89,6 +105,12 @@ class FolderPlace:
                 where=self.uri,
                 hint="give this account the right to write there, or name another place for all who promote",
             ) from error
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 class S3Place:
@@ -108,6 +130,9 @@ class S3Place:
     def uri(self) -> str:
         """Its address."""
         return str(self._root)
+
+    def prepare(self) -> None:
+        """See :class:`Place`; the first write tells."""
 
     def read(self, name: str) -> tuple[bytes, str | None]:
         """See :class:`Place`."""

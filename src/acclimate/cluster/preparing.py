@@ -78,6 +78,14 @@ def require_shared(request: Request, path: Path) -> None:
             where=f"{path}: workspace",
             hint="set workspace: s3://BUCKET/PREFIX, or -s workspace=s3://BUCKET/PREFIX",
         )
+    place = request.adaptation.gate.promotions
+    if place is not None and scheme_of(place) != "s3":
+        raise ConfigError(
+            "E-KFP-017",
+            f"promotions are recorded in a folder on this machine, which a cluster can't reach: {place}",
+            where=f"{path}: gate.promotions",
+            hint="set gate.promotions or ACCLIMATE_PROMOTIONS to s3://BUCKET/PREFIX, or leave both out",
+        )
 
 
 def _published_source(request: Request, progress: Progress) -> SourceSpec:

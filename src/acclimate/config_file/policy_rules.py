@@ -83,6 +83,8 @@ def _from_file(
         return None, [Problem("E-GATE-002", error.problems[0].message, where, error.problems[0].hint)]
     except ConfigError as error:
         return None, list(error.problems)
+    if not path.is_file():
+        return None, [Problem("E-GATE-002", f"the policy {written[:100]} is no file", where, "name a YAML file")]
     return read_policy(path, written, where)
 
 

@@ -23,7 +23,6 @@ class DecisionPolicy:
         few_labels_l2_sp: weight of L2-SP where labels are few.
         large_training_rows: n is large from this many training rows on.
         unlabelled_ratio: unlabelled texts are many from this many to a training row on.
-        near_duplicate_share: R0 stops above this many near-duplicates across splits, as a share of test rows.
     """
 
     name: str = "acclimate policy v1"
@@ -36,7 +35,6 @@ class DecisionPolicy:
     few_labels_l2_sp: float = 0.01
     large_training_rows: int = 5000
     unlabelled_ratio: float = 10.0
-    near_duplicate_share: float = 0.01
 
 
 POLICY_V1 = DecisionPolicy()

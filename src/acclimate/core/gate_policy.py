@@ -39,6 +39,7 @@ class GatePolicy:
         grouped: splits have to keep groups together.
         logit_tolerance: largest absolute difference of logits after storing and loading.
         scratch: a trained candidate must have been compared with training from scratch.
+        slice_alpha: error rate, over all slices, of saying that one is left behind.
         slice_columns: columns that must have a slice each.
         ece_at_most: calibration error above which the probabilities are called unreliable.
         seeds: training seeds from which on their spread is known.
@@ -62,6 +63,7 @@ class GatePolicy:
     grouped: bool = False
     logit_tolerance: float = 1e-4
     scratch: bool = False
+    slice_alpha: float = 0.05
     slice_columns: tuple[str, ...] = ()
     ece_at_most: float = 0.05
     seeds: int = 3

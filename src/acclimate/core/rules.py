@@ -134,7 +134,7 @@ def stop_where_blocked(evidence: Evidence, policy: DecisionPolicy) -> RuleFindin
         rule="R0",
         fired=False,
         inputs={"blocks": 0, "source_licence_checked": evidence.source_licence_checked},
-        threshold=f"no schema, leakage (near-duplicates <= {policy.near_duplicate_share:.0%} of test) or licence block",
+        threshold="no schema, leakage (near-duplicates, by the gate's policy) or licence block",
         source=policy.name,
         says="nothing blocks",
     )

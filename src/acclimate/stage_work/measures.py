@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from acclimate.calibrating import calibration_of
+from acclimate.config_file import effective_policy
 from acclimate.digests import data_digest
 from acclimate.execution import Context, Work, content_digest
 from acclimate.keys import data_digests, of_generation, run_key
@@ -138,6 +139,7 @@ def decide_work(context: Context, data: Path, gap: Path, baseline: Path) -> Work
     """Decide: keyed by the reports, the goal, the budget and the stored calibration."""
     config = context.request.adaptation
     calibration = calibration_of(context, data)
+    policy = effective_policy(config.gate)
 
     def call(out: Path) -> dict[str, Any]:
         from acclimate.stages.decide import decide
@@ -151,6 +153,7 @@ def decide_work(context: Context, data: Path, gap: Path, baseline: Path) -> Work
             budget=config.budget,
             finetune=config.finetune,
             source_card=source_of(context)[1],
+            policy=policy,
             out=out,
         )
         return {"action": decision.action, "rule": decision.rule}
@@ -167,6 +170,7 @@ def decide_work(context: Context, data: Path, gap: Path, baseline: Path) -> Work
             "goal": config.goal.model_dump(mode="json"),
             "budget": config.budget.model_dump(mode="json"),
             "finetune": config.finetune.model_dump(mode="json"),
+            "policy": [policy.checks.leakage.near_duplicate_share, policy.checks.licence.unknown],
         },
         call=call,
         run_key=run_key(context, data),

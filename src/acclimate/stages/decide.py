@@ -6,10 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from acclimate.config import Budget, Goal
+from acclimate.config_file import built_in_policy
 from acclimate.config_finetune import FinetuneSpec
+from acclimate.config_gate import PolicySpec
 from acclimate.core.decision_policy import could_be_trained
 from acclimate.core.evidence import PRETRAINED, ArmEstimate, Block, Evidence
-from acclimate.core.rules import POLICY_V1, DecisionPolicy, Settlement, settle
+from acclimate.core.rules import Settlement, settle
 from acclimate.errors import IntegrityError
 from acclimate.records import (
     FEATURES,
@@ -37,6 +39,7 @@ def decide(
     finetune: FinetuneSpec,
     out: Path,
     source_card: SourceCard | None = None,
+    policy: PolicySpec | None = None,
 ) -> Decision:
     """Decide whether to train, and which arms, and write ``decision.json``.
 
@@ -50,6 +53,7 @@ def decide(
         finetune: how arms would be trained.
         out: folder for the record, there already.
         source_card: the source model; given, an unknown licence stops the run here (R0), else it is left to the gate.
+        policy: the gate's, for what stops the run here already (R0); None: ``standard``.
 
     Raises:
         DataError: E-DECIDE-001, -002 (R0), -004 (no target labels), -005 (no finite evidence).
@@ -81,7 +85,7 @@ def decide(
         requested_arms=None if finetune.arms is None else tuple(finetune.arms),
         scratch_requested=finetune.scratch_control,
         requested_penalties=finetune.penalties.model_dump(),
-        blocks=_blocks(card, source_card, POLICY_V1),
+        blocks=_blocks(card, source_card, policy or built_in_policy("standard")),
         source_licence_checked=source_card is not None,
         unlabelled_rows=card.pool.rows_kept if card.pool else 0,
     )
@@ -96,8 +100,8 @@ def _control_score(frozen: BaselineReport) -> float:
     return scores[0] if scores else float("nan")
 
 
-def _blocks(card: DataCard, source: SourceCard | None, policy: DecisionPolicy) -> tuple[Block, ...]:
-    target, blocks = card.target, []
+def _blocks(card: DataCard, source: SourceCard | None, policy: PolicySpec) -> tuple[Block, ...]:
+    target, blocks, may_be_unknown = card.target, [], policy.checks.licence.unknown
     if target.labels is not None and len(target.labels) < 2:
         blocks.append(Block("schema", f"the target has {len(target.labels)} class", "two classes are needed"))
     empty = sorted(name for name, split in target.splits.items() if split.rows == 0)
@@ -105,13 +109,13 @@ def _blocks(card: DataCard, source: SourceCard | None, policy: DecisionPolicy) -
         blocks.append(Block("schema", f"no target rows in {', '.join(empty)}", "add rows, or check target.split"))
     test_rows = target.splits["test"].rows if "test" in target.splits else 0
     near = target.near_duplicates_across_splits
-    if near > policy.near_duplicate_share * test_rows:
+    if near > policy.checks.leakage.near_duplicate_share * test_rows:
         says = f"{near} near-duplicates lie in different splits, with {test_rows} test rows"
         blocks.append(Block("leakage", says, "name the column that ties them together as target.group"))
-    if source is not None and source.licence is None:
+    if source is not None and source.licence is None and "source model" not in may_be_unknown:
         says = f"the licence of the source model {source.name} is unknown"
         blocks.append(Block("licence", says, "state it as source.licence once you know that you may use it"))
-    if card.pool is not None and card.pool.licence is None:
+    if card.pool is not None and card.pool.licence is None and "pool" not in may_be_unknown:
         says = "the licence of the pool is unknown"
         blocks.append(Block("licence", says, "state it as pool.licence once you know that you may train on it"))
     return tuple(blocks)

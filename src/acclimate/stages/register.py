@@ -33,7 +33,10 @@ PARITY_ROWS = 256
 CHANGED = 1e-5
 AS_CHAMPION = "Use it: it is the champion now."
 AS_CHALLENGER = "Make it the champion: acclimate promote {name}@challenger --reason WHY"
-TO_APPROVE = "Somebody else has to answer for it: acclimate approve {name} --by NAME --reason WHY; then promote it."
+TO_APPROVE = (
+    "Somebody else has to answer for it: acclimate approve {name}/VERSION --by NAME --reason WHY; then promote it. "
+    "acclimate models {name} shows the version."
+)
 _STORED_WELL = Integrity(max_logit_difference=0.0, changes_outputs=True, same_model=True)
 
 

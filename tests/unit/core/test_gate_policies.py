@@ -173,6 +173,14 @@ def test_an_unknown_licence_passes_only_where_the_policy_names_it() -> None:
     assert judge(unknown, replace(STANDARD, unknown_licences=frozenset({"source model"}))).verdict == "REJECT"
 
 
+def test_a_stricter_comparison_does_not_overlook_weak_slices() -> None:
+    weak = replace(GOOD, slices=(SliceResult("weak", 40, 0.75, 0.64, 0.86, "site"),))  # one-sided p of about .037
+    assert result(judge(weak, STANDARD), "slices").outcome == "warned"
+    assert judge(weak, STRICT).verdict == "REJECT"
+    assert result(judge(weak, replace(STANDARD, alpha=0.001)), "slices").outcome == "warned"
+    assert result(judge(weak, replace(STANDARD, slice_alpha=0.001)), "slices").outcome == "passed"
+
+
 def test_warnings_of_controls_block_where_the_policy_says_so() -> None:
     doubtful = with_comparison("random_features", low=-0.01, point=0.01, high=0.03)
     assert judge(doubtful, STANDARD).verdict == "PROMOTE"

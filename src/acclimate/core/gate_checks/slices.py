@@ -37,7 +37,7 @@ def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
         "worst_low": part.low,
         "p_holm": adjusted[worst],
     }
-    if adjusted[worst] < policy.alpha:
+    if adjusted[worst] < policy.slice_alpha:
         says = f"{part.name} scores {part.point:.3f}, below the whole's {whole:.3f} ({part.rows} rows)"
         return Finding("warned", says, numbers)
     return Finding("passed", "no slice is shown to score below the whole", numbers)
