@@ -7,6 +7,7 @@ KINDS = {
     errors.ConfigError: 2,
     errors.DataError: 3,
     errors.ModelError: 4,
+    errors.RefusalError: 10,
     errors.UnavailableError: 75,
     errors.IntegrityError: 76,
     errors.AccessError: 77,
