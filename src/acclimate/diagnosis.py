@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from acclimate.adapters.mlflow_promotions import moved_by_hand
+from acclimate.adapters.promotion_rules import moved_by_hand
 from acclimate.checks import source_card_of
 from acclimate.config_base import DataSpec
 from acclimate.config_file.addresses import scheme_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from acclimate.adapters.mlflow_promotions import user
+from acclimate.adapters.promotion_rules import user
 from acclimate.errors import ConfigError
 from acclimate.ports import Move
 from acclimate.wiring import asked_registry

@@ -14,6 +14,7 @@ from acclimate.adapters import mlflow_promotions
 from acclimate.adapters.mlflow_client import connect, local_uri
 from acclimate.adapters.mlflow_registry import AUTO_PROMOTED, MlflowRegistry, open_registry
 from acclimate.adapters.promotion_places import place_at
+from acclimate.adapters.promotion_rules import user
 from acclimate.config_gate import ApprovalRule, ChecksSpec, PolicySpec
 from acclimate.errors import AcclimateError, ConfigError, IntegrityError, RefusalError, UnavailableError
 from tests.run_records import digest, run_records, verdict_of
@@ -120,7 +121,7 @@ def test_an_automatic_promotion_is_in_the_log_too(
 ) -> None:
     version = make(auto_promote=True)
     entry = registry.promotions(name).log.entries[0]
-    assert (entry.version, entry.reason, entry.by) == (version, AUTO_PROMOTED, mlflow_promotions.user())
+    assert (entry.version, entry.reason, entry.by) == (version, AUTO_PROMOTED, user())
 
 
 @pytest.mark.parametrize("verdict", ["SHADOW", "HOLD"])

@@ -8,13 +8,8 @@ docs/decisions/0020-the-promotion-log-decides.md.
 
 from __future__ import annotations
 
-import getpass
-import os
-import re
-import unicodedata
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,66 +27,25 @@ from acclimate.adapters.mlflow_tags import (
 from acclimate.adapters.mlflow_verdicts import verdict_of
 from acclimate.adapters.mlflow_versions import champion_moved, expected_champion, find_version, live_versions
 from acclimate.adapters.promotion_places import Place, place_at
-from acclimate.errors import ConfigError, IntegrityError, RefusalError, UnavailableError
+from acclimate.adapters.promotion_rules import (
+    Acting,
+    Seen,
+    moved_by_hand,
+    not_approved,
+    refused,
+    require_champion,
+    require_permission,
+    rollback_target,
+)
+from acclimate.errors import ConfigError, IntegrityError, UnavailableError
 from acclimate.ports import Promotions, RegisteredVersion
 from acclimate.records import Verdict
 from acclimate.records_promotion import Act, PromotionEntry, PromotionLog
 
 HEAD = "acclimate.promotion_head"
 PLACE = "acclimate.promotions"
-NOBODY = "none"
 _TRIES = 20
 _CONVERGES = 20
-# controls, formats, surrogates, line and paragraph ends
-_UNREADABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-_NUMBER = re.compile(r"[0-9]{1,9}")
-
-
-@dataclass(frozen=True)
-class Acting:
-    """Who acts, why, and which champion they believe to be there.
-
-    Args:
-        by: name of the person or the job.
-        reason: in their words.
-        expect: version of the champion, or ``none``; None: whatever is there.
-    """
-
-    by: str
-    reason: str
-    expect: str | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what would not stay one readable line of the log.
-
-        Raises:
-            ConfigError: E-PROMOTE-009.
-        """
-        for name, text, most in (("by", self.by, 200), ("reason", self.reason, 1000)):
-            if not text.strip() or len(text) > most or any(unicodedata.category(one) in _UNREADABLE for one in text):
-                raise ConfigError(
-                    "E-PROMOTE-009",
-                    f"{name} is empty, too long, or holds line ends or invisible characters",
-                    where=f"--{name}",
-                    hint=f"write one line of at most {most} characters",
-                )
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What an act finds.
-
-    Args:
-        log: all acts so far.
-        champion: by the log.
-        pointed: version the alias points at.
-        finished: an earlier act that was interrupted, and finished just now.
-    """
-
-    log: PromotionLog
-    champion: int | None
-    pointed: int | None
-    finished: PromotionEntry | None
 
 
 class Promoter:
@@ -151,10 +105,10 @@ class Promoter:
                 raise moved_by_hand(version.name, champion, pointed)
             if champion == version.version:
                 return None
-            _require(champion, acting.expect, version.name)
+            require_champion(champion, acting.expect, version.name)
             if champion != compared_with:
                 raise champion_moved(version.name, compared_with, champion)
-            _require_permission(version, verdict, seen.log)
+            require_permission(version, verdict, seen.log)
             return {"champion_after": version.version}
 
         return self._act("promote", version, acting, entry)
@@ -192,8 +146,8 @@ class Promoter:
                 return None
             if to is None and seen.pointed != champion:
                 raise moved_by_hand(name, champion, seen.pointed)
-            _require(champion, acting.expect, name)
-            after = _target(name, seen.log, champion, to, versions)
+            require_champion(champion, acting.expect, name)
+            after = rollback_target(name, seen.log, champion, to, versions)
             if after == champion == seen.pointed:
                 return None
             tags = versions[after].tags if after is not None else {}
@@ -211,7 +165,7 @@ class Promoter:
         """
         verdict = verdict_of(self._connection, version)
         if not {verdict.verdict, verdict.if_approved} & {"PROMOTE", "SHADOW"}:
-            raise _refused(version, verdict, "shadow")
+            raise refused(version, verdict, "shadow")
         self._act("shadow", version, acting, lambda _: {})
         self._connection.client.set_registered_model_alias(version.name, CHALLENGER, str(version.version))
 
@@ -225,13 +179,13 @@ class Promoter:
         rule = verdict.rules.get("checks", {}).get("approval", {})
         if not rule.get("required"):
             says, hint = "asks for no approval", f"promote it: acclimate promote {version.name}/{version.version}"
-            raise _not_approved(version, verdict, says, hint)
+            raise not_approved(version, verdict, says, hint)
         if rule["by"] and acting.by not in rule["by"]:
             says, hint = f"does not let {acting.by} approve", f"ask one of {', '.join(rule['by'])}"
-            raise _not_approved(version, verdict, says, hint)
+            raise not_approved(version, verdict, says, hint)
         if verdict.if_approved is None and verdict.verdict != "PROMOTE":
             says, hint = f"says {verdict.verdict}, which no approval changes", "see: acclimate gate explain"
-            raise _not_approved(version, verdict, says, hint)
+            raise not_approved(version, verdict, says, hint)
         self._act("approve", version, acting, lambda _: {})
 
     # --- the protocol -------------------------------------------------------------------------
@@ -340,7 +294,7 @@ class Promoter:
             self._remember(last, model.name)
             self._point(model.name, log)
         except MlflowException as error:
-            if not is_error(error, "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            if not is_error(error, "RESOURCE_DOES_NOT_EXIST"):
                 raise
         self._connection.client.set_registered_model_tag(model.name, HEAD, log.head)
         return last
@@ -401,14 +355,6 @@ class Promoter:
             self._connection.client.set_registered_model_tag(model.name, PLACE, self._shown)
 
 
-def user() -> str:
-    """Name of the account this process runs as."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
 def _file(model: Any) -> str:
     """A model's log: a name that is registered anew after it was deleted starts another one."""
     return f"{model.name}-{model.creation_timestamp}.jsonl"
@@ -417,80 +363,3 @@ def _file(model: Any) -> str:
 def _pointed(model: Any) -> int | None:
     version = model.aliases.get(CHAMPION)
     return None if version is None else int(version)
-
-
-def _require(champion: int | None, expected: str | None, name: str) -> None:
-    if expected is not None and expected != (NOBODY if champion is None else str(champion)):
-        raise UnavailableError(
-            "E-REGISTRY-020",
-            f"the champion is {NOBODY if champion is None else champion}, not {expected} as expected",
-            where=name,
-            hint=f"somebody was faster: look at acclimate models {name}, then decide again",
-        )
-
-
-def moved_by_hand(name: str, recorded: int | None, pointed: int | None) -> IntegrityError:
-    """E-PROMOTE-004: the alias is not where the log says."""
-    there = "nowhere" if pointed is None else f"at version {pointed}"
-    back = NOBODY if recorded is None else recorded
-    keep = "" if pointed is None else f"; or let it pass the gate: acclimate promote {name}/{pointed}"
-    return IntegrityError(
-        "E-PROMOTE-004",
-        f"the alias champion points {there}, the promotion log says {back}: somebody moved it in MLflow",
-        where=name,
-        hint=f"put it back: acclimate rollback {name} --to {back}{keep}",
-    )
-
-
-def _require_permission(version: RegisteredVersion, verdict: Verdict, log: PromotionLog) -> None:
-    if verdict.verdict == "PROMOTE":
-        return
-    sha256 = version.tags.get(VERDICT_SHA256, "")
-    approvers = log.approvers(version.version, sha256)
-    may = verdict.rules.get("checks", {}).get("approval", {}).get("by", [])
-    if verdict.if_approved == "PROMOTE" and any(by in may or not may for by in approvers):
-        return
-    raise _refused(version, verdict, "promote")
-
-
-def _refused(version: RegisteredVersion, verdict: Verdict, act: str) -> RefusalError:
-    reference = f"{version.name}/{version.version}"
-    hint = f"see why: acclimate gate explain {reference}"
-    if verdict.if_approved == "PROMOTE" and act == "promote":
-        hint = f"somebody has to approve it first: acclimate approve {reference} --by NAME --reason WHY"
-    return RefusalError(
-        "E-PROMOTE-001", f"the gate does not let it: {verdict.verdict}", where=version.model_uri, hint=hint
-    )
-
-
-def _not_approved(version: RegisteredVersion, verdict: Verdict, says: str, hint: str) -> RefusalError:
-    subject = "the verdict" if says.startswith("says") else f"the policy {verdict.policy}"
-    return RefusalError("E-PROMOTE-006", f"{subject} {says}", where=version.model_uri, hint=hint)
-
-
-def _before_the_log(versions: dict[int, RegisteredVersion], champion: int | None) -> list[int]:
-    """The succession of a model that was promoted before there was a log: the champion and whom it succeeded."""
-    if champion is None or champion not in versions:
-        return []
-    previous = versions[champion].tags.get(PREVIOUS_CHAMPION, "")
-    return [int(previous), champion] if previous.isdigit() else [champion]
-
-
-def _target(
-    name: str, log: PromotionLog, champion: int | None, to: str | None, versions: dict[int, RegisteredVersion]
-) -> int | None:
-    if to == NOBODY:
-        return None
-    line = log.succession or _before_the_log(versions, champion)
-    ever = {*line, *log.champions}
-    before = line[-2] if len(line) > 1 else None
-    wanted = before if to is None else int(to) if _NUMBER.fullmatch(to) else -1
-    if wanted is None or wanted not in ever:
-        known = ", ".join(str(one) for one in sorted(ever)) or "there was none"
-        says = "there is no champion before this one" if to is None else f"version {to} was not champion before this"
-        hint = f"champions so far: {known}; to have none: acclimate rollback {name} --to {NOBODY}"
-        raise ConfigError("E-PROMOTE-005", says, where=name, hint=hint)
-    if wanted not in versions:
-        hint = f"name an earlier one with --to, or {NOBODY}"
-        raise ConfigError("E-PROMOTE-005", f"version {wanted} was deleted from the registry", where=name, hint=hint)
-    return wanted

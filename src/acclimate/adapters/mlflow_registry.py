@@ -10,7 +10,7 @@ from acclimate.adapters import mlflow_artifacts, mlflow_lineage, mlflow_runs, ml
 from acclimate.adapters.mlflow_client import Connection, connect, every
 from acclimate.adapters.mlflow_errors import repeated, translated
 from acclimate.adapters.mlflow_lock import LOCKS, alias_lock
-from acclimate.adapters.mlflow_promotions import Acting, Promoter, user
+from acclimate.adapters.mlflow_promotions import Promoter
 from acclimate.adapters.mlflow_sources import ensure_source
 from acclimate.adapters.mlflow_tags import (
     CHAMPION,
@@ -25,6 +25,7 @@ from acclimate.adapters.mlflow_tags import (
 )
 from acclimate.adapters.mlflow_verdicts import store_verdict, verdict_of
 from acclimate.adapters.promotion_places import place_at
+from acclimate.adapters.promotion_rules import Acting, user
 from acclimate.errors import ConfigError, IntegrityError
 from acclimate.ports import Move, Promotions, RegisteredVersion, RunRecords
 from acclimate.records import LineageNode, Registration, Verdict

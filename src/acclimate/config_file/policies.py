@@ -13,7 +13,7 @@ from acclimate.config_file.findings import Found
 from acclimate.config_file.places import Places
 from acclimate.config_file.wording import in_our_words, nearest
 from acclimate.config_file.yaml_nodes import MAX_BYTES, NodePath, decode_yaml, parse_yaml
-from acclimate.config_gate import ChecksSpec, GateSpec, PolicySpec
+from acclimate.config_gate import GateSpec, PolicySpec
 from acclimate.errors import ConfigError, Problem
 
 BUILT_IN = ("standard", "strict", "medical")
@@ -104,8 +104,3 @@ def _validated(raw: dict[str, Any], places: Places) -> tuple[PolicySpec | None, 
             at = (*_AT, *detail["loc"])
             found.append((at, in_our_words({**detail, "loc": at}, places)))
         return None, found
-
-
-def check_names() -> tuple[str, ...]:
-    """Names of the checks that a policy speaks of, in the gate's order."""
-    return tuple(ChecksSpec.model_fields)
