@@ -36,10 +36,19 @@ import numpy as np
 import torch
 
 from acclimate.adapters.sources import resolve_source
-from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import PRECISIONS, Encoder, quiet
 from benchmarks.labelled_rows import parts, read_rows
-from benchmarks.measured import DATA, SOURCE, big_product_tflops, machine, paired_speeds, say, smallest_cosine, store
+from benchmarks.measured import (
+    DATA,
+    SOURCE,
+    auto_precision,
+    big_product_tflops,
+    machine,
+    paired_speeds,
+    say,
+    smallest_cosine,
+    store,
+)
 from benchmarks.trained_models import token_ids
 
 THEIRS = "sentence-transformers"
@@ -146,7 +155,7 @@ def main() -> None:
         "data": options.csv.name,
         "rounds": options.rounds,
         "max_length": encoder.max_length,
-        "auto": choose_precision("auto")[0],
+        "auto": auto_precision(folder),
         "peak_tflops": {name: round(value, 3) for name, value in peaks.items()},
         **machine(THEIRS, "torch", "transformers"),
         **found,

@@ -38,12 +38,11 @@ from acclimate.core.decision_policy import POLICY_V1
 from acclimate.core.judge import Judge
 from acclimate.core.probe import Probe
 from acclimate.examples import Examples
-from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import FloatArray, IntArray, LabelledRows
 from acclimate.nn.source_task import SourceKnowledge, SourceTask
 from benchmarks.labelled_rows import LabelledData, of_each_class, parts, read_rows
-from benchmarks.measured import DATA, SOURCE, machine, say, store
+from benchmarks.measured import DATA, SOURCE, auto_precision, machine, say, store
 from benchmarks.trained_models import DEFAULTS, METRIC, chosen_probe, fine_tuned, mean_and_error, score_of
 
 PENALTIES: dict[str, dict[str, float]] = {
@@ -168,7 +167,7 @@ def main() -> None:
     parser.add_argument("--source", default=SOURCE)
     options = parser.parse_args()
     folder, card = resolve_source(options.source, root=Path.cwd(), licence=None, allow_outside=True)
-    encoder = Encoder.load(folder, precision=choose_precision("auto")[0])
+    encoder = Encoder.load(folder, precision=auto_precision(folder))
     result: dict[str, Any] = {
         "claim": "full fine-tuning with few labels: penalties against none, paired by seed",
         "expected": "a gain in macro-F1 with few labels, none at 100 rows a class; L2-SP and DELTA forget no more",

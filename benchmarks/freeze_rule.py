@@ -40,11 +40,10 @@ from acclimate.core.metrics import score
 from acclimate.core.paired import detectable_effect
 from acclimate.core.probe import cross_validate_neighbours, cross_validate_probe, fit_probe
 from acclimate.core.refitting import refit, with_validation
-from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.model import linear
 from benchmarks.labelled_rows import LabelledData, parts, read_rows
-from benchmarks.measured import DATA, SOURCE, machine, say, store
+from benchmarks.measured import DATA, SOURCE, auto_precision, machine, say, store
 from benchmarks.trained_models import DEFAULTS, METRIC, fine_tuned
 
 CHOSEN_ON, REPORTED_ON = ("topics", "movies"), ("reviews",)
@@ -163,7 +162,7 @@ def main() -> None:
     parser.add_argument("--source", default=SOURCE)
     options = parser.parse_args()
     folder, card = resolve_source(options.source, root=Path.cwd(), licence=None, allow_outside=True)
-    encoder = Encoder.load(folder, precision=choose_precision("auto")[0])
+    encoder = Encoder.load(folder, precision=auto_precision(folder))
     cases: dict[str, dict[int, list[Case]]] = {}
     for name in (*CHOSEN_ON, *REPORTED_ON):
         read = read_rows(options.data / f"{name}.csv")

@@ -30,10 +30,9 @@ from acclimate.core.gate import Difference, GateInputs, Integrity, judge
 from acclimate.core.metrics import FloatArray, IntArray, confusion, score
 from acclimate.core.paired import paired_difference
 from acclimate.judging import gate_policy
-from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
 from benchmarks.labelled_rows import of_each_class, read_rows
-from benchmarks.measured import DATA, SOURCE, machine, say, store
+from benchmarks.measured import DATA, SOURCE, auto_precision, machine, say, store
 from benchmarks.trained_models import METRIC, chosen_probe
 
 SETS = ("reviews", "movies", "topics")
@@ -142,7 +141,7 @@ def main() -> None:
     parser.add_argument("--source", default=SOURCE)
     options = parser.parse_args()
     folder, card = resolve_source(options.source, root=Path.cwd(), licence=None, allow_outside=True)
-    encoder = Encoder.load(folder, precision=choose_precision("auto")[0])
+    encoder = Encoder.load(folder, precision=auto_precision(folder))
     result: dict[str, Any] = {
         "claim": "how often the gate and a point comparison promote a model that is equal, better or worse",
         "expected": "equal: gate <= .06, point .45 to .5; 2 points worse: gate <= .01, point .05 to .35; 2 points "

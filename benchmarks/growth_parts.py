@@ -107,10 +107,10 @@ def _source(config: Path) -> Path:
 
 
 def _encoder(config: Path) -> Encoder:
-    from acclimate.nn.calibrate import choose_precision
     from acclimate.nn.encoder import Encoder
+    from benchmarks.measured import auto_precision
 
-    return Encoder.load(_source(config), precision=choose_precision("auto")[0])
+    return Encoder.load(_source(config), precision=auto_precision(_source(config)))
 
 
 def _read(data: Path, split: Split) -> Examples:

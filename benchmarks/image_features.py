@@ -23,9 +23,8 @@ import torch
 import transformers
 from PIL import Image
 
-from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import PRECISIONS, Encoder
-from benchmarks.measured import EXAMPLES, machine, paired_speeds, smallest_cosine, store
+from benchmarks.measured import EXAMPLES, auto_precision, machine, paired_speeds, smallest_cosine, store
 
 PLAIN = "plain_loop"
 BATCH = 32
@@ -81,7 +80,7 @@ def main() -> None:
         "source": options.source.name,
         "images": f"{len(images)} of {options.images.name}",
         "rounds": options.rounds,
-        "auto": choose_precision("auto")[0],
+        "auto": auto_precision(options.source, images),
         **machine("torch", "transformers", "pillow"),
         **found,
     }

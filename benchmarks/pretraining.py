@@ -28,13 +28,12 @@ import numpy as np
 from acclimate.adapters.sources import resolve_source
 from acclimate.arms.pretraining import Pretrainer
 from acclimate.core.probe import Probe
-from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.train import InProcessTrainer
 from acclimate.records import SourceCard
 from benchmarks.labelled_rows import LabelledData, of_each_class, parts, read_rows
-from benchmarks.measured import DATA, SOURCE, machine, say, store
+from benchmarks.measured import DATA, SOURCE, auto_precision, machine, say, store
 from benchmarks.trained_models import DEFAULTS, chosen_probe, fine_tuned, mean_and_error, score_of
 
 SETS = ("reviews", "movies", "topics")
@@ -79,7 +78,7 @@ def compared(source: Source, read: LabelledData, size: int, seed: int, options: 
         probe_c=c,
         max_length=source.encoder.max_length,
         config=DEFAULTS.model_copy(update={"seed": seed}),
-        precision="bf16" if source.encoder.precision == "bf16" else "fp32",
+        precision={PRETRAINED: "bf16" if source.encoder.precision == "bf16" else "fp32"},
         train=InProcessTrainer().train,
     )
     with tempfile.TemporaryDirectory() as kept:
@@ -128,7 +127,7 @@ def main() -> None:
     parser.add_argument("--source", default=SOURCE)
     options = parser.parse_args()
     folder, card = resolve_source(options.source, root=Path.cwd(), licence=None, allow_outside=True)
-    source = Source(folder, card, Encoder.load(folder, precision=choose_precision("auto")[0]))
+    source = Source(folder, card, Encoder.load(folder, precision=auto_precision(folder)))
     result: dict[str, Any] = {
         "claim": "full fine-tuning after pretraining on texts of the target without labels, against without",
         "expected": "a gain in macro-F1 with 20 rows a class, at most .01 with 100; a loss with 20 would not surprise",

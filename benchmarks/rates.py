@@ -21,12 +21,11 @@ import numpy as np
 
 from acclimate.adapters.sources import resolve_source
 from acclimate.core.probe import Probe
-from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import LabelledRows
 from acclimate.nn.strategies import STRATEGIES
 from benchmarks.labelled_rows import LabelledData, parts, read_rows
-from benchmarks.measured import DATA, SOURCE, machine, say, store
+from benchmarks.measured import DATA, SOURCE, auto_precision, machine, say, store
 from benchmarks.trained_models import DEFAULTS, chosen_probe, fine_tuned, mean_and_error, score_of
 
 CHOSEN_ON, REPORTED_ON = ("movies", "topics"), "reviews"
@@ -100,7 +99,7 @@ def main() -> None:
     parser.add_argument("--source", default=SOURCE)
     options = parser.parse_args()
     folder, card = resolve_source(options.source, root=Path.cwd(), licence=None, allow_outside=True)
-    encoder = Encoder.load(folder, precision=choose_precision("auto")[0])
+    encoder = Encoder.load(folder, precision=auto_precision(folder))
 
     def scores(name: str, seeds: int, tried: dict[str, list[float]]) -> dict[str, dict[float, list[float]]]:
         read = read_rows(options.data / f"{name}.csv")

@@ -35,13 +35,12 @@ import numpy as np
 
 from acclimate.adapters.sources import resolve_source
 from acclimate.core.probe import Probe
-from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import TrainJob
 from acclimate.nn.train import InProcessTrainer
 from acclimate.ports import Trainer
 from benchmarks.labelled_rows import parts, read_rows
-from benchmarks.measured import DATA, SOURCE, in_turn, machine, say, store
+from benchmarks.measured import DATA, SOURCE, auto_precision, in_turn, machine, say, store
 from benchmarks.trained_models import training_job
 
 VALIDATION_ROWS = 32
@@ -191,7 +190,9 @@ def main() -> None:
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--only", choices=MODES, help="train by this mode only, and print what it took")
     options = parser.parse_args()
-    options.precision = choose_precision(options.precision)[0]
+    if options.precision == "auto":
+        folder = resolve_source(options.source, root=Path.cwd(), licence=None, allow_outside=True)[0]
+        options.precision = auto_precision(folder)
     if options.only:
         sys.stdout.write(json.dumps(train_once(options)) + "\n")
         return

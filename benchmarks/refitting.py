@@ -32,10 +32,9 @@ from acclimate.core.metrics import FloatArray, IntArray, score
 from acclimate.core.probe import Probe
 from acclimate.core.refitting import refit, with_validation
 from acclimate.core.reliability import fit_temperature, nll, softmax
-from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
 from benchmarks.labelled_rows import read_rows
-from benchmarks.measured import DATA, SOURCE, machine, say, store
+from benchmarks.measured import DATA, SOURCE, auto_precision, machine, say, store
 from benchmarks.trained_models import METRIC, chosen_probe, mean_and_error
 
 CHOSEN_ON, REPORTED_ON = ("topics", "movies"), ("reviews",)
@@ -102,7 +101,7 @@ def main() -> None:
     parser.add_argument("--source", default=SOURCE)
     options = parser.parse_args()
     folder, card = resolve_source(options.source, root=Path.cwd(), licence=None, allow_outside=True)
-    precision = choose_precision("auto")[0]
+    precision = auto_precision(folder)
     encoder = Encoder.load(folder, precision=precision, max_length=None)
     result: dict[str, Any] = {
         "claim": "the frozen model's head on train and validation against the head on train alone",

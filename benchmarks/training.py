@@ -32,7 +32,6 @@ import torch
 import transformers
 
 from acclimate.adapters.sources import resolve_source
-from acclimate.nn.calibrate import choose_precision
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.job import TrainJob
 from acclimate.nn.model import Classifier
@@ -40,7 +39,7 @@ from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import InProcessTrainer
 from acclimate.nn.training_model import Trained, build, finish
 from benchmarks.labelled_rows import LabelledData, parts, read_rows
-from benchmarks.measured import DATA, SOURCE, in_turn, machine, say, store
+from benchmarks.measured import DATA, SOURCE, auto_precision, in_turn, machine, say, store
 from benchmarks.trained_models import chosen_probe, mean_and_error, score_of, text_reader, training_job
 
 ARMS = ("full", "lora")
@@ -188,7 +187,7 @@ def main() -> None:
     parser.add_argument("--source", default=SOURCE)
     options = parser.parse_args()
     folder, card = resolve_source(options.source, root=Path.cwd(), licence=None, allow_outside=True)
-    encoder = Encoder.load(folder, precision=choose_precision("auto")[0])
+    encoder = Encoder.load(folder, precision=auto_precision(folder))
     read = read_rows(options.csv)
     found = measured(options, read, folder, encoder)
     result = {

@@ -173,7 +173,6 @@ def finetune_report(model_digest: str) -> FinetuneReport:
         arms=[arm("frozen", 0.8), arm("lora", 0.85), arm("full", 0.9, model_digest)],
         chosen="full",
         rule=RULE,
-        precision="fp32",
         workers=1,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from acclimate.core.decision_policy import could_be_trained
 from acclimate.core.evidence import PRETRAINED
-from acclimate.digests import data_digest
+from acclimate.digests import code_digest, data_digest
 from acclimate.execution import WORK_SECONDS, Context, add_timing
 from acclimate.keys import data_digests
 from acclimate.records import GENERATION_TASK, Calibration, SourceCard
@@ -25,6 +25,7 @@ def calibration_of(context: Context, data: Path) -> Calibration:
     folder, card = source_of(context)
     strategies = _measured(context)
     made_of = {
+        "code": code_digest("acclimate.nn.calibrate"),
         "machine": None if context.is_shared else _machine(),
         "source": card.digest,
         "precision": config.compute.precision,

@@ -109,7 +109,9 @@ class ComputeSpec(Section):
         description="training processes; more than one go through Ray Train. A pair [fewest, most] trains with as many "
         "as there is room for, also when machines come and go",
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where measured to be faster")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 where it is measured to be faster, on features and on each strategy's own steps"
+    )
     gpus_per_worker: int = Field(
         0, ge=0, le=16, description="GPUs asked for each training process, which computes on the first; 0: processors"
     )

@@ -295,7 +295,9 @@ class Calibration(StoredRecord):
     file_name: ClassVar[str] = "calibration.json"
     machine: str
     source_digest: str
-    precision: Literal["fp32", "bf16"]
+    precision: dict[str, Literal["fp32", "bf16"]] = Field(
+        description="what each of ``rows_per_second`` is computed in: where auto, as that very work was measured"
+    )
     gemm_tflops: dict[str, float] = Field(description="matrix product at fp32 and bf16, TFLOP/s")
     rows_per_second: dict[str, float] = Field(
         description="features, training of each strategy, and pretraining where one needs it"
@@ -392,6 +394,9 @@ class Arm(Record):
     curve: list[EpochPoint]
     trained_parameters: int
     total_parameters: int
+    precision: Literal["fp32", "bf16"] | None = Field(
+        None, description="of its training; null where nothing is trained"
+    )
     settings: dict[str, float | int | str | list[str]]
     expected_seconds: float
     against_best: Interval | None = Field(description="this arm - best arm on validation, paired; null for controls")
@@ -417,7 +422,6 @@ class FinetuneReport(StoredRecord):
     arms: list[Arm] = Field(description="'frozen' included")
     chosen: str
     rule: RuleRecord
-    precision: Literal["fp32", "bf16"]
     workers: int = Field(description="training processes; the most of a training whose workers come and go")
     source_score: float | None = Field(None, description="the source model's own, on the source's held-out rows")
 

@@ -115,7 +115,11 @@ class World:
         card = source_card(self.source, name="tiny", revision="1", licence="MIT")
         config = FinetuneSpec(batch_size=32, interpolate=False)
         places = (self.data, self.source, card, self.root / "baseline")
-        shared: dict[str, Any] = {"config": config, "precision": precision, "progress": silent}
+        shared: dict[str, Any] = {
+            "config": config,
+            "precision": dict.fromkeys(STRATEGIES, precision),
+            "progress": silent,
+        }
         if self.kind == "llama":
             spec = GenerationSpec(max_new_tokens=ASKED.max_new_tokens, max_length=ASKED.max_length)
             return Writing(*places, generation=spec, metric="exact_match", **shared)

@@ -16,7 +16,9 @@ from acclimate.stage_work import training
 from acclimate.stage_work.training import finetune_work
 from acclimate.stage_work.verdicts import evaluate_work
 
-STORED = Calibration(machine="", source_digest="", precision="fp32", gemm_tflops={}, rows_per_second={"features": 1.0})
+STORED = Calibration(
+    machine="", source_digest="", precision={"features": "fp32"}, gemm_tflops={}, rows_per_second={"features": 1.0}
+)
 
 
 @pytest.fixture

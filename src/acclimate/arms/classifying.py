@@ -45,7 +45,7 @@ class Classifying:
         config: how arms are trained.
         metric: the goal's.
         max_length: tokens of a text that are read; None takes the frozen model's.
-        precision: what is computed in.
+        precision: what each strategy is trained in.
         trainer: trains what has to be trained before an arm.
         progress: told of what is done.
     """
@@ -60,7 +60,7 @@ class Classifying:
         config: FinetuneSpec,
         metric: str,
         max_length: int | None,
-        precision: Literal["fp32", "bf16"],
+        precision: Mapping[str, Literal["fp32", "bf16"]],
         trainer: Trainer,
         progress: Progress,
     ) -> None:
@@ -149,7 +149,7 @@ class Classifying:
             schedule=schedule,
             keep=self._config.soup,
             max_length=self._max_length,
-            precision=self._precision,
+            precision=self._precision[strategy],
             folder=folder,
             **shared_settings(self._config),
         )

@@ -88,7 +88,7 @@ class Pretrainer:
         probe_c: the probe's inverse penalty, as the baseline chose it.
         max_length: tokens of a text that are read.
         config: how arms are trained.
-        precision: what is computed in.
+        precision: what each strategy is trained in; pretraining is in that of the one that it is for.
         train: trains a job.
     """
 
@@ -102,7 +102,7 @@ class Pretrainer:
         probe_c: float | None,
         max_length: int,
         config: FinetuneSpec,
-        precision: Literal["fp32", "bf16"],
+        precision: Mapping[str, Literal["fp32", "bf16"]],
         train: Callable[[MaskedJob], TrainResult],
     ) -> None:
         self._frozen, self._source, self._rows, self._pool = frozen, source, rows, pool
@@ -171,7 +171,7 @@ class Pretrainer:
             schedule=self._config.schedule,
             keep=1,
             max_length=self._max_length,
-            precision=self._precision,
+            precision=self._precision[PRETRAINED],
             folder=folder,
             **shared_settings(self._config),
         )

@@ -38,7 +38,7 @@ class Writing:
         config: how arms are trained.
         generation: how texts are written.
         metric: the goal's.
-        precision: what is computed in.
+        precision: what each strategy is trained in.
         progress: told of what is done.
     """
 
@@ -52,7 +52,7 @@ class Writing:
         config: FinetuneSpec,
         generation: GenerationSpec,
         metric: str,
-        precision: Literal["fp32", "bf16"],
+        precision: Mapping[str, Literal["fp32", "bf16"]],
         progress: Progress,
     ) -> None:
         train, validation = (read_examples(data, "target", [split], None) for split in ("train", "validation"))
@@ -112,7 +112,7 @@ class Writing:
             schedule=schedule,
             keep=1,
             max_length=self._generation.max_length,
-            precision=self._precision,
+            precision=self._precision[strategy],
             folder=folder,
             **shared_settings(self._config),
         )
@@ -149,7 +149,7 @@ class Writing:
             finish(job, result.weights[0]),
             self._frozen.reader.tokenizer,
             Prompting(asked.has_prompts, (), spec.max_length, spec.max_new_tokens),
-            precision=self._precision,
+            precision=job.precision,
             strategy=job.strategy,
             source=self._card,
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -14,23 +16,24 @@ import torch
 from acclimate.examples import Inputs
 from acclimate.nn.batching import shuffled_batches
 from acclimate.nn.causal.model import CausalModel, load_lm
-from acclimate.nn.causal.reader import AnswerReader
+from acclimate.nn.causal.reader import AnswerReader, AnswerRows
 from acclimate.nn.causal.scoring import answer_scores
 from acclimate.nn.devices import CPU
-from acclimate.nn.dropout import cheap_dropout
 from acclimate.nn.encoder import Encoder, folder_digest
 from acclimate.nn.guard import clip
 from acclimate.nn.job import Job, LabelledRows, MaskedJob, Pairs, TrainJob, WritingJob
 from acclimate.nn.step import Workers, optimizer_for
+from acclimate.nn.step_kernels import step_kernels
 from acclimate.nn.strategies import STRATEGIES, Settings
 from acclimate.nn.train import learner_of
 from acclimate.nn.training_model import trainable
 from acclimate.records import FEATURES, PRETRAINING, Calibration
 
 Precision = Literal["fp32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 
-# bf16 costs some accuracy of the numbers: it must pay
-BF16_GAIN = 1.5
+# bf16 costs some accuracy of the numbers: it must pay, and by more than two measurements of one thing differ
+BF16_GAIN = 1.2
 GEMM_SIZE = 1024
 GEMM_REPEATS = 5
 TRAINING_STEPS = 5
@@ -64,21 +67,22 @@ def _fastest(work: Callable[[], object]) -> float:
     return min(taken)
 
 
-def choose_precision(precision: str, device: torch.device = CPU) -> tuple[Precision, dict[str, float]]:
-    """The precision to compute in.
+def choose_precision(precision: str, measure: Callable[[Precision], float]) -> tuple[Precision, float]:
+    """The precision that a piece of work is done in, and the speed at which it is.
 
     Args:
-        precision: ``fp32`` or ``bf16`` as wished, or ``auto``: bf16 where its matrix products are at least 1.5 times
-            as fast as fp32's.
-        device: what training will compute on.
+        precision: ``fp32`` or ``bf16`` as wished, or ``auto``: bf16 where it is at least 1.2 times as fast.
+        measure: does some of the work in a precision.
 
     Returns:
-        The precision, and what :func:`measure_gemm` measured.
+        The precision, and what ``measure`` returned for it.
     """
-    speeds = measure_gemm(device)
-    if precision == "auto":
-        return ("bf16" if speeds["bf16"] >= BF16_GAIN * speeds["fp32"] else "fp32"), speeds
-    return ("bf16" if precision == "bf16" else "fp32"), speeds
+    if precision != "auto":
+        chosen: Precision = "bf16" if precision == "bf16" else "fp32"
+        return chosen, measure(chosen)
+    speeds = {one: measure(one) for one in PRECISIONS}
+    chosen = "bf16" if speeds["bf16"] >= BF16_GAIN * speeds["fp32"] else "fp32"
+    return chosen, speeds[chosen]
 
 
 def calibrate(
@@ -105,23 +109,35 @@ def calibrate(
         device: what training will compute on; features are computed on the processors.
 
     Returns:
-        Rows per second, ``features``, each strategy, and ``pretraining`` where one pretrains; validation and
-        checkpoints of an epoch come on top.
+        Rows per second and the precision of each work: ``features``, each strategy, and ``pretraining`` where one
+        pretrains. Validation and checkpoints of an epoch come on top.
 
     Raises:
         ModelError: the source can't be loaded.
         ConfigError: E-TRAIN-038 or 039, a layer that a strategy is to adapt or make anew is not there.
     """
-    chosen, gemm = choose_precision(precision, device)
-    encoder = Encoder.load(source_folder, precision=chosen, max_length=max_length)
-    speeds = {FEATURES: _features_speed(encoder, inputs[:FEATURE_ROWS])}
-    for strategy, settings in strategies.items():
-        job = _job(strategy, settings, encoder, source_folder, inputs, batch_size)
-        speeds[strategy] = _training_speed(job, device)
+    gemm = measure_gemm(device)
+    precision = _worth_measuring(precision, gemm)
+    loaded = Encoder.load(source_folder, precision="fp32", max_length=max_length)
+    encoders = {one: loaded.computing_in(one) for one in PRECISIONS}
+
+    def features(one: Precision) -> float:
+        return _features_speed(encoders[one], inputs[:FEATURE_ROWS])
+
+    def training(strategy: str, one: Precision) -> float:
+        return _training_speed(job(strategy, one), device)
+
+    def job(strategy: str, one: Precision) -> TrainJob:
+        return _job(strategy, strategies[strategy], encoders[one], source_folder, inputs, batch_size)
+
+    measured = {FEATURES: choose_precision(precision, features)}
+    for strategy in strategies:
+        measured[strategy] = choose_precision(precision, partial(training, strategy))
         if STRATEGIES[strategy].pretrains:
             texts = [one for one in inputs if isinstance(one, str)] if pool is None else pool
-            speeds[PRETRAINING] = _training_speed(_masked_job(job, texts), device)
-    return _calibration(source_folder, chosen, gemm, speeds, device)
+            chosen = measured[strategy][0]
+            measured[PRETRAINING] = chosen, _training_speed(_masked_job(job(strategy, chosen), texts), device)
+    return _calibration(source_folder, gemm, measured, device)
 
 
 def calibrate_writing(
@@ -150,41 +166,49 @@ def calibrate_writing(
         ConfigError: E-TRAIN-038 or 039, a layer that a strategy is to adapt or make anew is not there.
         DataError: E-DATA-070, a row has more tokens than are read.
     """
-    chosen, gemm = choose_precision(precision, device)
-    speeds = {}
-    for strategy, settings in strategies.items():
+    gemm = measure_gemm(device)
+    precision = _worth_measuring(precision, gemm)
+    lm = load_lm(source_folder)
+    rows = AnswerReader.load(source_folder, lm.config, max_length).rows(pairs)
+
+    def training(strategy: str, one: Precision) -> float:
         job = WritingJob(
             strategy=strategy,
-            settings={**settings, "learning_rate": 1e-5},
+            settings={**strategies[strategy], "learning_rate": 1e-5},
             source=source_folder,
             source_digest="",
             train=pairs,
             validation=Pairs(None if pairs.prompts is None else (), ()),
             max_length=max_length,
-            precision=chosen,
+            precision=one,
             **_SHORT,
             batch_size=batch_size,
             folder=source_folder,
         )
-        speeds[strategy] = _training_speed(job, device)
-    lm = load_lm(source_folder)
-    model = CausalModel(lm.to(torch.bfloat16) if chosen == "bf16" else lm)
-    rows = AnswerReader.load(source_folder, lm.config, max_length).rows(pairs)
-    start = perf_counter()
-    answer_scores(model, rows)
-    speeds[FEATURES] = len(rows) / (perf_counter() - start)
-    return _calibration(source_folder, chosen, gemm, speeds, device)
+        return _training_speed(job, device)
+
+    measured = {FEATURES: choose_precision(precision, partial(_scoring_speed, lm, rows))}
+    measured |= {name: choose_precision(precision, partial(training, name)) for name in strategies}
+    return _calibration(source_folder, gemm, measured, device)
+
+
+def _worth_measuring(precision: str, gemm: Mapping[str, float]) -> str:
+    """Where even matrix products gain nothing from bf16, no model does, and there it can be slower by far."""
+    return "fp32" if precision == "auto" and gemm["bf16"] < gemm["fp32"] else precision
 
 
 def _calibration(
-    source_folder: Path, chosen: Precision, gemm: Mapping[str, float], speeds: Mapping[str, float], device: torch.device
+    source_folder: Path,
+    gemm: Mapping[str, float],
+    measured: Mapping[str, tuple[Precision, float]],
+    device: torch.device,
 ) -> Calibration:
     return Calibration(
         machine=_machine(device),
         source_digest=folder_digest(source_folder),
-        precision=chosen,
+        precision={name: chosen for name, (chosen, _) in measured.items()},
         gemm_tflops={name: round(value, 4) for name, value in gemm.items()},
-        rows_per_second={name: round(value, 2) for name, value in speeds.items()},
+        rows_per_second={name: round(speed, 2) for name, (_, speed) in measured.items()},
     )
 
 
@@ -238,6 +262,13 @@ def _features_speed(encoder: Encoder, inputs: Inputs) -> float:
     return len(inputs) / (perf_counter() - start)
 
 
+def _scoring_speed(lm: Any, rows: AnswerRows, precision: Precision) -> float:
+    model = CausalModel(copy.deepcopy(lm).to(torch.bfloat16) if precision == "bf16" else lm)
+    start = perf_counter()
+    answer_scores(model, rows)
+    return len(rows) / (perf_counter() - start)
+
+
 def _training_speed(job: Job, device: torch.device) -> float:
     """Rows per second in steps as the training loop takes them.
 
@@ -254,7 +285,7 @@ def _training_speed(job: Job, device: torch.device) -> float:
     for step in range(1 + TRAINING_STEPS):
         start, i = perf_counter(), step % len(batches)
         compute.begin()
-        with cheap_dropout(device):
+        with step_kernels(device):
             learner.gradients(batches[i], Workers())
         clip(parameters, job.clip_norm, where="calibration")
         optimizer.step()

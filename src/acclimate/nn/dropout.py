@@ -8,21 +8,12 @@ decides them; they are others than torch's own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 from torch.nn import functional as F  # noqa: N812 - the field's name for it
-from torch.overrides import TorchFunctionMode
 
 # of a 16-bit number, less the sign that torch does not draw
 LEVELS = 1 << 15
-
-
-def cheap_dropout(device: torch.device) -> AbstractContextManager[object]:
-    """While it is entered, dropout of modules and of attention is :func:`dropout`'s; on a GPU it stays torch's own."""
-    return _CheapDropout() if device.type == "cpu" else nullcontext()
 
 
 def dropout(values: torch.Tensor, share: float) -> torch.Tensor:
@@ -39,34 +30,19 @@ def dropout(values: torch.Tensor, share: float) -> torch.Tensor:
     return values * kept.to(values.dtype).mul_(LEVELS / (LEVELS - zeroed))
 
 
-class _CheapDropout(TorchFunctionMode):
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        given = kwargs or {}
-        if func is F.dropout:
-            return _module_dropout(*args, **given)
-        if func is F.scaled_dot_product_attention:
-            return _attention(*args, **given)
-        return func(*args, **given)
-
-
-def _module_dropout(
+def module_dropout(
     input: torch.Tensor,  # noqa: A002 - torch's name
     p: float = 0.5,
     training: bool = True,
     inplace: bool = False,  # noqa: ARG001
 ) -> torch.Tensor:
+    """``torch.nn.functional.dropout``, with :func:`dropout` for what is drawn."""
     if not training or not 0 < p < 1:
         return F.dropout(input, p, training)
     return dropout(input, p)
 
 
-def _attention(
+def attention(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,

@@ -179,6 +179,11 @@ class Encoder:
             module, self.reader, digest=digest, precision=self.precision, pooling=self.pooling, insert=insert
         )
 
+    def computing_in(self, precision: str) -> Encoder:
+        """The same weights, read the same way, in another precision."""
+        same: dict[str, Any] = {"digest": self.digest, "pooling": self.pooling, "insert": self.insert}
+        return Encoder(self.module, self.reader, precision=precision, **same)
+
     @property
     def form(self) -> Literal["text", "patches", "map"]:
         """What its hidden states are of: tokens of a text, patches of an image, or the places of a map."""

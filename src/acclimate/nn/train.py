@@ -17,7 +17,6 @@ from acclimate.nn.batching import shuffled_batches
 from acclimate.nn.causal.learner import WritingLearner
 from acclimate.nn.class_learner import ClassLearner
 from acclimate.nn.devices import CPU, generators, set_random_states, training_device
-from acclimate.nn.dropout import cheap_dropout
 from acclimate.nn.guard import Movement, clip, require_bounded
 from acclimate.nn.held_signals import HeldSignals
 from acclimate.nn.job import Job, MaskedJob, TrainJob, TrainResult, WritingJob
@@ -27,6 +26,7 @@ from acclimate.nn.pretraining import MaskedLearner
 from acclimate.nn.schedule import rate_factor
 from acclimate.nn.sharding import require_shardable
 from acclimate.nn.step import Workers, optimizer_for
+from acclimate.nn.step_kernels import step_kernels
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.training_model import put, statistics, trainable
 from acclimate.nn.under_way import Run, gathered, keep, save, take_up
@@ -268,7 +268,7 @@ def _step(run: Run, rows: Sequence[int], rate: float) -> None:
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group["share"]
     run.learner.compute.begin()
-    with cheap_dropout(run.workers.device):
+    with step_kernels(run.workers.device):
         run.loss += run.learner.gradients(rows, run.workers)
     clip(run.parameters, run.job.clip_norm, where=f"{run.where}, step {run.steps + 1}")
     run.optimizer.step()

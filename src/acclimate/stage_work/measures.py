@@ -13,7 +13,7 @@ from acclimate.config_file import effective_policy
 from acclimate.digests import data_digest
 from acclimate.execution import Context, Work, content_digest
 from acclimate.keys import data_digests, of_generation, run_key
-from acclimate.records import GENERATION_TASK, SourceCard
+from acclimate.records import FEATURES, GENERATION_TASK, SourceCard
 from acclimate.wiring import source_of
 
 
@@ -30,7 +30,7 @@ class _Measuring:
     def of(cls, context: Context, data: Path) -> _Measuring:
         folder, card = source_of(context)
         features = data_digest([card.digest, data_digests(data)["target"]])
-        return cls(folder, card, calibration_of(context, data).precision, f"features/{features[:24]}")
+        return cls(folder, card, calibration_of(context, data).precision[FEATURES], f"features/{features[:24]}")
 
     @property
     def made_of(self) -> dict[str, Any]:

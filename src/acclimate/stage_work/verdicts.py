@@ -13,6 +13,7 @@ from acclimate.execution import Context, Work, content_digest, execute, find, re
 from acclimate.keys import data_digests, run_key
 from acclimate.ports import RegisteredVersion, RunRecords
 from acclimate.records import (
+    FEATURES,
     GENERATION_TASK,
     BaselineReport,
     DataCard,
@@ -136,7 +137,7 @@ def register_work(context: Context, folders: Folders) -> Work:
             folders.data,
             source,
             card,
-            precision=calibration_of(context, folders.data).precision,
+            precision=calibration_of(context, folders.data).precision[FEATURES],
             max_length=config.baseline.max_length,
             cache=context.scratch / "sketch",
             progress=context.progress,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from acclimate.arms.arm_task import Answers, ArmTask, Role, fitting_penalties, shared_settings
 from acclimate.arms.classifying import Classifying
@@ -49,7 +49,6 @@ class _Stage:
     decision: Decision
     config: FinetuneSpec
     metric: str
-    precision: Literal["fp32", "bf16"]
     trainer: Trainer
     checkpoints: Path
     out: Path
@@ -98,7 +97,7 @@ def finetune(
         source_card: what the source model is.
         baseline: baseline's folder; its frozen model takes part as the arm ``frozen``.
         decision: decide's folder.
-        calibration: stored throughput; its precision is used.
+        calibration: stored throughput, and what precision each strategy is trained in.
         config: how arms are trained.
         goal: the metric, and the tolerance between arms.
         max_length: tokens of a text that are read; None takes the frozen model's. Not for text-generation.
@@ -139,7 +138,6 @@ def finetune(
         decision=Decision.read(decision),
         config=config,
         metric=goal.metric,
-        precision=calibration.precision,
         trainer=trainer,
         checkpoints=checkpoints,
         out=out,
@@ -266,6 +264,7 @@ def _tried(
         curve=list(result.history),
         trained_parameters=result.trained_parameters,
         total_parameters=result.total_parameters,
+        precision=job.precision,
         settings={"schedule": job.schedule, **shared_settings(stage.config), **job.settings},
         expected_seconds=stage.cost(job.strategy).seconds,
         against_best=None,
@@ -303,7 +302,6 @@ def _report(stage: _Stage, tried: list[_Tried], tolerance: float) -> FinetuneRep
         ],
         chosen=choice.strategy,
         rule=RuleRecord.model_validate(asdict(choice.finding)),
-        precision=stage.precision,
         workers=stage.trainer.workers,
         source_score=stage.task.source_score,
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
 
-from acclimate.nn.calibrate import BF16_GAIN, calibrate, choose_precision, measure_gemm
+from acclimate.nn.calibrate import PRECISIONS, calibrate, choose_precision, measure_gemm
 from acclimate.nn.encoder import folder_digest
 
 TEXTS = ["good phone", "a bad , slow service in the city", "why not ?", "great " * 30] * 8
@@ -22,11 +23,24 @@ def test_matrix_products_are_measured_in_both_precisions() -> None:
     assert all(0.0001 < value < 1000 for value in speeds.values())
 
 
-def test_the_precision_is_the_one_asked_for_or_the_measured_one() -> None:
-    assert choose_precision("fp32")[0] == "fp32"
-    assert choose_precision("bf16")[0] == "bf16"
-    chosen, speeds = choose_precision("auto")
-    assert chosen == ("bf16" if speeds["bf16"] >= BF16_GAIN * speeds["fp32"] else "fp32")
+def test_a_wished_precision_is_measured_alone() -> None:
+    for wished in PRECISIONS:
+        asked: list[str] = []
+
+        def measure(one: str, asked: list[str] = asked) -> float:
+            asked.append(one)
+            return 7.0
+
+        assert choose_precision(wished, measure) == (wished, 7.0)
+        assert asked == [wished]
+
+
+@pytest.mark.parametrize(
+    ("gain", "chosen"), [(0.4, "fp32"), (1.0, "fp32"), (1.19, "fp32"), (1.21, "bf16"), (4.0, "bf16")]
+)
+def test_bf16_is_chosen_where_the_work_itself_gains_from_it(gain: float, chosen: str) -> None:
+    speeds = {"fp32": 50.0, "bf16": 50.0 * gain}
+    assert choose_precision("auto", speeds.__getitem__) == (chosen, speeds[chosen])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -34,11 +48,47 @@ def test_every_strategy_and_the_features_get_a_rate(tiny_source: Path, precision
     found = calibrate(
         tiny_source, TEXTS, precision=precision, max_length=None, strategies={"full": {}, "scratch": {}}, batch_size=8
     )
-    assert set(found.rows_per_second) == {"features", "full", "scratch"}
+    assert set(found.rows_per_second) == set(found.precision) == {"features", "full", "scratch"}
     assert all(rate > 1 for rate in found.rows_per_second.values())
-    assert found.precision == precision
+    assert set(found.precision.values()) == {precision}
     assert found.source_digest == folder_digest(tiny_source)
     assert "threads" in found.machine
+
+
+class LinearClock(TorchFunctionMode):
+    """A clock that linear layers move: by so many seconds while gradients are kept or not, and by type."""
+
+    def __init__(self, seconds: Mapping[tuple[bool, torch.dtype], float]) -> None:
+        super().__init__()
+        self.now, self._seconds = 0.0, seconds
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if func is torch.nn.functional.linear:
+            self.now += self._seconds[torch.is_grad_enabled(), found.dtype]
+        return found
+
+
+@pytest.mark.parametrize("trains_in", PRECISIONS)
+def test_features_and_training_may_be_in_different_precisions(
+    tiny_source: Path, monkeypatch: pytest.MonkeyPatch, trains_in: str
+) -> None:
+    fp32, bf16 = torch.float32, torch.bfloat16
+    fast, slow = (fp32, bf16) if trains_in == "fp32" else (bf16, fp32)
+    clock = LinearClock({(True, fast): 1.0, (True, slow): 2.0, (False, fast): 2.0, (False, slow): 1.0})
+    monkeypatch.setattr("acclimate.nn.calibrate.perf_counter", lambda: clock.now)
+    monkeypatch.setattr("acclimate.nn.calibrate.measure_gemm", lambda device: {"fp32": 1.0, "bf16": 1.0})
+    with clock:
+        found = calibrate(tiny_source, TEXTS, precision="auto", max_length=None, strategies={"full": {}}, batch_size=8)
+    assert found.precision == {"features": "bf16" if trains_in == "fp32" else "fp32", "full": trains_in}
+
+
+def test_where_products_gain_nothing_bf16_is_not_tried(tiny_source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = LinearClock({(True, torch.float32): 1.0, (False, torch.float32): 1.0})  # a product in bf16 would raise
+    monkeypatch.setattr("acclimate.nn.calibrate.measure_gemm", lambda device: {"fp32": 1.0, "bf16": 0.9})
+    with clock:
+        found = calibrate(tiny_source, TEXTS, precision="auto", max_length=None, strategies={"full": {}}, batch_size=8)
+    assert set(found.precision.values()) == {"fp32"}
 
 
 def test_one_text_and_a_batch_larger_than_the_data_will_do(tiny_source: Path) -> None:

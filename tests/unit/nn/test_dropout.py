@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import scaled_dot_product_attention
 
-from acclimate.nn.dropout import cheap_dropout, dropout
+from acclimate.nn.dropout import dropout
+from acclimate.nn.step_kernels import step_kernels
 
 CPU = torch.device("cpu")
 N = 200_000
@@ -53,7 +54,7 @@ def test_torchs_seed_decides_and_modules_take_it(kind: torch.dtype) -> None:
     found = []
     for _ in range(2):
         torch.manual_seed(7)
-        with cheap_dropout(CPU):
+        with step_kernels(CPU):
             found.append(layer(values))
     torch.manual_seed(7)
     assert torch.equal(*found)
@@ -64,7 +65,7 @@ def test_torchs_seed_decides_and_modules_take_it(kind: torch.dtype) -> None:
 
 def test_nothing_is_dropped_in_evaluation_or_without_a_share() -> None:
     values = torch.randn(20, 20)
-    with cheap_dropout(CPU):
+    with step_kernels(CPU):
         assert torch.equal(torch.nn.Dropout(0.5).eval()(values), values)
         assert torch.equal(torch.nn.Dropout(0.0)(values), values)
         assert not torch.nn.Dropout(1.0)(values).any()
@@ -78,7 +79,7 @@ def test_attention_is_torchs(masked: str | None) -> None:
     seen[..., 0] = True
     mask = {"bool": seen, "float": torch.randn(3, 1, 5, 5, dtype=torch.float64), None: None}[masked]
     wanted = scaled_dot_product_attention(query, key, value, mask, scale=0.3)
-    with cheap_dropout(CPU):
+    with step_kernels(CPU):
         found = scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=NEARLY_NONE, scale=0.3)
         plain = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=0.3)
     torch.testing.assert_close(found, wanted)
@@ -93,7 +94,7 @@ def test_attention_drops_weights_not_values() -> None:
     torch.manual_seed(3)
     query = key = torch.zeros(1, 1, 2000, 4)
     value = torch.ones(1, 1, 2000, 1)
-    with cheap_dropout(CPU):
+    with step_kernels(CPU):
         found = scaled_dot_product_attention(query, key, value, dropout_p=0.5)
     # a mean of 2,000 weights, half of them zeroed and the others doubled
     assert float(found.mean()) == pytest.approx(1.0, abs=0.01)
@@ -103,6 +104,6 @@ def test_attention_drops_weights_not_values() -> None:
 def test_causal_and_grouped_attention_stay_torchs() -> None:
     torch.manual_seed(4)
     query, key, value = torch.randn(1, 4, 6, 8), torch.randn(1, 2, 6, 8), torch.randn(1, 2, 6, 8)
-    with cheap_dropout(CPU):
+    with step_kernels(CPU):
         found = scaled_dot_product_attention(query, key, value, dropout_p=NEARLY_NONE, is_causal=True, enable_gqa=True)
     torch.testing.assert_close(found, scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True))

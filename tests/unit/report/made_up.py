@@ -173,7 +173,7 @@ def calibration() -> Calibration:
     return Calibration(
         machine="x86_64, 2 cores",
         source_digest=digest("source"),
-        precision="bf16",
+        precision={"features": "bf16", "lora": "bf16", "full": "fp32", "scratch": "bf16"},
         gemm_tflops={"fp32": 0.31, "bf16": 1.74},
         rows_per_second={"features": 803.0, "lora": 84.0, "full": 91.0, "scratch": 92.0},
     )
@@ -288,6 +288,7 @@ def arm(
         curve=curve,
         trained_parameters={"frozen": 1155, "lora": 1_354_755}.get(strategy, 22_714_371),
         total_parameters=22_714_371,
+        precision="bf16" if epochs else None,
         settings={"learning_rate": 1e-4, "batch_size": 32} if epochs else {"C": 0.01},
         expected_seconds=21.0 * epochs,
         against_best=None if control else interval(gap, 0.015 if gap else 0.0),
@@ -330,7 +331,6 @@ def finetune_report() -> FinetuneReport:
             rejected=["lora: -0.034 is below -0.010", "frozen: -0.091 is below -0.010"],
             tolerance=0.01,
         ),
-        precision="bf16",
         workers=1,
         source_score=0.79,
     )

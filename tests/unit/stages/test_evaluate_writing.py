@@ -19,6 +19,7 @@ from acclimate.core.controls import commonest
 from acclimate.examples import Examples, Split, read_examples
 from acclimate.nn.causal.judged import pairs_of
 from acclimate.nn.causal.writer import Writer
+from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import InProcessTrainer
 from acclimate.ports import silent
 from acclimate.records import ArmCost, BaselineReport, Calibration, Decision, Evaluation, FinetuneReport
@@ -100,7 +101,13 @@ def chain(root: Path, source: Path, target: list[Row], reference: list[Row] | No
         card_of(source),
         base,
         root / "decision",
-        Calibration(machine="", source_digest="", precision="fp32", gemm_tflops={}, rows_per_second=speeds),
+        Calibration(
+            machine="",
+            source_digest="",
+            precision=dict.fromkeys(STRATEGIES, "fp32"),
+            gemm_tflops={},
+            rows_per_second=speeds,
+        ),
         config=FinetuneSpec.model_validate(
             {"batch_size": 8, "interpolate": False, "full": {"learning_rate": 1e-2}, "scratch": {"learning_rate": 1e-2}}
         ),

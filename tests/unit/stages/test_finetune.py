@@ -22,6 +22,7 @@ from acclimate.nn.frozen import PROBE
 from acclimate.nn.head_file import write_head
 from acclimate.nn.job import Job, TrainResult
 from acclimate.nn.model import AdaptedModel
+from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.train import InProcessTrainer
 from acclimate.ports import Progress, Trainer, silent
 from acclimate.records import ArmCost, BaselineReport, Calibration, Decision, FinetuneReport
@@ -131,7 +132,11 @@ def place(tmp_path: Path, toy_data: Path, tiny_source: Path) -> Place:
     # whatever reads the test split from here on fails
     split_path(toy_data, "target", "test").unlink()
     calibration = Calibration(
-        machine="", source_digest="", precision="fp32", gemm_tflops={}, rows_per_second={"features": 1.0}
+        machine="",
+        source_digest="",
+        precision={**dict.fromkeys(STRATEGIES, "fp32"), "full": "bf16"},
+        gemm_tflops={},
+        rows_per_second={"features": 1.0},
     )
     return Place(tmp_path, toy_data, tiny_source, calibration)
 
@@ -174,6 +179,7 @@ def test_a_kept_model_scores_what_the_report_says(place: Place) -> None:
     rows = read_examples(place.data, "target", ["validation"], ["negative", "positive"])
     for name in ("full", "scratch"):
         arm, model = arms_of(report)[name], AdaptedModel.load(out / "arms" / name / "model")
+        assert arm.precision == model.precision == ("bf16" if name == "full" else "fp32"), "as it was calibrated"
         logits = model.logits(rows.texts)
         assert score("macro_f1", rows.labels, logits.argmax(axis=1), 2) == arm.score.point
         assert model.temperature == pytest.approx(fit_temperature(logits, rows.labels), rel=1e-6)
