@@ -25,18 +25,28 @@ from acclimate.core.gate import (
 )
 from acclimate.core.gate_checks.licence import POOL
 from acclimate.core.licences import OWN, Grade
+from acclimate.digests import data_digest
 from acclimate.records import (
     Check,
     Comparison,
     DataCard,
     Decision,
     Evaluation,
+    Evidence,
     FinetuneReport,
     SourceCard,
     Verdict,
 )
 
-__all__ = ["Integrity", "Waiver", "gate_inputs", "gate_policy", "judge_records"]
+__all__ = ["Integrity", "Waiver", "gate_inputs", "gate_policy", "judge_evidence", "judge_records"]
+
+AS_CHAMPION = "Use it: it is the champion now."
+AS_CHALLENGER = "Make it the champion: acclimate promote {name}@challenger --reason WHY"
+TO_APPROVE = (
+    "Somebody else has to answer for it: acclimate approve {name}/VERSION --by NAME --reason WHY; then promote it. "
+    "acclimate models {name} shows the version."
+)
+_STORED_WELL = Integrity(max_logit_difference=0.0, changes_outputs=True, same_model=True)
 
 
 def judge_records(
@@ -96,6 +106,57 @@ def judge_records(
         reasons=list(outcome.reasons),
         next_step=outcome.next_step,
     )
+
+
+def judge_evidence(evidence: Evidence, *, policy: PolicySpec, run_key: str, name: str) -> Verdict:
+    """The verdict as it is registered: judged by a policy, and saying what to do next.
+
+    While the model is not stored the integrity check passes; what else rejects it is the last word then.
+
+    Args:
+        evidence: everything else that is looked at.
+        policy: with the margin and error rate that ``gate`` sets.
+        run_key: of this adaptation.
+        name: of the registered model.
+    """
+    stored = evidence.stored
+    verdict = judge_records(
+        data=evidence.data,
+        source=evidence.source,
+        decision=evidence.decision,
+        finetune=evidence.finetune,
+        evaluation=evidence.evaluation,
+        integrity=_STORED_WELL if stored is None else Integrity(**stored.model_dump()),
+        at_least=evidence.at_least,
+        at_least_by=evidence.at_least_by,
+        policy=policy,
+        waivers=[Waiver(one.check, one.by, one.reason) for one in evidence.waivers],
+        run_key=run_key,
+        name=name,
+        look=evidence.look,
+    )
+    if stored is None and verdict.verdict == "REJECT":
+        verdict = _without_integrity(verdict)
+    if verdict.if_approved == "PROMOTE":
+        step = TO_APPROVE.format(name=name)
+    elif verdict.verdict != "PROMOTE":
+        step = verdict.next_step
+    else:
+        step = AS_CHAMPION if evidence.auto_promote else AS_CHALLENGER.format(name=name)
+    sha256 = data_digest(evidence.model_dump(mode="json"))
+    return verdict.model_copy(update={"next_step": step, "evidence_sha256": sha256})
+
+
+def _without_integrity(verdict: Verdict) -> Verdict:
+    """A rejection that says of the integrity check what is true: it was not reached."""
+    says = "not measured: other checks rejected the candidate before it was stored"
+    checks = [
+        Check(number=row.number, name=row.name, required=row.required, outcome="not_applicable", numbers={}, says=says)
+        if row.name == "integrity"
+        else row
+        for row in verdict.checks
+    ]
+    return verdict.model_copy(update={"checks": checks})
 
 
 def gate_policy(policy: PolicySpec) -> GatePolicy:

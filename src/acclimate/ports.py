@@ -13,6 +13,7 @@ from acclimate.records import (
     DataCard,
     Decision,
     Evaluation,
+    Evidence,
     FinetuneReport,
     GapReport,
     InputFile,
@@ -305,6 +306,12 @@ class Registry(Protocol):
 
     def log_model(self, mlflow_run_id: str, records: RunRecords, model_folder: Path) -> str:
         """Store the model with the run, not yet registered; returns a URI that :meth:`fetch` takes."""
+
+    def keep_evidence(self, mlflow_run_id: str, evidence: Evidence, predictions: Path) -> None:
+        """Keep what a verdict was computed from with its run, beside that of earlier verdicts."""
+
+    def evidence(self, reference: str, into: Path) -> tuple[RegisteredVersion, Verdict, Evidence, Path]:
+        """A version, its verdict, and what that was computed from; the last is a file of predictions below ``into``."""
 
     def register(
         self, records: RunRecords, mlflow_run_id: str, model_uri: str | None, verdict: Verdict, *, auto_promote: bool

@@ -554,6 +554,43 @@ class Check(Record):
 VerdictName = Literal["PROMOTE", "SHADOW", "HOLD", "REJECT"]
 
 
+class StoredModel(Record):
+    """What the registry gave back of a model that was stored there, beside the one that was evaluated."""
+
+    max_logit_difference: float | None = Field(description="on validation rows; null where it was not measured")
+    changes_outputs: bool | None = Field(description="against what training started from; null for a frozen model")
+    same_model: bool = Field(description="by digest")
+
+
+class WaivedCheck(Record):
+    """Who answers for a check that fails, and why."""
+
+    check: str
+    by: str
+    reason: str
+
+
+class Evidence(Record):
+    """All that a verdict was computed from beside the policy, which the verdict itself holds.
+
+    With the predictions it is kept in the registry, so that the verdict can be computed again.
+    """
+
+    data: DataCard
+    source: SourceCard
+    decision: Decision
+    finetune: FinetuneReport | None
+    evaluation: Evaluation
+    evaluated_by: dict[str, Any] = Field(description="``evaluate`` of the configuration")
+    predictions_sha256: str
+    stored: StoredModel | None = Field(description="null where the model was rejected before it was stored")
+    at_least: float | None
+    at_least_by: Literal["point", "lower"]
+    waivers: list[WaivedCheck]
+    look: int = Field(description="how many run keys were evaluated at these test rows, this one included")
+    auto_promote: bool
+
+
 class Verdict(StoredRecord):
     """What the gate said. Its canonical JSON's sha256 is a tag of the model version."""
 
@@ -565,6 +602,7 @@ class Verdict(StoredRecord):
     run_key: str
     name: str
     comparator: str = Field("", description="what the candidate was compared with, as in the evaluation")
+    evidence_sha256: str = Field("", description="of what it was computed from, as canonical JSON")
     checks: list[Check]
     reasons: list[str]
     next_step: str
@@ -582,6 +620,9 @@ class Registration(StoredRecord):
     source_model_uri: str
     created: bool = Field(description="False: the version was there already")
     verdict_sha256: str
+    other_weights: str | None = Field(
+        None, description="what to know and to do where the version of this run key holds other weights"
+    )
 
 
 class LineageNode(Record):

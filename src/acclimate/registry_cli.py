@@ -73,6 +73,24 @@ def explain(name: Reference, workspace: Workspace = None, as_json: Json = False,
     guarded(action, as_json, debug)
 
 
+@gate_app.command("replay")
+def replay(name: Reference, workspace: Workspace = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Compute a model's verdict again from the stored predictions, and compare.
+
+    Scores, intervals, comparisons, slices and calibration follow from the predictions, the checks from them. What does
+    not follow from predictions is taken as it was stored, and named.
+    """
+    from acclimate.replaying import replay as replayed
+    from acclimate.replaying import replay_text
+
+    def action() -> int:
+        found = replayed(name, workspace)
+        print_result(found, as_json, lambda: replay_text(found))
+        return 0
+
+    guarded(action, as_json, debug)
+
+
 @gate_app.command("policy")
 def policy(
     name: Annotated[str, typer.Argument(help="standard, strict or medical")] = "standard", debug: Debug = False

@@ -1,16 +1,18 @@
-"""From predictions on the test rows to the records of an evaluation. Imports records, examples and core only."""
+"""From predictions on the test rows to the records of an evaluation."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from acclimate.config import EvaluateSpec
 from acclimate.core.control_names import TRIVIAL
 from acclimate.core.judge import MeanJudge
-from acclimate.core.metrics import FloatArray, IntArray
+from acclimate.core.metrics import FloatArray, IntArray, confusion
 from acclimate.core.paired import (
     PairedDifference,
     bootstrap_score,
@@ -22,7 +24,8 @@ from acclimate.core.paired import (
 from acclimate.core.paired_means import sign_test
 from acclimate.core.reliability import brier, ece_debiased, nll, reliability_bins, softmax
 from acclimate.core.slices import slices_of
-from acclimate.examples import Examples
+from acclimate.examples import Examples, Inputs
+from acclimate.predictions import AnswerScores, ClassPredictions, JudgedRows
 from acclimate.records import CalibrationBin, CalibrationScore, ClassScore, Comparison, HardRow, Interval, SliceScore
 
 Role = Literal["comparator", "trivial", "control"]
@@ -35,7 +38,7 @@ class TestRows:
     """The test split and how predictions on it are scored.
 
     Args:
-        examples: the n rows.
+        rows: the n rows.
         truth: class indices, int64 ``[n]``.
         labels: label names in index order.
         metric: see :func:`acclimate.core.metrics.score`.
@@ -45,7 +48,7 @@ class TestRows:
 
     __test__ = False
 
-    examples: Examples
+    rows: JudgedRows
     truth: IntArray
     labels: list[str]
     metric: str
@@ -60,7 +63,7 @@ class TestRows:
             rows: positions of the rows that count; by default all.
         """
         rows = np.arange(len(self.truth)) if rows is None else rows
-        groups = self.examples.groups
+        groups = self.rows.groups
         bounds = bootstrap_score(
             self.metric,
             self.truth[rows],
@@ -94,7 +97,7 @@ def comparison(test: TestRows, predicted: IntArray, other: str, others: IntArray
         len(test.labels),
         bootstraps=test.bootstraps,
         seed=test.seed,
-        groups=test.examples.groups,
+        groups=test.rows.groups,
     )
     counts = mcnemar_exact(test.truth, predicted, others)
     tested = _Tested(counts.p_value, counts.only_a, counts.only_b, spread=counts.only_a + counts.only_b)
@@ -166,7 +169,7 @@ def slice_scores(test: TestRows, predicted: IntArray, min_rows: int) -> list[Sli
     """Scores of the slices with at least ``min_rows`` rows; see :func:`acclimate.core.slices.slices_of`."""
     return [
         SliceScore(column=part.column, value=part.value, rows=len(part.rows), score=test.score(predicted, part.rows))
-        for part in slices_of(test.examples.slices, None if test.examples.has_images else test.examples.texts, min_rows)
+        for part in slices_of(test.rows.columns, min_rows)
     ]
 
 
@@ -195,6 +198,7 @@ def calibration_score(logits: FloatArray, temperature: float, truth: IntArray, b
 
 def hardest_errors(
     test: TestRows,
+    inputs: Inputs,
     prob: FloatArray,
     show: Callable[[str | bytes, int], Mapping[str, Any]],
     *,
@@ -205,17 +209,18 @@ def hardest_errors(
 
     Args:
         test: the test rows.
+        inputs: what is in them.
         prob: the candidate's probabilities, ``[n, C]``.
         show: the fields of a record that show a row, see :func:`acclimate.nn.shown.shown`.
         most: rows at most.
         text_length: characters after which texts are cut.
     """
-    ids, predicted, confidence = test.examples.row_ids, prob.argmax(1), prob.max(1)
+    ids, predicted, confidence = test.rows.row_ids, prob.argmax(1), prob.max(1)
     wrong = np.flatnonzero(predicted != test.truth).tolist()
     return [
         HardRow(
             row_id=ids[row],
-            **show(test.examples.inputs[row], text_length),
+            **show(inputs[row], text_length),
             label=test.labels[test.truth[row]],
             predicted=test.labels[predicted[row]],
             confidence=float(confidence[row]),
@@ -229,18 +234,18 @@ class WrittenRows:
     """The test split of text generation; models have a score for each row, 0..1.
 
     Args:
-        examples: the n rows.
+        rows: the n rows.
         bootstraps: samples of each interval.
         seed: of the bootstrap.
     """
 
-    examples: Examples
+    rows: JudgedRows
     bootstraps: int
     seed: int
 
     def judge(self, rows: IntArray | None = None) -> MeanJudge:
         """What scores some of the rows; by default all."""
-        groups = self.examples.groups
+        groups = self.rows.groups
         if groups is not None and rows is not None:
             groups = [groups[row] for row in rows]
         return MeanJudge(self.bootstraps, self.seed, groups)
@@ -277,8 +282,71 @@ def slice_means(test: WrittenRows, scores: FloatArray, min_rows: int) -> list[Sl
     """Scores of the slices with at least ``min_rows`` rows."""
     return [
         SliceScore(column=part.column, value=part.value, rows=len(part.rows), score=test.score(scores, part.rows))
-        for part in slices_of(test.examples.slices, test.examples.texts, min_rows)
+        for part in slices_of(test.rows.columns, min_rows)
     ]
+
+
+def scored_classes(
+    found: ClassPredictions, temperature: float, *, metric: str, comparator: str, how: EvaluateSpec
+) -> dict[str, Any]:
+    """All that an evaluation says of classifiers' answers alone.
+
+    Args:
+        found: the answers.
+        temperature: the candidate's.
+        metric: the goal's.
+        comparator: name of the comparator among the compared models.
+        how: how they are judged.
+
+    Returns:
+        Fields of :class:`~acclimate.records.Evaluation`.
+    """
+    test = TestRows(found.rows, found.truth, found.labels, metric, how.bootstraps, how.seed)
+    predicted = found.probabilities(temperature).argmax(axis=1).astype(np.int64)
+    counts = confusion(found.truth, predicted, len(found.labels))
+    return {
+        "metric": metric,
+        "rows": len(found.rows),
+        "score": test.score(predicted),
+        "comparisons": [comparison(test, predicted, other, rows, comparator) for other, rows in found.others.items()],
+        "classes": class_scores(counts, found.labels),
+        "slices": slice_scores(test, predicted, how.min_slice),
+        "labels": found.labels,
+        "confusion": counts.tolist(),
+        "calibration": calibration_score(found.logits.astype(np.float64), temperature, found.truth, how.bins),
+        "test_digest": test_digest(found.rows),
+    }
+
+
+def scored_answers(found: AnswerScores, *, metric: str, comparator: str, how: EvaluateSpec) -> dict[str, Any]:
+    """The same of what language models wrote.
+
+    Args:
+        found: scores of their answers.
+        metric: the goal's.
+        comparator: name of the comparator among the compared models.
+        how: how they are judged.
+    """
+    test = WrittenRows(found.rows, how.bootstraps, how.seed)
+    return {
+        "metric": metric,
+        "rows": len(found.rows),
+        "score": test.score(found.scores),
+        "comparisons": [
+            comparison_of_means(test, found.scores, other, rows, comparator) for other, rows in found.others.items()
+        ],
+        "classes": [],
+        "slices": slice_means(test, found.scores, how.min_slice),
+        "labels": [],
+        "confusion": [],
+        "calibration": None,
+        "test_digest": test_digest(found.rows),
+    }
+
+
+def test_digest(rows: JudgedRows) -> str:
+    """Identifies a set of test rows: sha256 of their ids, whatever their order."""
+    return hashlib.sha256("\n".join(sorted(rows.row_ids)).encode()).hexdigest()
 
 
 def overlap_with(test: Examples, fitted_on: Examples) -> int:

@@ -3,15 +3,15 @@ import pytest
 
 from acclimate.core.paired import bootstrap_score
 from acclimate.core.reliability import ece_debiased, softmax
-from acclimate.examples import Examples
 from acclimate.nn.shown import shown
+from acclimate.predictions import JudgedRows
 from acclimate.scoring import TestRows, calibration_score, class_scores, comparison, hardest_errors
 
 
 def rows_of(truth: np.ndarray, groups: list[str] | None = None) -> TestRows:
     n = len(truth)
-    examples = Examples([f"{i:05d}" for i in range(n)], ["x" * 900] * n, truth, groups, {})
-    return TestRows(examples, truth, ["no", "yes"], "accuracy", bootstraps=500, seed=0)
+    rows = JudgedRows([f"{i:05d}" for i in range(n)], groups, {})
+    return TestRows(rows, truth, ["no", "yes"], "accuracy", bootstraps=500, seed=0)
 
 
 def wrong_on(truth: np.ndarray, rows: slice) -> np.ndarray:
@@ -73,7 +73,7 @@ def test_calibration_before_is_without_the_temperature() -> None:
 def test_errors_are_cut_and_ordered() -> None:
     truth = np.zeros(50, dtype=np.int64)
     prob = np.array([[1 - p, p] for p in np.linspace(0.01, 0.99, 50)])
-    found = hardest_errors(rows_of(truth), prob, shown, most=3, text_length=500)
+    found = hardest_errors(rows_of(truth), ["x" * 900] * 50, prob, shown, most=3, text_length=500)
     assert [row.row_id for row in found] == ["00049", "00048", "00047"]
     assert {(row.label, row.predicted, len(row.text)) for row in found} == {("no", "yes", 500)}
 

@@ -23,12 +23,12 @@ from acclimate.adapters.mlflow_tags import (
     VERDICT_SHA256,
     lineage_tags,
 )
-from acclimate.adapters.mlflow_verdicts import store_verdict, verdict_of
+from acclimate.adapters.mlflow_verdicts import evidence_of, store_evidence, store_verdict, verdict_of
 from acclimate.adapters.promotion_places import place_at
 from acclimate.adapters.promotion_rules import Acting, user
 from acclimate.errors import ConfigError, IntegrityError
 from acclimate.ports import Move, Promotions, RegisteredVersion, RunRecords
-from acclimate.records import LineageNode, Registration, Verdict
+from acclimate.records import Evidence, LineageNode, Registration, Verdict
 
 AUTO_PROMOTED = "gate.auto_promote: the verdict is PROMOTE"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
@@ -225,6 +225,25 @@ class MlflowRegistry:
         return repeated(
             lambda: mlflow_artifacts.store(self._connection, mlflow_run_id, records, model_folder), self.uri
         )
+
+    def keep_evidence(self, mlflow_run_id: str, evidence: Evidence, predictions: Path) -> None:
+        """Keep what a verdict was computed from; see :func:`acclimate.adapters.mlflow_verdicts.store_evidence`."""
+        repeated(lambda: store_evidence(self._connection, mlflow_run_id, evidence, predictions), self.uri)
+
+    def evidence(self, reference: str, into: Path) -> tuple[RegisteredVersion, Verdict, Evidence, Path]:
+        """A version, its verdict, and what that was computed from, each checked against the digest that names it.
+
+        Args:
+            reference: as :meth:`lineage` takes it.
+            into: folder for the file of predictions, there already.
+
+        Raises:
+            ModelError: those of :meth:`verdict`; E-REGISTRY-022, nothing was kept, or it is gone.
+            IntegrityError: E-REGISTRY-019, the verdict was changed; E-REGISTRY-023, what it was computed from was.
+        """
+        version, verdict = self.verdict(reference)
+        with translated(self.uri):
+            return version, verdict, *evidence_of(self._connection, version, verdict, into)
 
     def register(
         self, records: RunRecords, mlflow_run_id: str, model_uri: str | None, verdict: Verdict, *, auto_promote: bool

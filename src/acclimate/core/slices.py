@@ -40,21 +40,19 @@ def length_terciles(texts: Sequence[str]) -> list[str]:
     return [names[int(part)] for part in third]
 
 
-def slices_of(columns: Mapping[str, Sequence[str]], texts: Sequence[str] | None, min_rows: int) -> list[Slice]:
-    """Slices by every column's values and by thirds of text length.
+def slices_of(columns: Mapping[str, Sequence[str]], min_rows: int) -> list[Slice]:
+    """Slices by every column's values.
 
     Args:
-        columns: values of each column, one a row. A column named ``length`` takes the place of the thirds.
-        texts: the rows' texts; None where the rows are images.
+        columns: values of each column, one a row.
         min_rows: smaller slices are left out: their interval says nothing.
 
     Returns:
         Slices ordered by column (length last), then value.
     """
-    by_column = ({} if texts is None else {LENGTH_COLUMN: length_terciles(texts)}) | dict(columns)
     found = []
-    for column in sorted(by_column, key=lambda name: (name == LENGTH_COLUMN, name)):
-        values = np.asarray(by_column[column], dtype=str)
+    for column in sorted(columns, key=lambda name: (name == LENGTH_COLUMN, name)):
+        values = np.asarray(columns[column], dtype=str)
         for value in np.unique(values):
             rows = np.flatnonzero(values == value)
             if len(rows) >= min_rows:

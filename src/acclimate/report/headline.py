@@ -41,7 +41,8 @@ def headline(view: ReportView) -> Headline:
         usable = uri and word in {"PROMOTE", "SHADOW"}
         rows = "FOLDER" if view.data.has_images else "DATA.csv"
         command = f"acclimate predict {uri} {rows}{_workspace(view)}" if usable else ""
-        return Headline(word, TONES[word], VERDICTS[word], view.verdict.next_step, command)
+        told = view.registration.other_weights if view.registration else None
+        return Headline(word, TONES[word], VERDICTS[word], told or view.verdict.next_step, command)
     if view.retrain is not None and view.retrain.action == "nothing":
         return Headline("IDLE", "calm", view.retrain.reason, "", "")
     return _planned(view)

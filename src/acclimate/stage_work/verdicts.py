@@ -153,6 +153,7 @@ def register_work(context: Context, folders: Folders) -> Work:
             candidate_of(folders.candidate, folders.baseline).model,
             data=folders.data,
             baseline=folders.baseline,
+            evaluation=folders.evaluation,
             goal=config.goal,
             gate=config.gate,
             registry=registry_of(context),

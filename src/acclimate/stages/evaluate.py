@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from acclimate.config import EvaluateSpec
-from acclimate.core.metrics import FloatArray, IntArray, confusion
+from acclimate.core.metrics import IntArray
 from acclimate.core.pool_rows import overlap_rows
-from acclimate.core.reliability import softmax
 from acclimate.errors import DataError
-from acclimate.examples import read_examples
+from acclimate.examples import Examples, read_examples
 from acclimate.nn.compared import (
     latency,
     logits_in_order,
@@ -30,15 +26,13 @@ from acclimate.nn.shown import shown
 from acclimate.nn.source_head import source_predictions
 from acclimate.nn.source_task import SourceKnowledge
 from acclimate.ports import Progress, silent
+from acclimate.predictions import FILE, ClassPredictions, JudgedRows
 from acclimate.records import BaselineReport, DataCard, Evaluation, Interval, Retention
 from acclimate.scoring import (
     TestRows,
-    calibration_score,
-    class_scores,
-    comparison,
     hardest_errors,
     overlap_with,
-    slice_scores,
+    scored_classes,
 )
 
 LATENCY_ROWS = 50
@@ -83,48 +77,38 @@ def evaluate(
         IntegrityError: E-EVAL-003, the baseline's control can't be read; or a record is missing.
     """
     card, frozen = DataCard.read(data), BaselineReport.read(baseline)
-    test = _read_test(data, card, metric, config)
+    examples, labels, truth = _read_test(data, card)
     progress("evaluate", says="predicting the test rows with the candidate")
     model = AdaptedModel.load(candidate)
     started = time.perf_counter()
-    scores = logits_in_order(model, test.examples.inputs, test.labels, where=candidate, progress=progress)
-    rows_per_second = len(test.truth) / (time.perf_counter() - started)
-    logits = scores.astype(np.float64)
-    prob = softmax(logits / model.temperature)
-    predicted = prob.argmax(axis=1).astype(np.int64)
+    logits = logits_in_order(model, examples.inputs, labels, where=candidate, progress=progress)
+    rows_per_second = len(truth) / (time.perf_counter() - started)
     models = models_to_compare(baseline, candidate_strategy, finetune, champion)
-    others = _others(data, source, baseline, frozen, models, test, progress)
+    others = _others(data, source, baseline, frozen, models, examples, labels, progress)
     comparator = whom_to_beat(candidate_strategy, champion, frozen)
-    counts = confusion(test.truth, predicted, len(test.labels))
+    found = ClassPredictions(JudgedRows.of(examples), labels, truth, logits, others)
+    test = TestRows(found.rows, truth, labels, metric, config.bootstraps, config.seed)
     report = Evaluation(
-        metric=metric,
-        rows=len(test.truth),
+        **scored_classes(found, model.temperature, metric=metric, comparator=comparator, how=config),
         strategy=candidate_strategy,
-        score=test.score(predicted),
         comparator=comparator if champion is None else f"champion {champion[0].removeprefix('models:/')}",
-        comparisons=[comparison(test, predicted, other, rows, comparator) for other, rows in others.items()],
-        classes=class_scores(counts, test.labels),
-        slices=slice_scores(test, predicted, config.min_slice),
-        labels=test.labels,
-        confusion=counts.tolist(),
-        calibration=calibration_score(logits, model.temperature, test.truth, config.bins),
-        errors=hardest_errors(test, prob, shown),
+        errors=hardest_errors(test, examples.inputs, found.probabilities(model.temperature), shown),
         model_digest=model.digest,
         size_bytes=sum(path.stat().st_size for path in candidate.rglob("*") if path.is_file()),
-        test_digest=hashlib.sha256("\n".join(sorted(test.examples.row_ids)).encode()).hexdigest(),
-        overlap_rows=overlap_with(test.examples, read_examples(data, "target", ("train", "validation"), None)),
+        overlap_rows=overlap_with(examples, read_examples(data, "target", ("train", "validation"), None)),
         near_duplicates=card.target.near_duplicates_across_splits,
-        pool_overlap_rows=_pool_overlap(data, card, test),
+        pool_overlap_rows=_pool_overlap(data, card, examples),
         retention=_retention(data, baseline, model, metric, config, progress),
     )
-    _write_predictions(out / "predictions.parquet", test, prob, {"candidate": predicted, **others})
-    timing = latency(model.predict, test.examples.inputs, LATENCY_ROWS) | {"rows_per_second": round(rows_per_second, 1)}
+    found.write(out / FILE, model.temperature)
+    timing = latency(model.predict, examples.inputs, LATENCY_ROWS) | {"rows_per_second": round(rows_per_second, 1)}
     (out / "timing.json").write_text(json.dumps(timing, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     report.write(out)
     return report
 
 
-def _read_test(data: Path, card: DataCard, metric: str, config: EvaluateSpec) -> TestRows:
+def _read_test(data: Path, card: DataCard) -> tuple[Examples, list[str], IntArray]:
+    """The test split, the label names in index order, and each row's class index."""
     labels = card.target.labels
     examples = read_examples(data, "target", ("test",), labels)
     if labels is None or examples.labels is None:
@@ -134,7 +118,7 @@ def _read_test(data: Path, card: DataCard, metric: str, config: EvaluateSpec) ->
             where=str(data),
             hint="give target.label a column of labels",
         )
-    return TestRows(examples, examples.labels, labels, metric, config.bootstraps, config.seed)
+    return examples, labels, examples.labels
 
 
 def _others(
@@ -143,7 +127,8 @@ def _others(
     baseline: Path,
     frozen: BaselineReport,
     models: dict[str, Path],
-    test: TestRows,
+    examples: Examples,
+    labels: list[str],
     progress: Progress,
 ) -> dict[str, IntArray]:
     """Predictions of the controls the baseline stage ran, and of the other models.
@@ -151,7 +136,7 @@ def _others(
     Controls are fitted on train and validation, like the frozen model's head.
     """
     progress("evaluate", says="predicting the test rows with the controls")
-    inputs, labels = test.examples.inputs, test.labels
+    inputs = examples.inputs
     predicted = trivial_predictions(read_examples(data, "target", ("train", "validation"), labels), inputs)
     model = AdaptedModel.load(baseline / "model")
     controls = baseline / "controls.safetensors"
@@ -167,11 +152,11 @@ def _others(
     return predicted
 
 
-def _pool_overlap(data: Path, card: DataCard, test: TestRows) -> int:
+def _pool_overlap(data: Path, card: DataCard, test: Examples) -> int:
     """Test rows in the pool: counted on the files as they are, whatever ingest has dropped."""
     if card.pool is None:
         return 0
-    return overlap_rows(test.examples.texts, read_examples(data, "pool", ("train",), None).texts)
+    return overlap_rows(test.texts, read_examples(data, "pool", ("train",), None).texts)
 
 
 def _retention(
@@ -194,11 +179,3 @@ def _retention(
         change=Interval(point=change.point, low=change.low, high=change.high),
         low_one_sided=change.low_one_sided,
     )
-
-
-def _write_predictions(path: Path, test: TestRows, prob: FloatArray, predicted: dict[str, IntArray]) -> None:
-    names = np.array(test.labels, dtype=object)
-    columns = {"row_id": pa.array(test.examples.row_ids), "label": pa.array(names[test.truth], pa.string())}
-    columns |= {f"probability:{label}": pa.array(prob[:, i]) for i, label in enumerate(test.labels)}
-    columns |= {f"predicted:{model}": pa.array(names[rows], pa.string()) for model, rows in predicted.items()}
-    pq.write_table(pa.table(columns), path)

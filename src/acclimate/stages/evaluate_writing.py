@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -10,8 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from acclimate.config import EvaluateSpec
 from acclimate.core.metrics import FloatArray
@@ -23,8 +20,9 @@ from acclimate.nn.causal.writer import Prompting, Writer
 from acclimate.nn.compared import latency, models_to_compare, whom_to_beat
 from acclimate.nn.job import Pairs
 from acclimate.ports import Progress, silent
+from acclimate.predictions import FILE, AnswerScores, JudgedRows
 from acclimate.records import BaselineReport, DataCard, Evaluation, HardRow, Retention
-from acclimate.scoring import WrittenRows, comparison_of_means, overlap_with, slice_means
+from acclimate.scoring import overlap_with, scored_answers
 
 LATENCY_ROWS = 20
 HARD_ROWS = 20
@@ -76,7 +74,7 @@ def evaluate_writing(
     """
     card, frozen = DataCard.read(data), BaselineReport.read(baseline)
     examples = read_examples(data, "target", ("test",), None)
-    pairs, test = pairs_of(examples), WrittenRows(examples, config.bootstraps, config.seed)
+    pairs = pairs_of(examples)
     progress("evaluate", says="writing the test rows with the candidate")
     model = Writer.load(candidate)
     started = time.perf_counter()
@@ -85,30 +83,20 @@ def evaluate_writing(
     models = models_to_compare(baseline, candidate_strategy, finetune, champion)
     others = _compared(data, baseline, model, models, pairs, metric, progress)
     comparator = whom_to_beat(candidate_strategy, champion, frozen)
+    answers = AnswerScores(JudgedRows.of(examples), found.scores, others.scores)
     report = Evaluation(
-        metric=metric,
-        rows=len(examples),
+        **scored_answers(answers, metric=metric, comparator=comparator, how=config),
         strategy=candidate_strategy,
-        score=test.score(found.scores),
         comparator=comparator if champion is None else f"champion {champion[0].removeprefix('models:/')}",
-        comparisons=[
-            comparison_of_means(test, found.scores, other, rows, comparator) for other, rows in others.scores.items()
-        ],
-        classes=[],
-        slices=slice_means(test, found.scores, config.min_slice),
-        labels=[],
-        confusion=[],
-        calibration=None,
         errors=_hardest(examples, pairs, found),
         model_digest=model.digest,
         size_bytes=sum(path.stat().st_size for path in candidate.rglob("*") if path.is_file()),
-        test_digest=hashlib.sha256("\n".join(sorted(examples.row_ids)).encode()).hexdigest(),
         overlap_rows=overlap_with(examples, read_examples(data, "target", ("train", "validation"), None)),
         near_duplicates=card.target.near_duplicates_across_splits,
         retention=_retention(data, baseline, model, config, progress),
         perplexity={"candidate": found.likelihood.perplexity, **others.perplexity},
     )
-    _write(out / "predictions.parquet", examples, pairs, found, others.scores)
+    answers.write(out / FILE, answers=pairs.answers, written=found.written, nll=found.likelihood.row_loss)
     timing = latency(model.predict, _asked(model, examples.texts[:LATENCY_ROWS]), LATENCY_ROWS) | {
         "rows_per_second": round(rows_per_second, 1)
     }
@@ -198,12 +186,3 @@ def _retention(data: Path, baseline: Path, model: Writer, config: EvaluateSpec, 
         change=change,
         low_one_sided=low,
     )
-
-
-def _write(path: Path, examples: Examples, pairs: Pairs, found: Judged, others: Mapping[str, FloatArray]) -> None:
-    columns = {"row_id": pa.array(examples.row_ids), "answer": pa.array(list(pairs.answers))}
-    if found.written is not None:
-        columns["written:candidate"] = pa.array(found.written)
-    columns["nll:candidate"] = pa.array(found.likelihood.row_loss)
-    columns |= {f"score:{name}": pa.array(rows) for name, rows in {"candidate": found.scores, **others}.items()}
-    pq.write_table(pa.table(columns), path)

@@ -7,14 +7,16 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from acclimate.config import Goal
 from acclimate.config_file import effective_policy
 from acclimate.config_gate import GateSpec
+from acclimate.digests import file_digest
 from acclimate.examples import Examples, read_examples
-from acclimate.judging import Integrity, Waiver, judge_records
+from acclimate.judging import judge_evidence
 from acclimate.nn.adapted import load_adapted
 from acclimate.nn.causal.judged import pairs_of
 from acclimate.nn.causal.writer import Writer
@@ -23,7 +25,8 @@ from acclimate.nn.frozen import frozen_on_train
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.source_card import folder_digest
 from acclimate.ports import Progress, Registry, RunRecords, silent
-from acclimate.records import Check, Registration, Verdict
+from acclimate.predictions import FILE
+from acclimate.records import Evidence, Registration, StoredModel, WaivedCheck
 
 CardWriter = Callable[[RunRecords, Path], Path]
 SketchWriter = Callable[[Path], Path]
@@ -31,13 +34,6 @@ SketchWriter = Callable[[Path], Path]
 PARITY_ROWS = 256
 # Above what adding floats in another order can do to logits; below what any training does to them.
 CHANGED = 1e-5
-AS_CHAMPION = "Use it: it is the champion now."
-AS_CHALLENGER = "Make it the champion: acclimate promote {name}@challenger --reason WHY"
-TO_APPROVE = (
-    "Somebody else has to answer for it: acclimate approve {name}/VERSION --by NAME --reason WHY; then promote it. "
-    "acclimate models {name} shows the version."
-)
-_STORED_WELL = Integrity(max_logit_difference=0.0, changes_outputs=True, same_model=True)
 
 
 def register(
@@ -46,6 +42,7 @@ def register(
     *,
     data: Path,
     baseline: Path,
+    evaluation: Path,
     goal: Goal,
     gate: GateSpec,
     registry: Registry,
@@ -65,6 +62,7 @@ def register(
         candidate: the candidate's model folder; it is left as it is.
         data: ingest's folder; validation rows are read.
         baseline: the baseline's folder; what training started from is read.
+        evaluation: evaluate's folder, whose predictions are kept in the registry.
         goal: the requirement.
         gate: the policy.
         registry: where runs, models and lineage are kept.
@@ -78,24 +76,40 @@ def register(
         UnavailableError: the registry can't be reached, or the champion moved (E-REGISTRY-020).
     """
     run_id = registry.record_run(records, artifacts)
-    look = registry.look(records.evaluation.test_digest, records.run_key)
-    verdict = _judged(records, _STORED_WELL, goal, gate, look)
-    model_uri = None
-    if verdict.verdict == "REJECT":
-        verdict = _without_integrity(verdict)
-    else:
-        model_uri, integrity = _store(
+    predictions = evaluation / FILE
+    evidence = Evidence(
+        data=records.data,
+        source=records.source,
+        decision=records.decision,
+        finetune=records.finetune,
+        evaluation=records.evaluation,
+        evaluated_by=records.config["evaluate"],
+        predictions_sha256=file_digest(predictions),
+        stored=None,
+        at_least=goal.at_least,
+        at_least_by=goal.at_least_by,
+        waivers=[WaivedCheck(check=one.check, by=one.by, reason=one.reason) for one in gate.waivers],
+        look=registry.look(records.evaluation.test_digest, records.run_key),
+        auto_promote=gate.auto_promote,
+    )
+    judge: dict[str, Any] = {"policy": effective_policy(gate), "run_key": records.run_key, "name": records.name}
+    verdict, model_uri = judge_evidence(evidence, **judge), None
+    if verdict.verdict != "REJECT":
+        model_uri, stored = _store(
             records, candidate, data, baseline, registry, run_id, write_card, write_sketch, out, progress
         )
-        verdict = _judged(records, integrity, goal, gate, look)
+        evidence = evidence.model_copy(update={"stored": stored})
+        verdict = judge_evidence(evidence, **judge)
+    registry.keep_evidence(run_id, evidence, predictions)
     progress("verdict", verdict=verdict.verdict)
     done = registry.register(records, run_id, model_uri, verdict, auto_promote=gate.auto_promote)
-    _told_of_other_weights(verdict, records, registry).write(out)
+    done = done.model_copy(update={"other_weights": _other_weights(records, registry)})
+    verdict.write(out)
     done.write(out)
     return done
 
 
-def _told_of_other_weights(verdict: Verdict, records: RunRecords, registry: Registry) -> Verdict:
+def _other_weights(records: RunRecords, registry: Registry) -> str | None:
     """Say so where this run key's one version was made earlier, from the same inputs, with other weights.
 
     Another machine or another release of acclimate may train slightly other weights. The version that is there stays.
@@ -104,48 +118,11 @@ def _told_of_other_weights(verdict: Verdict, records: RunRecords, registry: Regi
     for one in registry.versions(records.name):
         theirs = one.tags.get("acclimate.model_digest", digest)
         if one.run_key == records.run_key and theirs != digest:
-            says = (
-                f"version {one.version} holds this run key with other weights ({theirs[:12]}, these are {digest[:12]})"
+            return (
+                f"Use version {one.version}: it holds this run key with other weights ({theirs[:12]}, these are "
+                f"{digest[:12]}). To register these, delete it in MLflow and run again."
             )
-            step = f"Use version {one.version}; to register these weights, delete it in MLflow and run again."
-            return verdict.model_copy(update={"reasons": [*verdict.reasons, says], "next_step": step})
-    return verdict
-
-
-def _judged(records: RunRecords, integrity: Integrity, goal: Goal, gate: GateSpec, look: int) -> Verdict:
-    verdict = judge_records(
-        data=records.data,
-        source=records.source,
-        decision=records.decision,
-        finetune=records.finetune,
-        evaluation=records.evaluation,
-        integrity=integrity,
-        at_least=goal.at_least,
-        at_least_by=goal.at_least_by,
-        policy=effective_policy(gate),
-        waivers=[Waiver(one.check, one.by, one.reason) for one in gate.waivers],
-        run_key=records.run_key,
-        name=records.name,
-        look=look,
-    )
-    if verdict.if_approved == "PROMOTE":
-        return verdict.model_copy(update={"next_step": TO_APPROVE.format(name=records.name)})
-    if verdict.verdict != "PROMOTE":
-        return verdict
-    step = AS_CHAMPION if gate.auto_promote else AS_CHALLENGER.format(name=records.name)
-    return verdict.model_copy(update={"next_step": step})
-
-
-def _without_integrity(verdict: Verdict) -> Verdict:
-    """A rejection that says of the integrity check what is true: it was not reached."""
-    says = "not measured: other checks rejected the candidate before it was stored"
-    checks = [
-        Check(number=row.number, name=row.name, required=row.required, outcome="not_applicable", numbers={}, says=says)
-        if row.name == "integrity"
-        else row
-        for row in verdict.checks
-    ]
-    return verdict.model_copy(update={"checks": checks})
+    return None
 
 
 def _store(
@@ -159,10 +136,10 @@ def _store(
     write_sketch: SketchWriter,
     out: Path,
     progress: Progress,
-) -> tuple[str | None, Integrity]:
+) -> tuple[str | None, StoredModel]:
     """Store the candidate with its card, fetch it back and compare."""
     if folder_digest(candidate) != records.evaluation.model_digest:
-        return None, Integrity(max_logit_difference=None, changes_outputs=None, same_model=False)
+        return None, StoredModel(max_logit_difference=None, changes_outputs=None, same_model=False)
     with tempfile.TemporaryDirectory(dir=out, prefix=".storing-") as temporary:
         staged = _linked_copy(candidate, Path(temporary) / "model", without={"README.md"})
         shutil.copyfile(write_card(records, staged), out / "model_card.md")
@@ -191,7 +168,7 @@ def _linked_copy(folder: Path, into: Path, *, without: set[str]) -> Path:
     return into
 
 
-def _integrity(records: RunRecords, candidate: Path, stored: Path, baseline: Path, rows: Examples) -> Integrity:
+def _integrity(records: RunRecords, candidate: Path, stored: Path, baseline: Path, rows: Examples) -> StoredModel:
     def outputs(model: AdaptedModel | Writer, where: Path) -> np.ndarray:
         """Logits ``[n, C]``; of a language model each answer's mean loss ``[n]``."""
         if isinstance(model, Writer):
@@ -205,7 +182,7 @@ def _integrity(records: RunRecords, candidate: Path, stored: Path, baseline: Pat
         # what training started from; the frozen model itself has another head
         start = load_adapted(baseline / "model") if records.data.is_generation else frozen_on_train(baseline)
         changes = bool(np.abs(wanted - outputs(start, baseline)).max() > CHANGED)
-    return Integrity(
+    return StoredModel(
         max_logit_difference=float(np.abs(wanted - outputs(fetched, stored)).max()),
         changes_outputs=changes,
         same_model=fetched.digest == records.evaluation.model_digest,

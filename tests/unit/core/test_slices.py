@@ -17,13 +17,10 @@ def test_equally_long_texts_are_one_slice() -> None:
 
 def test_slices_cover_values_with_enough_rows_and_length_comes_last() -> None:
     channel = ["mail"] * 4 + ["chat"] * 3 + ["fax"]
-    found = slices_of({"zone": ["a"] * 8, "channel": channel}, ["x" * n for n in range(8)], min_rows=2)
+    found = slices_of(
+        {"length": length_terciles(["x" * n for n in range(8)]), "zone": ["a"] * 8, "channel": channel}, min_rows=2
+    )
     assert [(s.column, s.value) for s in found[:3]] == [("channel", "chat"), ("channel", "mail"), ("zone", "a")]
     assert {s.column for s in found[3:]} == {"length"}
     np.testing.assert_array_equal(found[0].rows, [4, 5, 6])
     assert sorted(row for s in found[3:] for row in s.rows) == list(range(8))
-
-
-def test_a_column_named_length_replaces_the_thirds() -> None:
-    found = slices_of({"length": ["short", "short", "long"]}, ["a", "b", "c" * 90], min_rows=1)
-    assert [(s.column, s.value, len(s.rows)) for s in found] == [("length", "long", 1), ("length", "short", 2)]

@@ -15,6 +15,7 @@ from acclimate.adapters.mlflow_client import local_uri
 from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
 from acclimate.config import Goal
 from acclimate.config_gate import ApprovalRule, ChecksSpec, GateSpec, PolicySpec
+from acclimate.digests import data_digest
 from acclimate.errors import ModelError, UnavailableError
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.frozen import PROBE
@@ -63,10 +64,12 @@ def run_stage(toy_data: Path, models: Models, registry: MlflowRegistry, tmp_path
     def run(records: RunRecords, *, out: str = "out", goal: Goal | None = None, **changes: Any) -> Registration:
         folder = tmp_path / out
         folder.mkdir()
+        (tmp_path / "predictions.parquet").write_bytes(b"not read here")
         arguments: dict[str, Any] = {
             "candidate": models.candidate,
             "data": toy_data,
             "baseline": models.baseline,
+            "evaluation": tmp_path,
             "goal": goal or Goal(),
             "gate": GateSpec(auto_promote=True),
             "registry": registry,
@@ -138,10 +141,12 @@ def test_the_same_run_key_with_other_weights_registers_nothing_new_and_says_so(
     second = run_stage(records, out="second", candidate=tmp_path / "retrained" / "model")
     assert second.model_uri == first.model_uri
     assert len(registry.versions("trained-again")) == 1
-    verdict = Verdict.read(tmp_path / "second")
-    assert models.digest[:12] in verdict.reasons[-1]
-    assert "Use version 1" in verdict.next_step
-    assert "with other weights" not in " ".join(Verdict.read(tmp_path / "out").reasons)
+    assert first.other_weights is None
+    assert second.other_weights is not None
+    assert second.other_weights.startswith("Use version 1")
+    assert models.digest[:12] in second.other_weights
+    sealed = data_digest(Verdict.read(tmp_path / "second").model_dump(mode="json"))
+    assert sealed == second.verdict_sha256, "what lies in the folder is what is in the registry"
 
 
 def test_the_same_records_again_register_nothing_new_and_say_the_same(

@@ -1,0 +1,120 @@
+"""A registered model's verdict computed again from what the registry keeps of it."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from acclimate.config import EvaluateSpec
+from acclimate.config_gate import PolicySpec
+from acclimate.errors import IntegrityError, Problem
+from acclimate.judging import judge_evidence
+from acclimate.predictions import AnswerScores, ClassPredictions
+from acclimate.records import Evaluation, Evidence, Verdict
+from acclimate.scoring import scored_answers, scored_classes
+from acclimate.wiring import asked_registry
+
+# another machine's processor may add numbers in another order
+TOLERANCE = 1e-9
+CHAMPION = "champion"
+
+
+def replay(reference: str, workspace: Path | None) -> dict[str, Any]:
+    """Compute a verdict again: scores, intervals and comparisons from the stored predictions, then every check.
+
+    Args:
+        reference: ``NAME`` for the highest version, ``NAME@alias`` or ``NAME/7``.
+        workspace: where the registry is looked for.
+
+    Returns:
+        What was computed, once it agrees.
+
+    Raises:
+        ModelError: E-REGISTRY-003, 018 and 022: no such version, or nothing is kept that its verdict was computed from.
+        IntegrityError: E-REGISTRY-019 and 023, a stored file was changed; E-GATE-010, the verdict does not follow from
+            what it is said to be computed from.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        version, stored, evidence, predictions = asked_registry(workspace).evidence(reference, Path(folder))
+        evaluation = again(evidence, predictions)
+    verdict = judge_evidence(
+        evidence.model_copy(update={"evaluation": evaluation}),
+        policy=PolicySpec.model_validate(stored.rules),
+        run_key=stored.run_key,
+        name=stored.name,
+    )
+    found = [*differences(evidence.evaluation, evaluation), *differences(stored, verdict)]
+    if found:
+        problems = [Problem("E-GATE-010", says, where=version.model_uri) for says in found]
+        hint = "do not rely on this version before it was judged again: acclimate run adaptation.yaml"
+        main = Problem(
+            "E-GATE-010", f"the verdict can't be computed again: {found[0]}", where=version.model_uri, hint=hint
+        )
+        raise IntegrityError.of([main, *problems[1:]])
+    return {
+        "model_uri": version.model_uri,
+        "verdict": verdict.verdict,
+        "agrees": True,
+        "rows": evaluation.rows,
+        "metric": evaluation.metric,
+        "score": evaluation.score.point,
+        "compared_with": [row.other for row in evaluation.comparisons],
+        "checks": {row.name: row.outcome for row in verdict.checks},
+        "taken_as_stored": _taken(evidence),
+    }
+
+
+def again(evidence: Evidence, predictions: Path) -> Evaluation:
+    """An evaluation with everything in it that follows from the predictions computed anew."""
+    was, how = evidence.evaluation, EvaluateSpec.model_validate(evidence.evaluated_by)
+    champion = was.comparator.startswith(f"{CHAMPION} ")
+    judged: dict[str, Any] = {"metric": was.metric, "comparator": CHAMPION if champion else was.comparator, "how": how}
+    if was.calibration is None:
+        scored = scored_answers(AnswerScores.read(predictions), **judged)
+    else:
+        scored = scored_classes(ClassPredictions.read(predictions), was.calibration.temperature, **judged)
+    return was.model_copy(update=scored)
+
+
+def _taken(evidence: Evidence) -> list[str]:
+    """What does not follow from predictions, in words."""
+    retention = ["what is kept of the source's task"] if evidence.evaluation.retention else []
+    stored = ["the stored model's logits beside the evaluated one's"] if evidence.stored else []
+    return ["which look at the test rows it was", "rows in several splits", *stored, *retention]
+
+
+def differences(stored: Evaluation | Verdict, computed: Evaluation | Verdict) -> list[str]:
+    """Where two records differ, by more than rounding; the digest of the evidence is not looked at."""
+    was, now = (one.model_dump(mode="json", exclude={"evidence_sha256"}) for one in (stored, computed))
+    return [f"{place} is {b!r} now, {a!r} was stored" for place, a, b in _differing(was, now, "")]
+
+
+def _differing(a: Any, b: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+        for name in a:
+            yield from _differing(a[name], b[name], f"{place}.{name}".lstrip("."))
+    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            yield from _differing(x, y, f"{place}[{i}]")
+    elif isinstance(a, float) and isinstance(b, float):
+        if not math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+            yield place, a, b
+    elif a != b:
+        yield place, a, b
+
+
+def replay_text(found: dict[str, Any]) -> str:
+    """The result for people."""
+    outcomes = list(found["checks"].values())
+    told = ", ".join(f"{outcomes.count(one)} {one.replace('_', ' ')}" for one in dict.fromkeys(outcomes))
+    lines = [
+        f"{found['model_uri']}: {found['verdict']}, computed again and the same",
+        f"from        the stored predictions on {found['rows']} test rows",
+        f"score       {found['metric']} {found['score']:.4f}, compared with {', '.join(found['compared_with'])}",
+        f"checks      {told}",
+        f"as stored   {'; '.join(found['taken_as_stored'])}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,200 @@
+"""A verdict is computed again from what a real MLflow keeps: it agrees, or whoever changed something is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acclimate.adapters.mlflow_client import connect, local_uri
+from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
+from acclimate.config import EvaluateSpec
+from acclimate.config_file import effective_policy
+from acclimate.config_gate import GateSpec
+from acclimate.digests import file_digest
+from acclimate.errors import AcclimateError, IntegrityError, ModelError
+from acclimate.judging import judge_evidence
+from acclimate.ports import RunRecords
+from acclimate.predictions import AnswerScores, ClassPredictions, JudgedRows
+from acclimate.records import Evidence, StoredModel, Verdict
+from acclimate.replaying import replay
+from acclimate.scoring import scored_answers, scored_classes
+from tests.run_records import LABELS, digest, run_records, verdict_of
+from tests.writing_records import writing_records
+
+HOW = EvaluateSpec(bootstraps=200)
+POLICY = effective_policy(GateSpec())
+N = 600
+_NAMES = count()
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workspace")
+
+
+@pytest.fixture(scope="module")
+def registry(workspace: Path) -> MlflowRegistry:
+    return open_registry(local_uri(workspace), workspace)
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def rows() -> JudgedRows:
+    return JudgedRows(
+        [digest(f"row {i}") for i in range(N)],
+        [f"g{i // 2}" for i in range(N)],
+        {"channel": ["mail" if i % 3 else "chat" for i in range(N)]},
+    )
+
+
+def classified(path: Path, name: str) -> RunRecords:
+    """Records of a classifier that is right on nine rows of ten, and its predictions."""
+    rng, base = np.random.default_rng(0), run_records(name, name=name, model_digest=digest(name))
+    truth = rng.integers(len(LABELS), size=N)
+    logits = rng.normal(size=(N, len(LABELS))).astype(np.float32) + 4 * np.eye(len(LABELS), dtype=np.float32)[truth]
+
+    def right_on(share: float) -> np.ndarray:
+        return np.where(rng.random(N) < share, truth, (truth + 1) % len(LABELS))
+
+    others = {"baseline": right_on(0.7), "tfidf": right_on(0.6), "majority": np.zeros(N, dtype=np.int64)}
+    others["random_features"] = right_on(0.55)
+    found = ClassPredictions(rows(), LABELS, truth, logits, others)
+    found.write(path, 1.5)
+    scored = scored_classes(found, 1.5, metric="macro_f1", comparator="baseline", how=HOW)
+    return replace(base, evaluation=base.evaluation.model_copy(update=scored))
+
+
+def written(path: Path, name: str) -> RunRecords:
+    """Records of a language model that writes nine answers of ten as they are, and their scores."""
+    rng, base = np.random.default_rng(0), writing_records()
+    found = AnswerScores(
+        rows(),
+        (rng.random(N) < 0.9).astype(np.float64),
+        {one: (rng.random(N) < 0.5).astype(np.float64) for one in ("baseline", "nearest", "majority", "source_as_is")},
+    )
+    found.write(path, answers=["a"] * N, written=["a"] * N, nll=rng.random(N))
+    scored = scored_answers(found, metric="exact_match", comparator="baseline", how=HOW)
+    evaluation = base.evaluation.model_copy(update={**scored, "model_digest": digest(name)})
+    assert base.finetune is not None
+    arms = [arm.model_copy(update={"model_digest": digest(name)}) if arm.chosen else arm for arm in base.finetune.arms]
+    finetune = base.finetune.model_copy(update={"arms": arms})
+    return replace(base, name=name, run_key=digest(name), evaluation=evaluation, finetune=finetune)
+
+
+Make = Callable[[Path, str], RunRecords]
+Change = Callable[[Any], Any]
+
+
+@pytest.fixture
+def registered(registry: MlflowRegistry, tmp_path: Path) -> Callable[..., str]:
+    """Registers as the stage does; what is said of the predictions, or of the verdict, may be changed before."""
+
+    def make(kind: Make, *, evidence_is: Change = lambda one: one, verdict_is: Change = lambda one: one) -> str:
+        name, path = f"model-{next(_NAMES)}", tmp_path / "predictions.parquet"
+        records = kind(path, name)
+        evidence = evidence_is(
+            Evidence(
+                data=records.data,
+                source=records.source,
+                decision=records.decision,
+                finetune=records.finetune,
+                evaluation=records.evaluation,
+                evaluated_by=HOW.model_dump(mode="json"),
+                predictions_sha256=file_digest(path),
+                stored=StoredModel(max_logit_difference=0.0, changes_outputs=True, same_model=True),
+                at_least=None,
+                at_least_by="point",
+                waivers=[],
+                look=1,
+                auto_promote=False,
+            )
+        )
+        verdict = judge_evidence(evidence, policy=POLICY, run_key=records.run_key, name=name)
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text(name)
+        run_id = registry.record_run(records, [])
+        uri = registry.log_model(run_id, records, folder)
+        registry.keep_evidence(run_id, evidence, path)
+        registry.register(records, run_id, uri, verdict_is(verdict), auto_promote=False)
+        return name
+
+    return make
+
+
+def refused(kind: type[AcclimateError], code: str, name: str, workspace: Path) -> AcclimateError:
+    with pytest.raises(kind) as caught:
+        replay(name, workspace)
+    assert caught.value.code == code
+    return caught.value
+
+
+@pytest.mark.parametrize("kind", [classified, written])
+def test_an_honest_verdict_is_computed_again(kind: Make, registered: Callable[..., str], workspace: Path) -> None:
+    found = replay(registered(kind), workspace)
+    assert (found["verdict"], found["agrees"], found["rows"]) == ("PROMOTE", True, N)
+
+
+@pytest.mark.parametrize("kind", [classified, written])
+def test_a_verdict_on_other_scores_than_the_predictions_give_is_found(
+    kind: Make, registered: Callable[..., str], workspace: Path
+) -> None:
+    def better(evidence: Evidence) -> Evidence:
+        score = evidence.evaluation.score
+        higher = score.model_copy(update={"point": score.point + 0.01})
+        return evidence.model_copy(update={"evaluation": evidence.evaluation.model_copy(update={"score": higher})})
+
+    error = refused(IntegrityError, "E-GATE-010", registered(kind, evidence_is=better), workspace)
+    assert any("score.point" in problem.message for problem in error.problems)
+
+
+@pytest.mark.parametrize("field", ["verdict", "checks", "if_approved", "comparator"])
+def test_a_verdict_that_does_not_follow_from_its_evidence_is_found(
+    field: str, registered: Callable[..., str], workspace: Path
+) -> None:
+    def forged(verdict: Verdict) -> Verdict:
+        assert verdict.verdict == "PROMOTE"
+        checks = [row.model_copy(update={"outcome": "passed"}) for row in verdict.checks]
+        changed = {"verdict": "HOLD", "if_approved": "PROMOTE", "comparator": "champion x/1", "checks": checks}
+        return verdict.model_copy(update={field: changed[field]})
+
+    error = refused(IntegrityError, "E-GATE-010", registered(classified, verdict_is=forged), workspace)
+    assert all(field in problem.message for problem in error.problems)
+
+
+@pytest.mark.parametrize("ending", ["json", "parquet"])
+@pytest.mark.parametrize("what", ["changed", "deleted"])
+def test_evidence_that_is_not_there_as_it_was_is_told(
+    ending: str, what: str, registered: Callable[..., str], registry: MlflowRegistry, workspace: Path
+) -> None:
+    name = registered(classified)
+    client = connect(registry.uri, workspace).client
+    run = client.get_model_version(name, "1").run_id
+    (stored,) = workspace.glob(f"mlartifacts/**/{run}/artifacts/evidence/*.{ending}")
+    if what == "deleted":
+        stored.unlink()
+        refused(ModelError, "E-REGISTRY-022", name, workspace)
+    else:
+        stored.write_bytes(stored.read_bytes()[:-1])
+        refused(IntegrityError, "E-REGISTRY-023", name, workspace)
+
+
+def test_a_verdict_of_before_evidence_was_kept_is_told(
+    registry: MlflowRegistry, workspace: Path, tmp_path: Path
+) -> None:
+    records = run_records(name="old-release", model_digest=digest("old"))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    run_id = registry.record_run(records, [])
+    uri = registry.log_model(run_id, records, tmp_path / "model")
+    registry.register(records, run_id, uri, verdict_of(records), auto_promote=False)
+    refused(ModelError, "E-REGISTRY-022", "old-release", workspace)
