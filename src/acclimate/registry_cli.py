@@ -24,6 +24,15 @@ Reference = Annotated[
     str, typer.Argument(help="the model: NAME for its highest version, NAME@champion, or NAME/7 for a version")
 ]
 
+Place = Annotated[
+    str | None,
+    typer.Option(
+        "--promotions",
+        help="where promotions are recorded, a folder or s3://BUCKET/PREFIX; by default ACCLIMATE_PROMOTIONS, else "
+        "promotions in the workspace",
+    ),
+]
+
 
 def models(
     name: Annotated[str, typer.Argument(help="name of the registered model, as in adaptation.yaml")],
@@ -52,6 +61,37 @@ def lineage(name: Reference, workspace: Workspace = None, as_json: Json = False,
         found = trace(name, workspace)
         print_result(found, as_json, lambda: lineage_text(found))
         return 0
+
+    guarded(action, as_json, debug)
+
+
+def verify(
+    name: Reference,
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            "--project",
+            help="folder that local data and models were named relative to; by default the nearest folder upwards with "
+            ".git or dvc.yaml",
+        ),
+    ] = None,
+    workspace: Workspace = None,
+    promotions: Place = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Hash again everything that a model came from, and the models it was adapted from.
+
+    The verdict, the predictions it follows from, the weights, the promotion log, every data file and the source model.
+    The exit code is 76 if something changed, 75 if something was not found.
+    """
+    from acclimate.verifying import EXITS, verify_text
+    from acclimate.verifying import verify as verified
+
+    def action() -> int:
+        found = verified(name, workspace, promotions, project)
+        print_result(found, as_json, lambda: verify_text(found))
+        return EXITS[found["outcome"]]
 
     guarded(action, as_json, debug)
 
@@ -110,6 +150,6 @@ def policy(
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (models, lineage):
+    for command in (models, lineage, verify):
         app.command(rich_help_panel=PANEL)(command)
     app.add_typer(gate_app, name="gate", no_args_is_help=True, rich_help_panel=PANEL)

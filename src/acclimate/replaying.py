@@ -39,21 +39,7 @@ def replay(reference: str, workspace: Path | None) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory() as folder:
         version, stored, evidence, predictions = asked_registry(workspace).evidence(reference, Path(folder))
-        evaluation = again(evidence, predictions)
-    verdict = judge_evidence(
-        evidence.model_copy(update={"evaluation": evaluation}),
-        policy=PolicySpec.model_validate(stored.rules),
-        run_key=stored.run_key,
-        name=stored.name,
-    )
-    found = [*differences(evidence.evaluation, evaluation), *differences(stored, verdict)]
-    if found:
-        problems = [Problem("E-GATE-010", says, where=version.model_uri) for says in found]
-        hint = "do not rely on this version before it was judged again: acclimate run adaptation.yaml"
-        main = Problem(
-            "E-GATE-010", f"the verdict can't be computed again: {found[0]}", where=version.model_uri, hint=hint
-        )
-        raise IntegrityError.of([main, *problems[1:]])
+        evaluation, verdict = replayed(version.model_uri, stored, evidence, predictions)
     return {
         "model_uri": version.model_uri,
         "verdict": verdict.verdict,
@@ -65,6 +51,27 @@ def replay(reference: str, workspace: Path | None) -> dict[str, Any]:
         "checks": {row.name: row.outcome for row in verdict.checks},
         "taken_as_stored": _taken(evidence),
     }
+
+
+def replayed(model_uri: str, stored: Verdict, evidence: Evidence, predictions: Path) -> tuple[Evaluation, Verdict]:
+    """The evaluation and the verdict as they are computed now.
+
+    Raises:
+        IntegrityError: E-GATE-010, they are not the stored ones.
+    """
+    evaluation = again(evidence, predictions)
+    verdict = judge_evidence(
+        evidence.model_copy(update={"evaluation": evaluation}),
+        policy=PolicySpec.model_validate(stored.rules),
+        run_key=stored.run_key,
+        name=stored.name,
+    )
+    found = [*differences(evidence.evaluation, evaluation), *differences(stored, verdict)]
+    if found:
+        hint = "do not rely on this version before it was judged again: acclimate run adaptation.yaml"
+        main = Problem("E-GATE-010", f"the verdict can't be computed again: {found[0]}", model_uri, hint)
+        raise IntegrityError.of([main, *(Problem("E-GATE-010", says, model_uri) for says in found[1:])])
+    return evaluation, verdict
 
 
 def again(evidence: Evidence, predictions: Path) -> Evaluation:

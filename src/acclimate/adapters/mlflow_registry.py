@@ -129,6 +129,11 @@ class MlflowRegistry:
         with translated(self.uri):
             return mlflow_artifacts.fetch(self._connection, uri, into)
 
+    def version(self, reference: str) -> RegisteredVersion:
+        """The version somebody means; see :func:`acclimate.adapters.mlflow_versions.find_version`."""
+        with translated(self.uri):
+            return mlflow_versions.find_version(self._connection, reference)
+
     def lineage(self, reference: str) -> LineageNode:
         """What made a model; see :func:`acclimate.adapters.mlflow_lineage.trace`."""
         with translated(self.uri):

@@ -1,0 +1,207 @@
+"""Everything a registered model came from, hashed again where it lies now."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from acclimate.adapters.data_uris import located
+from acclimate.adapters.images import images_below
+from acclimate.adapters.sources import resolve_source
+from acclimate.config_file.addresses import scheme_of
+from acclimate.config_file.paths import project_root
+from acclimate.digests import file_digest
+from acclimate.errors import AcclimateError, DataError, IntegrityError
+from acclimate.nn.source_card import folder_digest
+from acclimate.ports import RegisteredVersion, Registry
+from acclimate.records import Evidence, InputFile, TableCard
+from acclimate.replaying import replayed
+from acclimate.wiring import asked_registry
+
+Outcome = Literal["unchanged", "changed", "not found"]
+#: Exit codes by the worst outcome.
+EXITS: dict[Outcome, int] = {"unchanged": 0, "not found": 75, "changed": 76}
+CHAIN_LIMIT = 50
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One thing that was hashed again.
+
+    Args:
+        kind: verdict, predictions, weights, log, data or source.
+        name: what it is called.
+        outcome: unchanged, changed or not found.
+        sha256: what it has to be; empty where it is a chain of entries.
+        says: what is wrong; empty where nothing is.
+    """
+
+    kind: str
+    name: str
+    outcome: Outcome
+    sha256: str = ""
+    says: str = ""
+
+
+def verify(reference: str, workspace: Path | None, promotions: str | None, project: Path | None) -> dict[str, Any]:
+    """Hash again what a model came from: verdict, predictions, weights, promotion log, data files and source models.
+
+    Args:
+        reference: ``NAME`` for the highest version, ``NAME@alias`` or ``NAME/7``.
+        workspace: where the registry is looked for.
+        promotions: where promotions are recorded.
+        project: folder that local data and source models were named relative to; None: the project root here.
+
+    Returns:
+        ``model_uri``, ``outcome`` (the worst) and ``checked``, one entry a thing; models it was adapted from included.
+
+    Raises:
+        ModelError: E-REGISTRY-003, there is no such version.
+        UnavailableError: the registry can't be reached.
+    """
+    registry, root = asked_registry(workspace, promotions), (project or project_root(Path.cwd())).resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        uri, checked = _verified(registry, reference, root, Path(folder), CHAIN_LIMIT)
+    worst = max((one.outcome for one in checked), key=lambda outcome: EXITS[outcome])
+    return {"model_uri": uri, "outcome": worst, "checked": [asdict(one) for one in checked]}
+
+
+def _verified(
+    registry: Registry, reference: str, project: Path, scratch: Path, depth: int
+) -> tuple[str, list[Verified]]:
+    version = registry.version(reference)
+    place = scratch / f"{version.name}-{version.version}"
+    place.mkdir()
+    found, evidence = _judgement(registry, version, place)
+    found += _weights(registry, version, evidence, place)
+    found += _log(registry, version)
+    if evidence is not None:
+        for table in (evidence.data.target, evidence.data.reference, evidence.data.pool):
+            found += [] if table is None else _data(table, project, place)
+        found += _source(registry, version, evidence, project, place)
+    parent = version.tags.get("acclimate.source_model", "")
+    is_adapted = version.tags.get("acclimate.source_uri", "") == parent
+    if is_adapted and depth > 0:
+        above = parent.removeprefix("models:/")
+        found += _tried("source", parent, "", lambda: _verified(registry, above, project, scratch, depth - 1)[1])
+    return version.model_uri, found
+
+
+def _tried(kind: str, name: str, sha256: str, look: Callable[[], list[Verified]]) -> list[Verified]:
+    """What ``look`` finds; where it raises, what that says of the thing."""
+    try:
+        return look()
+    except IntegrityError as error:
+        outcome: Outcome = "changed"
+        problem = error.problems[0]
+    except AcclimateError as error:
+        outcome, problem = "not found", error.problems[0]
+    return [Verified(kind, name, outcome, sha256, f"{problem.message} ({problem.code})")]
+
+
+def _judgement(registry: Registry, version: RegisteredVersion, place: Path) -> tuple[list[Verified], Evidence | None]:
+    """The verdict against the version's tag, what it was computed from against the verdict, and whether it follows."""
+    evidence: list[Evidence] = []
+    sealed = version.tags.get("acclimate.verdict_sha256", "")
+
+    def verdict() -> list[Verified]:
+        registry.verdict(version.model_uri)
+        return [Verified("verdict", version.model_uri, "unchanged", sealed)]
+
+    def predictions() -> list[Verified]:
+        _, said, kept, path = registry.evidence(version.model_uri, place)
+        evidence.append(kept)
+        replayed(version.model_uri, said, kept, path)
+        return [Verified("predictions", f"{kept.evaluation.rows} test rows", "unchanged", kept.predictions_sha256)]
+
+    found = _tried("verdict", version.model_uri, sealed, verdict)
+    if found[0].outcome == "unchanged":
+        found += _tried("predictions", version.model_uri, "", predictions)
+    return found, evidence[0] if evidence else None
+
+
+def _weights(registry: Registry, version: RegisteredVersion, evidence: Evidence | None, place: Path) -> list[Verified]:
+    """The stored model against its own digest, and against the one that was evaluated."""
+    wanted = evidence.evaluation.model_digest if evidence else version.tags.get("acclimate.model_digest", "")
+
+    def look() -> list[Verified]:
+        stored = folder_digest(registry.fetch(version.model_uri, place / "model"))
+        says = "" if stored == wanted else f"these weights were not evaluated: {stored[:12]}"
+        return [Verified("weights", version.model_uri, "changed" if says else "unchanged", wanted, says)]
+
+    return _tried("weights", version.model_uri, wanted, look)
+
+
+def _log(registry: Registry, version: RegisteredVersion) -> list[Verified]:
+    """The promotion log's chain, and the weights that its entries of this version name."""
+
+    def look() -> list[Verified]:
+        log = registry.promotions(version.name).log
+        own = version.tags.get("acclimate.model_digest")
+        other = [one.number for one in log.entries if one.version == version.version and one.model_digest != own]
+        says = f"entry {other[0]} is about other weights than the version has" if other else ""
+        name = f"{version.name}, {len(log.entries)} entries"
+        return [Verified("log", name, "changed" if says else "unchanged", log.head, says)]
+
+    return _tried("log", version.name, "", look)
+
+
+def _data(table: TableCard, project: Path, place: Path) -> Iterator[Verified]:
+    for file in table.files:
+        yield from _tried("data", file.uri, file.sha256, lambda file=file: [_file(file, project, place)])  # type: ignore[misc]  # mypy can't infer a lambda with a default
+
+
+def _file(file: InputFile, project: Path, place: Path) -> Verified:
+    """A data file, or a folder of images, where it came from."""
+    if scheme_of(file.uri) is None:
+        sha256 = _digest_of(project / file.uri, project)
+    else:
+        pin = f"?versionId={file.version_id}" if file.version_id else ""
+        (sha256,) = located(f"{file.uri}{pin}", root=project, home=place).digests.values()
+    says = "" if sha256 == file.sha256 else f"its sha256 is {sha256[:12]} now"
+    return Verified("data", file.uri, "changed" if says else "unchanged", file.sha256, says)
+
+
+def _digest_of(path: Path, project: Path) -> str:
+    try:
+        if not path.is_dir():
+            return file_digest(path)
+    except OSError as error:
+        says = f"nothing can be read there: {error.strerror or error}"
+        raise DataError("E-VERIFY-001", says, where=str(path), hint="name the project with --project") from error
+    digest = hashlib.sha256()
+    for image in images_below(path, str(path), project, allow_outside=True):
+        digest.update(f"{image.relative_to(path).as_posix()} {file_digest(image)}\n".encode())
+    return digest.hexdigest()
+
+
+def _source(
+    registry: Registry, version: RegisteredVersion, evidence: Evidence, project: Path, place: Path
+) -> list[Verified]:
+    """The source model where it came from."""
+    uri, card = version.tags.get("acclimate.source_uri", ""), evidence.source
+
+    def look() -> list[Verified]:
+        _, now = resolve_source(uri, root=project, licence=None, allow_outside=True, home=place, fetch=registry.fetch)
+        says = "" if now.digest == card.digest else f"its digest is {now.digest[:12]} now"
+        return [Verified("source", uri, "changed" if says else "unchanged", card.digest, says)]
+
+    return _tried("source", uri or card.name, card.digest, look)
+
+
+def verify_text(found: dict[str, Any]) -> str:
+    """The result for people."""
+    lines = [f"{found['model_uri']}: {found['outcome']}", ""]
+    for one in found["checked"]:
+        sha256 = f"sha256:{one['sha256'][:12]}" if one["sha256"] else ""
+        lines.append(f"{one['kind']:<12}{one['outcome']:<11}{sha256:<21}{one['name']}")
+        lines += [f"{'':<44}{one['says']}"] if one["says"] else []
+    if found["outcome"] == "changed":
+        lines += ["", "Do not rely on this model before what changed is explained, or it was judged again."]
+    if found["outcome"] == "not found":
+        lines += ["", "What was found is as it was. Name the project's folder with --project if data lie elsewhere."]
+    return "\n".join(lines)
