@@ -216,6 +216,19 @@ class RegisteredVersion:
 
 
 @dataclass(frozen=True)
+class Descendant:
+    """A live version that was made from something.
+
+    Args:
+        version: the version.
+        way: what it was made from, oldest first; the last is what it was made from directly.
+    """
+
+    version: RegisteredVersion
+    way: str
+
+
+@dataclass(frozen=True)
 class Move:
     """Where a champion was and is now; None: there was or is none."""
 
@@ -300,6 +313,15 @@ class Registry(Protocol):
 
     def approve(self, reference: str, by: str, reason: str) -> RegisteredVersion:
         """Record that somebody answers for a version as its verdict saw it."""
+
+    def descendants(self, source: str | None, data: str | None) -> list[Descendant]:
+        """Live versions that were made from a source model or from the rows of a digest, directly or in steps."""
+
+    def recall(self, reference: str, by: str, reason: str) -> RegisteredVersion:
+        """Take both aliases from a version and let it have none until it is readmitted."""
+
+    def readmit(self, reference: str, by: str, reason: str) -> RegisteredVersion:
+        """Lift a recall."""
 
     def look(self, test_digest: str, run_key: str) -> int:
         """Which look at the test rows of that digest a run key is, the first is 1; the next where it isn't recorded."""

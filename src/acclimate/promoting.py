@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from acclimate.adapters.promotion_rules import user
 from acclimate.errors import ConfigError
@@ -81,6 +81,77 @@ def approve(reference: str, by: str, reason: str, workspace: Path | None, promot
     return {"name": version.name, "version": version.version, "approved_by": by}
 
 
+def recall(
+    source: str | None,
+    data: str | None,
+    *,
+    act: Literal["list", "block", "lift"],
+    by: str | None,
+    reason: str,
+    workspace: Path | None,
+    promotions: str | None,
+) -> dict[str, Any]:
+    """Every live version that was made from something, and what was done to them.
+
+    Args:
+        source: ``SOURCE@REVISION``, ``SOURCE``, the beginning of its digest, or an adapted model ``NAME/VERSION``,
+            which belongs to what is found.
+        data: digest of rows, or its beginning; one of the two is given.
+        act: block takes the aliases of all of them and lets them have none; lift undoes that but for the aliases.
+        by: who does it; None: the account this process runs as.
+        reason: why.
+        workspace: where the registry is looked for.
+        promotions: where promotions are recorded.
+
+    Raises:
+        ConfigError: E-RECALL-001, that is no digest; E-RECALL-002, not one of source and data.
+        ModelError: E-REGISTRY-003, the registry knows no such source.
+        IntegrityError: E-PROMOTE-003, a log was changed; E-PROMOTE-004, an alias was moved by hand.
+    """
+    if (source is None) == (data is None):
+        hint = "acclimate recall SOURCE@REVISION, or acclimate recall --data DIGEST"
+        raise ConfigError("E-RECALL-002", "name a source model or the digest of data", hint=hint)
+    registry = asked_registry(workspace, promotions)
+    found = registry.descendants(source, data)
+    if act != "list":
+        each = registry.recall if act == "block" else registry.readmit
+        for one in found:
+            each(one.version.model_uri, by or user(), reason)
+        found = registry.descendants(source, data)
+    live = [
+        {
+            "model_uri": one.version.model_uri,
+            "aliases": list(one.version.aliases),
+            "verdict": one.version.verdict,
+            "made_from": one.way,
+            "recalled": one.version.tags.get("acclimate.recalled"),
+        }
+        for one in found
+    ]
+    return {"source": source, "data": data, "act": act, "live": live}
+
+
+def recall_text(found: dict[str, Any]) -> str:
+    """The versions for people, and what to do next."""
+    live = found["live"]
+    what = found["source"] or f"data {found['data']}"
+    if not live:
+        return f"no live version was made from {what}"
+    width = max(len(one["model_uri"]) for one in live) + 2
+    lines = [f"{len(live)} live version{'s were' if len(live) > 1 else ' was'} made from {what}", ""]
+    for one in live:
+        aliases = ", ".join(one["aliases"]) or "no alias"
+        lines.append(f"{one['model_uri']:<{width}}{one['verdict']:<9}{aliases:<24}from {one['made_from']}")
+        lines += [f"{'':<{width}}recalled by {one['recalled']}"] if one["recalled"] else []
+    named = found["source"] or f"--data {found['data']}"
+    steps = {
+        "list": f"take their aliases: acclimate recall {named} --block --reason WHY",
+        "block": "go back to a champion that was not made from it: acclimate rollback NAME --to VERSION --reason WHY",
+        "lift": "they may be promoted again: acclimate promote NAME/VERSION --reason WHY",
+    }
+    return "\n".join([*lines, "", steps[found["act"]]])
+
+
 def _moved(move: Move) -> dict[str, Any]:
     return {"name": move.name, "champion_before": move.before, "champion": move.after}
 
@@ -122,7 +193,7 @@ def history_text(found: dict[str, Any]) -> str:
     lines = [f"{'when':<21}{'act':<10}{'version':<9}{'champion':<14}by: reason"]
     for act in found["acts"]:
         moved = f"{act['champion_before'] or 'none'} -> {act['champion_after'] or 'none'}"
-        if act["act"] not in ("promote", "rollback"):
+        if act["champion_before"] == act["champion_after"]:
             moved = "stays"
         version = act["version"] or "none"
         when = act["at"].replace("+00:00", "Z")

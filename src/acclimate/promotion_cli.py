@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -114,6 +114,41 @@ def approve(
     guarded(action, as_json, debug)
 
 
+def recall(
+    source: Annotated[
+        str | None,
+        typer.Argument(help="SOURCE@REVISION or SOURCE as lineage shows it, its digest, or a model NAME/VERSION"),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="DIGEST", help="of rows, as lineage shows it, or its beginning"),
+    ] = None,
+    block: Annotated[
+        bool, typer.Option("--block", help="take the aliases of all of them, and let them have none; needs --reason")
+    ] = False,
+    lift: Annotated[bool, typer.Option("--lift", help="undo --block; no alias comes back by itself")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="why; it is kept in the promotion log")] = "",
+    by: By = None,
+    promotions: Place = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List every live model made from a source model or from data, in steps too, and block them if asked to."""
+    from acclimate.promoting import recall as act
+    from acclimate.promoting import recall_text
+
+    def action() -> int:
+        if block and lift:
+            raise typer.BadParameter("--block and --lift undo each other: give one of them")
+        wanted: Literal["list", "block", "lift"] = "block" if block else "lift" if lift else "list"
+        found = act(source, data, act=wanted, by=by, reason=reason, workspace=workspace, promotions=promotions)
+        print_result(found, as_json, lambda: recall_text(found))
+        return 0
+
+    guarded(action, as_json, debug)
+
+
 def history(
     name: Name, promotions: Place = None, workspace: Workspace = None, as_json: Json = False, debug: Debug = False
 ) -> None:
@@ -139,5 +174,5 @@ def _approved_text(found: dict[str, Any]) -> str:
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (promote, rollback, shadow, approve, history):
+    for command in (promote, rollback, shadow, approve, recall, history):
         app.command(rich_help_panel=PANEL)(command)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from acclimate.errors import IntegrityError
 from acclimate.records import Record
 
-Act = Literal["approve", "promote", "rollback", "shadow"]
+Act = Literal["approve", "promote", "readmit", "recall", "rollback", "shadow"]
 
 
 class PromotionEntry(Record):
@@ -47,7 +47,7 @@ class PromotionEntry(Record):
     @property
     def moves_champion(self) -> bool:
         """It says where the alias ``champion`` points from then on."""
-        return self.act in ("promote", "rollback")
+        return self.act in ("promote", "rollback") or (self.act == "recall" and self.champion_after is None)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class PromotionLog:
                 continue
             if not line and entry.champion_before is not None:
                 line = [entry.champion_before]
-            if entry.act == "rollback":
+            if entry.act in ("rollback", "recall"):
                 while line and line[-1] != entry.champion_after:
                     line.pop()
             if entry.champion_after is not None and line[-1:] != [entry.champion_after]:
@@ -137,6 +137,11 @@ class PromotionLog:
         """Who is champion by this log; where it says nothing yet, whom the alias points at."""
         line = self.succession
         return line[-1] if line else None if any(self.moves) else pointed
+
+    def recalled(self, version: int) -> PromotionEntry | None:
+        """The act by which a version was recalled, unless it was readmitted since."""
+        acts = [one for one in self.entries if one.version == version and one.act in ("recall", "readmit")]
+        return acts[-1] if acts and acts[-1].act == "recall" else None
 
     def approvers(self, version: int, verdict_sha256: str) -> list[str]:
         """Who approved a version as that verdict saw it."""

@@ -22,10 +22,17 @@ from acclimate.adapters.mlflow_tags import (
     COMPARATOR,
     MODEL_DIGEST,
     PREVIOUS_CHAMPION,
+    RECALLED,
     VERDICT_SHA256,
 )
 from acclimate.adapters.mlflow_verdicts import verdict_of
-from acclimate.adapters.mlflow_versions import champion_moved, expected_champion, find_version, live_versions
+from acclimate.adapters.mlflow_versions import (
+    champion_moved,
+    expected_champion,
+    find_version,
+    live_versions,
+    no_challenger,
+)
 from acclimate.adapters.promotion_places import Place, place_at
 from acclimate.adapters.promotion_rules import (
     Acting,
@@ -34,6 +41,7 @@ from acclimate.adapters.promotion_rules import (
     not_approved,
     refused,
     require_champion,
+    require_not_recalled,
     require_permission,
     rollback_target,
 )
@@ -105,6 +113,7 @@ class Promoter:
                 raise moved_by_hand(version.name, champion, pointed)
             if champion == version.version:
                 return None
+            require_not_recalled(version, seen.log)
             require_champion(champion, acting.expect, version.name)
             if champion != compared_with:
                 raise champion_moved(version.name, compared_with, champion)
@@ -166,7 +175,7 @@ class Promoter:
         verdict = verdict_of(self._connection, version)
         if not {verdict.verdict, verdict.if_approved} & {"PROMOTE", "SHADOW"}:
             raise refused(version, verdict, "shadow")
-        self._act("shadow", version, acting, lambda _: {})
+        self._act("shadow", version, acting, _if_not_recalled(version))
         self._connection.client.set_registered_model_alias(version.name, CHALLENGER, str(version.version))
 
     def approve(self, version: RegisteredVersion, acting: Acting) -> None:
@@ -186,7 +195,35 @@ class Promoter:
         if verdict.if_approved is None and verdict.verdict != "PROMOTE":
             says, hint = f"says {verdict.verdict}, which no approval changes", "see: acclimate gate explain"
             raise not_approved(version, verdict, says, hint)
-        self._act("approve", version, acting, lambda _: {})
+        self._act("approve", version, acting, _if_not_recalled(version))
+
+    def recall(self, version: RegisteredVersion, acting: Acting) -> None:
+        """Take both aliases from a version and let it have none until it is readmitted.
+
+        Where the champion is recalled there is no champion afterwards.
+
+        Raises:
+            IntegrityError: E-PROMOTE-004, somebody moved the alias champion by hand.
+        """
+
+        def entry(seen: Seen) -> dict[str, Any] | None:
+            if seen.pointed == version.version != seen.champion:
+                raise moved_by_hand(version.name, seen.champion, seen.pointed)
+            if seen.log.recalled(version.version):
+                return None
+            return {"champion_after": None if seen.champion == version.version else seen.champion}
+
+        self._act("recall", version, acting, entry)
+        client = self._connection.client
+        client.set_model_version_tag(version.name, str(version.version), RECALLED, f"{acting.by}: {acting.reason}")
+        with alias_lock(self._connection, version):
+            no_challenger(self._connection, version)
+
+    def readmit(self, version: RegisteredVersion, acting: Acting) -> None:
+        """Lift a recall: the version may be promoted again where the gate lets it; no alias comes back by itself."""
+        self._act("readmit", version, acting, lambda seen: {} if seen.log.recalled(version.version) else None)
+        if RECALLED in find_version(self._connection, f"{version.name}/{version.version}").tags:
+            self._connection.client.delete_model_version_tag(version.name, str(version.version), RECALLED)
 
     # --- the protocol -------------------------------------------------------------------------
 
@@ -353,6 +390,16 @@ class Promoter:
                 )
             self._place.prepare()
             self._connection.client.set_registered_model_tag(model.name, PLACE, self._shown)
+
+
+def _if_not_recalled(version: RegisteredVersion) -> Callable[[Seen], dict[str, Any]]:
+    """An entry that says nothing beside the usual, refused where the version was recalled."""
+
+    def entry(seen: Seen) -> dict[str, Any]:
+        require_not_recalled(version, seen.log)
+        return {}
+
+    return entry
 
 
 def _file(model: Any) -> str:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from acclimate.adapters import mlflow_artifacts, mlflow_lineage, mlflow_runs, mlflow_versions
+from acclimate.adapters import mlflow_artifacts, mlflow_descendants, mlflow_lineage, mlflow_runs, mlflow_versions
 from acclimate.adapters.mlflow_client import Connection, connect, every
 from acclimate.adapters.mlflow_errors import repeated, translated
 from acclimate.adapters.mlflow_lock import LOCKS, alias_lock
@@ -18,6 +18,7 @@ from acclimate.adapters.mlflow_tags import (
     LOGGED_MODEL,
     MODEL_DIGEST,
     POLICY,
+    RECALLED,
     RUN_KEY,
     VERDICT,
     VERDICT_SHA256,
@@ -27,7 +28,7 @@ from acclimate.adapters.mlflow_verdicts import evidence_of, store_evidence, stor
 from acclimate.adapters.promotion_places import place_at
 from acclimate.adapters.promotion_rules import Acting, user
 from acclimate.errors import ConfigError, IntegrityError
-from acclimate.ports import Move, Promotions, RegisteredVersion, RunRecords
+from acclimate.ports import Descendant, Move, Promotions, RegisteredVersion, RunRecords
 from acclimate.records import Evidence, LineageNode, Registration, Verdict
 
 AUTO_PROMOTED = "gate.auto_promote: the verdict is PROMOTE"
@@ -197,6 +198,36 @@ class MlflowRegistry:
             self._promoter.approve(version, Acting(by, reason))
         return version
 
+    def descendants(self, source: str | None, data: str | None) -> list[Descendant]:
+        """Live versions that were made from a source model or from data.
+
+        Args:
+            source: see :func:`acclimate.adapters.mlflow_descendants.of_source`; None looks for data.
+            data: see :func:`acclimate.adapters.mlflow_descendants.of_data`.
+
+        Raises:
+            ModelError: E-REGISTRY-003, the registry knows no such source.
+            ConfigError: E-RECALL-001, that is no digest.
+        """
+        with translated(self.uri):
+            if source is not None:
+                return mlflow_descendants.of_source(self._connection, source)
+            return mlflow_descendants.of_data(self._connection, data or "")
+
+    def recall(self, reference: str, by: str, reason: str) -> RegisteredVersion:
+        """Recall a version; see :meth:`~acclimate.adapters.mlflow_promotions.Promoter.recall`."""
+        with translated(self.uri):
+            version = mlflow_versions.find_version(self._connection, reference)
+            self._promoter.recall(version, Acting(by, reason))
+        return version
+
+    def readmit(self, reference: str, by: str, reason: str) -> RegisteredVersion:
+        """Lift a recall; see :meth:`~acclimate.adapters.mlflow_promotions.Promoter.readmit`."""
+        with translated(self.uri):
+            version = mlflow_versions.find_version(self._connection, reference)
+            self._promoter.readmit(version, Acting(by, reason))
+        return version
+
     def look(self, test_digest: str, run_key: str) -> int:
         """Which look at the test rows of that digest a run key is, the first is 1; the next where it isn't recorded."""
         with translated(self.uri):
@@ -324,7 +355,7 @@ class MlflowRegistry:
         if version.tags.get(MODEL_DIGEST) == tags[MODEL_DIGEST] and not stays:
             mlflow_versions.set_tags(connection, version, tags)
             with alias_lock(connection, version):
-                if tags[VERDICT] in ("PROMOTE", "SHADOW"):
+                if tags[VERDICT] in ("PROMOTE", "SHADOW") and RECALLED not in version.tags:
                     mlflow_versions.make_challenger(connection, version)
                 else:
                     mlflow_versions.no_challenger(connection, version)

@@ -24,7 +24,7 @@ def live_versions(connection: Connection, name: str) -> list[RegisteredVersion]:
     client = connection.client
     found = list(every(lambda page_token: client.search_model_versions(f"name = '{name}'", page_token=page_token)))
     pointed = aliases(connection, name) if found else {}
-    return sorted((_registered(one, pointed) for one in found), key=lambda one: one.version)
+    return sorted((registered(one, pointed) for one in found), key=lambda one: one.version)
 
 
 def aliases(connection: Connection, name: str) -> dict[str, int]:
@@ -60,7 +60,13 @@ def find_version(connection: Connection, reference: str) -> RegisteredVersion:
     return numbered
 
 
-def _registered(version: Any, pointed: dict[str, int]) -> RegisteredVersion:
+def registered(version: Any, pointed: dict[str, int]) -> RegisteredVersion:
+    """MLflow's version as ours.
+
+    Args:
+        version: as MLflow gives it.
+        pointed: version each alias of its model points at.
+    """
     number, tags = int(version.version), dict(version.tags)
     return RegisteredVersion(
         name=version.name,

@@ -99,6 +99,18 @@ def moved_by_hand(name: str, recorded: int | None, pointed: int | None) -> Integ
     )
 
 
+def require_not_recalled(version: RegisteredVersion, log: PromotionLog) -> None:
+    """Refuse a version that was recalled: E-PROMOTE-012."""
+    recalled = log.recalled(version.version)
+    if recalled is not None:
+        raise RefusalError(
+            "E-PROMOTE-012",
+            f"it was recalled by {recalled.by}: {recalled.reason}",
+            where=version.model_uri,
+            hint="if that does not hold any more: acclimate recall --lift",
+        )
+
+
 def require_permission(version: RegisteredVersion, verdict: Verdict, log: PromotionLog) -> None:
     """Refuse what neither the sealed verdict nor an approval of it lets pass: E-PROMOTE-001."""
     if verdict.verdict == "PROMOTE":
@@ -139,7 +151,7 @@ def _before_the_log(versions: dict[int, RegisteredVersion], champion: int | None
 def rollback_target(
     name: str, log: PromotionLog, champion: int | None, to: str | None, versions: dict[int, RegisteredVersion]
 ) -> int | None:
-    """The version to go back to; E-PROMOTE-005 where there is none, it was never champion, or was deleted."""
+    """The version to go back to; E-PROMOTE-005 where there is none, it was never champion, or was deleted; 012."""
     if to == NOBODY:
         return None
     line = log.succession or _before_the_log(versions, champion)
@@ -151,6 +163,8 @@ def rollback_target(
         says = "there is no champion before this one" if to is None else f"version {to} was not champion before this"
         hint = f"champions so far: {known}; to have none: acclimate rollback {name} --to {NOBODY}"
         raise ConfigError("E-PROMOTE-005", says, where=name, hint=hint)
+    if wanted in versions:
+        require_not_recalled(versions[wanted], log)
     if wanted not in versions:
         hint = f"name an earlier one with --to, or {NOBODY}"
         raise ConfigError("E-PROMOTE-005", f"version {wanted} was deleted from the registry", where=name, hint=hint)

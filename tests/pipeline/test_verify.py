@@ -1,0 +1,107 @@
+"""``acclimate verify``: whatever a model came from, and was changed since, is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from acclimate.records import Evidence, Registration, Verdict
+from tests.pipeline.project import Project
+
+
+def only(pattern: str) -> Callable[[Project], Path]:
+    """The one file of a project that a pattern fits."""
+
+    def find(project: Project) -> Path:
+        (found,) = (path for path in project.folder.glob(pattern) if path.is_file())
+        return found
+
+    return find
+
+
+def evidence(ending: str) -> Callable[[Project], Path]:
+    """What the registered verdict names; copies of the project keep theirs in the same place."""
+
+    def find(project: Project) -> Path:
+        verdict = Verdict.read(project.stage_folder("register"))
+        stored = only(f".acclimate/mlartifacts/**/evidence/{verdict.evidence_sha256}.json")(project)
+        if ending == "json":
+            return stored
+        sha256 = Evidence.model_validate_json(stored.read_bytes()).predictions_sha256
+        return only(f".acclimate/mlartifacts/**/evidence/{sha256}.parquet")(project)
+
+    return find
+
+
+def verdict(project: Project) -> Path:
+    """The registered one."""
+    sha256 = Registration.read(project.stage_folder("register")).verdict_sha256
+    return only(f".acclimate/mlartifacts/**/verdicts/{sha256}.json")(project)
+
+
+# what is changed, and what verify calls it
+TAMPERED = {
+    "weights": only(".acclimate/mlartifacts/**/data/model/model.safetensors"),
+    "head": only(".acclimate/mlartifacts/**/data/model/head.safetensors"),
+    "data": only("mail.csv"),
+    "verdict": verdict,
+    "evidence": evidence("json"),
+    "predictions": evidence("parquet"),
+    "log": only(".acclimate/promotions/*.jsonl"),
+    "source": only("source/model.safetensors"),
+}
+CALLED = {"head": "weights", "evidence": "predictions"}
+
+
+def test_an_untouched_model_is_verified_whole(finished):
+    project, _ = finished
+    found = project.call("verify", "toy-mail@champion", "--json")
+    assert (found.code, found.json["outcome"]) == (0, "unchanged"), found.json
+    kinds = [one["kind"] for one in found.json["checked"]]
+    assert kinds == ["verdict", "predictions", "weights", "log", "data", "source"]
+    text = project.call("verify", "toy-mail").out
+    assert text.startswith("models:/toy-mail/1: unchanged")
+    assert "mail.csv" in text
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_a_changed_byte_is_found_and_named(what, finished):
+    project, _ = finished
+    path = TAMPERED[what](project)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    # in its place, and put back: the registry names files by where they were written
+    path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    try:
+        found = project.call("verify", "toy-mail", "--json")
+        text = project.call("verify", "toy-mail").out
+    finally:
+        path.write_bytes(content)
+    assert (found.code, found.json["outcome"]) == (76, "changed"), found.json
+    changed = [one for one in found.json["checked"] if one["outcome"] == "changed"]
+    assert [one["kind"] for one in changed] == [CALLED.get(what, what)]
+    assert changed[0]["says"]
+    assert "Do not rely on this model" in text
+
+
+@pytest.mark.parametrize("what", ["data", "source", "predictions", "verdict"])
+def test_what_is_gone_is_told_apart_from_what_was_changed(what, finished):
+    project, _ = finished
+    path = TAMPERED[what](project)
+    elsewhere = path.rename(path.with_name("elsewhere"))
+    try:
+        found = project.call("verify", "toy-mail", "--json")
+    finally:
+        elsewhere.rename(path)
+    assert (found.code, found.json["outcome"]) == (75, "not found"), found.json
+    gone = [one["kind"] for one in found.json["checked"] if one["outcome"] == "not found"]
+    assert gone == [what]
+
+
+def test_data_are_looked_for_where_the_project_is(finished, tmp_path):
+    project, _ = finished
+    found = project.call("verify", "toy-mail", "--project", str(tmp_path), "--json")
+    assert found.code == 75
+    assert [one["kind"] for one in found.json["checked"] if one["outcome"] == "not found"] == ["data"]
