@@ -90,6 +90,12 @@ class EvaluateSpec(Section):
     bootstraps: int = Field(2000, ge=200, le=100_000, description="bootstrap samples of each interval")
     min_slice: int = Field(30, ge=5, le=100_000, description="smallest slice that is reported, rows")
     bins: int = Field(15, ge=2, le=100, description="bins of the reliability diagram")
+    robustness_rows: int = Field(
+        1000,
+        ge=0,
+        le=1_000_000,
+        description="test rows also predicted with typos, noise and the like; 0: none",
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of the bootstrap")
 
 

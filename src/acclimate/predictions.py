@@ -51,6 +51,11 @@ class JudgedRows:
         """Number of rows."""
         return len(self.row_ids)
 
+    def some(self, rows: int) -> JudgedRows:
+        """The first ones."""
+        groups = None if self.groups is None else self.groups[:rows]
+        return JudgedRows(self.row_ids[:rows], groups, {name: one[:rows] for name, one in self.columns.items()})
+
     def _written(self) -> dict[str, pa.Array]:
         found = {"row_id": pa.array(self.row_ids, pa.string())}
         found |= {} if self.groups is None else {_GROUP: pa.array(self.groups, pa.string())}

@@ -464,6 +464,7 @@ class CalibrationScore(Record):
     ece_before: float = Field(description="the same without the temperature")
     nll: float
     brier: float
+    intervals: dict[str, Interval] = Field(default={}, description="of ece, nll and brier: bootstrap, 95 %")
     bins: list[CalibrationBin]
 
 
@@ -498,6 +499,27 @@ class HardRow(Record):
     confidence: float
 
 
+class Disparity(Record):
+    """How far apart the slices of one column are."""
+
+    column: str
+    best: str
+    worst: str
+    difference: Interval = Field(
+        description="best - worst, from their intervals; above 0 by chance too, for the two were picked"
+    )
+
+
+class Robustness(Record):
+    """The candidate on test rows that were changed in one way."""
+
+    change: str = Field(description="e.g. 'typos' or 'blur'")
+    rows: int
+    score: Interval
+    lost: Interval = Field(description="score on the changed rows - score on them as they are, paired")
+    comparator_lost: Interval | None = Field(description="the same of the comparator; null where that is no model")
+
+
 class Retention(Record):
     """What the candidate's features still know of the source's own task, by a probe fitted on them."""
 
@@ -520,6 +542,8 @@ class Evaluation(StoredRecord):
     comparisons: list[Comparison]
     classes: list[ClassScore]
     slices: list[SliceScore]
+    disparities: list[Disparity] = Field(default=[], description="of each column with two slices or more")
+    robustness: list[Robustness] = Field(default=[], description="not of text generation")
     labels: list[str]
     confusion: list[list[int]] = Field(description="rows: truth, columns: predicted, in the order of labels")
     calibration: CalibrationScore | None = Field(description="null for text generation, which gives no classes")

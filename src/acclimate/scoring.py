@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import numpy as np
 
 from acclimate.config import EvaluateSpec
 from acclimate.core.control_names import TRIVIAL
-from acclimate.core.judge import MeanJudge
+from acclimate.core.judge import Judge, MeanJudge
 from acclimate.core.metrics import FloatArray, IntArray, confusion
 from acclimate.core.paired import (
     PairedDifference,
@@ -22,11 +23,22 @@ from acclimate.core.paired import (
     rows_needed,
 )
 from acclimate.core.paired_means import sign_test
-from acclimate.core.reliability import brier, ece_debiased, nll, reliability_bins, softmax
+from acclimate.core.reliability import ece_debiased, reliability_bins, softmax
+from acclimate.core.reliability_bounds import reliability_bounds
 from acclimate.core.slices import slices_of
 from acclimate.examples import Examples, Inputs
 from acclimate.predictions import AnswerScores, ClassPredictions, JudgedRows
-from acclimate.records import CalibrationBin, CalibrationScore, ClassScore, Comparison, HardRow, Interval, SliceScore
+from acclimate.records import (
+    CalibrationBin,
+    CalibrationScore,
+    ClassScore,
+    Comparison,
+    Disparity,
+    HardRow,
+    Interval,
+    Robustness,
+    SliceScore,
+)
 
 Role = Literal["comparator", "trivial", "control"]
 # goal.min_gain's default: a smaller effect is nothing a test set need be able to show
@@ -173,7 +185,35 @@ def slice_scores(test: TestRows, predicted: IntArray, min_rows: int) -> list[Sli
     ]
 
 
-def calibration_score(logits: FloatArray, temperature: float, truth: IntArray, bins: int) -> CalibrationScore:
+def disparities(slices: Sequence[SliceScore]) -> list[Disparity]:
+    """Best against worst slice of each column that has two or more, in the order of the columns.
+
+    The slices' rows are apart, so their errors add up; each is read off its 95 % interval.
+    """
+    found = []
+    for column in dict.fromkeys(part.column for part in slices):
+        own = [part for part in slices if part.column == column]
+        own.sort(key=lambda part: (part.score.point, part.value))
+        if len(own) < 2:
+            continue
+        worst, best = own[0], own[-1]
+        point = best.score.point - worst.score.point
+        half = math.hypot(worst.score.high - worst.score.low, best.score.high - best.score.low) / 2
+        difference = Interval(point=point, low=point - half, high=point + half)
+        found.append(Disparity(column=column, best=best.value, worst=worst.value, difference=difference))
+    return found
+
+
+def calibration_score(
+    logits: FloatArray,
+    temperature: float,
+    truth: IntArray,
+    bins: int,
+    *,
+    bootstraps: int,
+    seed: int,
+    groups: Sequence[str] | None = None,
+) -> CalibrationScore:
     """How far the probabilities can be trusted, with and without the temperature.
 
     Args:
@@ -181,14 +221,22 @@ def calibration_score(logits: FloatArray, temperature: float, truth: IntArray, b
         temperature: the model's, fitted on validation.
         truth: class indices, ``[n]``.
         bins: wanted bins.
+        bootstraps: samples of the intervals.
+        seed: of the bootstrap.
+        groups: group of each row, drawn whole; None without groups.
     """
     prob = softmax(logits / temperature)
+    bounds = reliability_bounds(
+        prob, truth, bins, bootstraps=bootstraps, seed=seed, groups=None if groups is None else list(groups)
+    )
+    named = {"ece": bounds.ece, "nll": bounds.nll, "brier": bounds.brier}
     return CalibrationScore(
         temperature=temperature,
-        ece=ece_debiased(prob, truth, bins),
+        ece=bounds.ece.point,
         ece_before=ece_debiased(softmax(logits), truth, bins),
-        nll=nll(prob, truth),
-        brier=brier(prob, truth),
+        nll=bounds.nll.point,
+        brier=bounds.brier.point,
+        intervals={name: Interval(point=one.point, low=one.low, high=one.high) for name, one in named.items()},
         bins=[
             CalibrationBin(confidence=part.confidence, accuracy=part.accuracy, rows=part.rows)
             for part in reliability_bins(prob, truth, bins)
@@ -304,16 +352,26 @@ def scored_classes(
     test = TestRows(found.rows, found.truth, found.labels, metric, how.bootstraps, how.seed)
     predicted = found.probabilities(temperature).argmax(axis=1).astype(np.int64)
     counts = confusion(found.truth, predicted, len(found.labels))
+    slices = slice_scores(test, predicted, how.min_slice)
     return {
         "metric": metric,
         "rows": len(found.rows),
         "score": test.score(predicted),
         "comparisons": [comparison(test, predicted, other, rows, comparator) for other, rows in found.others.items()],
         "classes": class_scores(counts, found.labels),
-        "slices": slice_scores(test, predicted, how.min_slice),
+        "slices": slices,
+        "disparities": disparities(slices),
         "labels": found.labels,
         "confusion": counts.tolist(),
-        "calibration": calibration_score(found.logits.astype(np.float64), temperature, found.truth, how.bins),
+        "calibration": calibration_score(
+            found.logits.astype(np.float64),
+            temperature,
+            found.truth,
+            how.bins,
+            bootstraps=how.bootstraps,
+            seed=how.seed,
+            groups=found.rows.groups,
+        ),
         "test_digest": test_digest(found.rows),
     }
 
@@ -328,6 +386,7 @@ def scored_answers(found: AnswerScores, *, metric: str, comparator: str, how: Ev
         how: how they are judged.
     """
     test = WrittenRows(found.rows, how.bootstraps, how.seed)
+    slices = slice_means(test, found.scores, how.min_slice)
     return {
         "metric": metric,
         "rows": len(found.rows),
@@ -336,12 +395,40 @@ def scored_answers(found: AnswerScores, *, metric: str, comparator: str, how: Ev
             comparison_of_means(test, found.scores, other, rows, comparator) for other, rows in found.others.items()
         ],
         "classes": [],
-        "slices": slice_means(test, found.scores, how.min_slice),
+        "slices": slices,
+        "disparities": disparities(slices),
         "labels": [],
         "confusion": [],
         "calibration": None,
         "test_digest": test_digest(found.rows),
     }
+
+
+def robustness(
+    test: TestRows, change: str, changed: IntArray, as_they_are: IntArray, other: tuple[IntArray, IntArray] | None
+) -> Robustness:
+    """Predictions on changed rows beside those on the rows as they are.
+
+    Args:
+        test: some of the test rows.
+        change: what was done to them.
+        changed: the candidate's class indices on the changed rows, ``[n]``.
+        as_they_are: on the rows as they are, ``[n]``.
+        other: both of the comparator; None where that is no model.
+    """
+
+    def lost(pair: tuple[IntArray, IntArray]) -> Interval:
+        judge = Judge(test.metric, test.truth, len(test.labels), test.bootstraps, test.seed, test.rows.groups)
+        bounds = judge.difference(*pair)
+        return Interval(point=bounds.point, low=bounds.low, high=bounds.high)
+
+    return Robustness(
+        change=change,
+        rows=len(test.truth),
+        score=test.score(changed),
+        lost=lost((changed, as_they_are)),
+        comparator_lost=None if other is None else lost(other),
+    )
 
 
 def test_digest(rows: JudgedRows) -> str:

@@ -5,7 +5,8 @@ from acclimate.core.paired import bootstrap_score
 from acclimate.core.reliability import ece_debiased, softmax
 from acclimate.nn.shown import shown
 from acclimate.predictions import JudgedRows
-from acclimate.scoring import TestRows, calibration_score, class_scores, comparison, hardest_errors
+from acclimate.records import Interval, SliceScore
+from acclimate.scoring import TestRows, calibration_score, class_scores, comparison, disparities, hardest_errors
 
 
 def rows_of(truth: np.ndarray, groups: list[str] | None = None) -> TestRows:
@@ -63,11 +64,31 @@ def test_calibration_before_is_without_the_temperature() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(2, size=4000)
     logits = np.where(rng.random(4000) < 0.75, 6.0, -6.0)[:, None] * np.eye(2)[truth]
-    found = calibration_score(logits, 5.5, truth, 10)
+    found = calibration_score(logits, 5.5, truth, 10, bootstraps=200, seed=0)
     assert found.ece_before == pytest.approx(ece_debiased(softmax(logits), truth, 10)) == pytest.approx(0.25, abs=0.02)
     assert found.ece == pytest.approx(ece_debiased(softmax(logits / 5.5), truth, 10))
     assert found.ece < 0.05
     assert sum(part.rows for part in found.bins) == 4000
+
+
+def slice_of(column: str, value: str, point: float, half: float) -> SliceScore:
+    score = Interval(point=point, low=point - half, high=point + half)
+    return SliceScore(column=column, value=value, rows=40, score=score)
+
+
+def test_the_gap_between_the_best_and_the_worst_slice_of_each_column_is_told() -> None:
+    slices = [
+        slice_of("site", "a", 0.9, 0.03),
+        slice_of("site", "b", 0.7, 0.04),
+        slice_of("site", "c", 0.8, 0.2),
+        slice_of("alone", "x", 0.5, 0.1),
+    ]
+    (found,) = disparities(slices)
+    assert (found.column, found.best, found.worst) == ("site", "a", "b")
+    assert found.difference.point == pytest.approx(0.2)
+    # independent errors add up by their squares: 3-4-5
+    assert (found.difference.low, found.difference.high) == pytest.approx((0.15, 0.25))
+    assert disparities([]) == []
 
 
 def test_errors_are_cut_and_ordered() -> None:

@@ -194,6 +194,8 @@ def _metrics(records: RunRecords) -> Iterator[tuple[str, float, int]]:
     calibration = evaluation.calibration
     for name in ("ece", "ece_before", "nll", "brier", "temperature") if calibration is not None else ():
         yield f"test.calibration.{name}", getattr(calibration, name), 0
+    for row in evaluation.robustness:
+        yield from _interval(f"test.changed.{row.change.replace(' ', '_')}", row.lost)
     yield from _perplexities(records)
     for stage, seconds in records.seconds.items():
         yield f"seconds.{stage}", seconds, 0

@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from scipy.special import softmax as _softmax
 
-from acclimate.core.metrics import FloatArray, as_classes
+from acclimate.core.metrics import FloatArray, IntArray, as_classes
 
 _TEMPERATURE_RANGE = (0.05, 20.0)
 _SMALLEST_PROBABILITY = 1e-12
@@ -54,7 +54,7 @@ def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     Source:
         Guo et al. 2017, sect. 4.2.
     """
-    scores, index = _checked(logits, labels)
+    scores, index = checked(logits, labels)
     if np.all(scores.argmax(axis=1) == index):
         return 1.0
     rows = np.arange(len(index))
@@ -80,8 +80,13 @@ def nll(prob: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     Source:
         Checked against scikit-learn's ``log_loss``.
     """
-    p, index = _checked(prob, labels)
-    return float(-np.log(np.maximum(p[np.arange(len(index)), index], _SMALLEST_PROBABILITY)).mean())
+    return float(nll_of_rows(*checked(prob, labels)).mean())
+
+
+def nll_of_rows(prob: FloatArray, labels: IntArray) -> FloatArray:
+    """Negative log likelihood of each row, nats, ``[n]``."""
+    rows: FloatArray = -np.log(np.maximum(prob[np.arange(len(labels)), labels], _SMALLEST_PROBABILITY))
+    return rows
 
 
 def brier(prob: npt.ArrayLike, labels: npt.ArrayLike) -> float:
@@ -97,10 +102,15 @@ def brier(prob: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     Source:
         Brier 1950; twice the form common for two classes. Checked against scikit-learn.
     """
-    p, index = _checked(prob, labels)
-    truth = np.zeros_like(p)
-    truth[np.arange(len(index)), index] = 1.0
-    return float(((p - truth) ** 2).sum(axis=1).mean())
+    return float(brier_of_rows(*checked(prob, labels)).mean())
+
+
+def brier_of_rows(prob: FloatArray, labels: IntArray) -> FloatArray:
+    """Squared distance to the truth of each row, ``[n]``."""
+    truth = np.zeros_like(prob)
+    truth[np.arange(len(labels)), labels] = 1.0
+    rows: FloatArray = ((prob - truth) ** 2).sum(axis=1)
+    return rows
 
 
 def reliability_bins(prob: npt.ArrayLike, labels: npt.ArrayLike, bins: int) -> list[Bin]:
@@ -114,11 +124,16 @@ def reliability_bins(prob: npt.ArrayLike, labels: npt.ArrayLike, bins: int) -> l
     Returns:
         Bins in order of confidence; their rows differ by at most one.
     """
-    p, index = _checked(prob, labels)
+    p, index = checked(prob, labels)
     confidence, right = p.max(axis=1), p.argmax(axis=1) == index
-    order = np.argsort(confidence, kind="stable")
-    parts = np.array_split(order, max(1, min(bins, len(order) // 2)))
+    parts = parts_by_confidence(p, bins)
     return [Bin(float(confidence[part].mean()), float(right[part].mean()), len(part)) for part in parts]
+
+
+def parts_by_confidence(prob: FloatArray, bins: int) -> list[IntArray]:
+    """Positions of the rows of each bin, in order of confidence."""
+    order = np.argsort(prob.max(axis=1), kind="stable")
+    return np.array_split(order, max(1, min(bins, len(order) // 2)))
 
 
 def ece_debiased(prob: npt.ArrayLike, labels: npt.ArrayLike, bins: int) -> float:
@@ -153,7 +168,12 @@ def ece_debiased(prob: npt.ArrayLike, labels: npt.ArrayLike, bins: int) -> float
     return float(np.sqrt(max(0.0, squared)))
 
 
-def _checked(values: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+def checked(values: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Values ``[n, C]`` and class indices ``[n]`` as arrays.
+
+    Raises:
+        ValueError: shapes that don't fit, or values that aren't finite.
+    """
     matrix = np.asarray(values, dtype=np.float64)
     if matrix.ndim != 2 or not np.isfinite(matrix).all():
         raise ValueError(f"finite values [rows, classes] are needed, not of shape {matrix.shape}")

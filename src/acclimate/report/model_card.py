@@ -128,6 +128,10 @@ def _result_values(records: RunRecords) -> dict[str, Any]:
             for row in evaluation.classes
         ],
         "weakest": [_slice(row) for row in sorted(evaluation.slices, key=_slice_score)[:_WEAKEST_SLICES]],
+        "robustness": [
+            {"change": row.change, "lost": numbers.signed(row.lost.point), "bounds": numbers.signed_bounds(row.lost)}
+            for row in evaluation.robustness
+        ],
         "near_duplicates": evaluation.near_duplicates,
         "overlap": evaluation.overlap_rows,
     }

@@ -102,6 +102,14 @@ class ReportView:
         found = self.evaluation.comparisons if self.evaluation else []
         return next((row for row in found if row.role == "comparator"), None)
 
+    @property
+    def seconds_a_point(self) -> float | None:
+        """Seconds of fine-tuning for each .01 gained over the comparator; None where nothing was trained or gained."""
+        spent = self.seconds.get("finetune")
+        if spent is None or self.finetune is None or self.primary is None or self.primary.difference.point <= 0:
+            return None
+        return spent / (100 * self.primary.difference.point)
+
     def arm_seconds(self, strategy: str) -> float | None:
         """Measured seconds of an arm, None where nothing was measured."""
         stages = ("finetune", "baseline") if strategy == "frozen" else ("finetune",)

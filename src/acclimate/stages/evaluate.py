@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from acclimate.config import EvaluateSpec
 from acclimate.core.metrics import IntArray
 from acclimate.core.pool_rows import overlap_rows
 from acclimate.errors import DataError
-from acclimate.examples import Examples, read_examples
+from acclimate.examples import Examples, Inputs, read_examples
 from acclimate.nn.compared import (
     latency,
     logits_in_order,
@@ -22,16 +23,18 @@ from acclimate.nn.compared import (
     whom_to_beat,
 )
 from acclimate.nn.model import AdaptedModel
+from acclimate.nn.noise import changed_inputs
 from acclimate.nn.shown import shown
 from acclimate.nn.source_head import source_predictions
 from acclimate.nn.source_task import SourceKnowledge
 from acclimate.ports import Progress, silent
 from acclimate.predictions import FILE, ClassPredictions, JudgedRows
-from acclimate.records import BaselineReport, DataCard, Evaluation, Interval, Retention
+from acclimate.records import BaselineReport, DataCard, Evaluation, Interval, Retention, Robustness
 from acclimate.scoring import (
     TestRows,
     hardest_errors,
     overlap_with,
+    robustness,
     scored_classes,
 )
 
@@ -92,6 +95,7 @@ def evaluate(
         **scored_classes(found, model.temperature, metric=metric, comparator=comparator, how=config),
         strategy=candidate_strategy,
         comparator=comparator if champion is None else f"champion {champion[0].removeprefix('models:/')}",
+        robustness=_robustness(found, test, examples.inputs, model, comparator, models, config, progress),
         errors=hardest_errors(test, examples.inputs, found.probabilities(model.temperature), shown),
         model_digest=model.digest,
         size_bytes=sum(path.stat().st_size for path in candidate.rglob("*") if path.is_file()),
@@ -150,6 +154,36 @@ def _others(
         logits = logits_in_order(other, inputs, labels, where=folder, progress=progress)
         predicted[name] = logits.argmax(axis=1).astype(np.int64)
     return predicted
+
+
+def _robustness(
+    found: ClassPredictions,
+    test: TestRows,
+    inputs: Inputs,
+    model: AdaptedModel,
+    comparator: str,
+    models: dict[str, Path],
+    config: EvaluateSpec,
+    progress: Progress,
+) -> list[Robustness]:
+    """Candidate, and the comparator where it is a model, on some of the test rows changed in each way."""
+    rows = min(config.robustness_rows, len(test.truth))
+    if rows == 0:
+        return []
+    some = replace(test, rows=test.rows.some(rows), truth=test.truth[:rows])
+    other = AdaptedModel.load(models[comparator]) if comparator in models else None
+
+    def classes(one: AdaptedModel, changed: Inputs) -> IntArray:
+        logits = logits_in_order(one, changed, test.labels, where=models.get(comparator, Path()), progress=progress)
+        return np.asarray(logits.argmax(axis=1), dtype=np.int64)
+
+    own = found.logits[:rows].argmax(axis=1).astype(np.int64)
+    results = []
+    for change, changed in changed_inputs(inputs[:rows], config.seed):
+        progress("evaluate", says=f"predicting test rows with {change}")
+        others = None if other is None else (classes(other, changed), found.others[comparator][:rows])
+        results.append(robustness(some, change, classes(model, changed), own, others))
+    return results
 
 
 def _pool_overlap(data: Path, card: DataCard, test: Examples) -> int:

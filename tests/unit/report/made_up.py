@@ -24,6 +24,7 @@ from acclimate.records import (
     CurvePoint,
     DataCard,
     Decision,
+    Disparity,
     EpochPoint,
     Evaluation,
     FarRow,
@@ -36,6 +37,7 @@ from acclimate.records import (
     MapPoint,
     Registration,
     Retention,
+    Robustness,
     RuleRecord,
     SliceScore,
     SourceCard,
@@ -399,6 +401,17 @@ def evaluation(labels: list[str] = LABELS) -> Evaluation:
                 ("web form", 99, 0.828, 0.072),
             ]
         ],
+        disparities=[Disparity(column="channel", best="e-mail", worst="web form", difference=interval(0.061, 0.08))],
+        robustness=[
+            Robustness(
+                change=change,
+                rows=588,
+                score=interval(0.876 + lost, 0.03),
+                lost=interval(lost, 0.012),
+                comparator_lost=interval(1.4 * lost, 0.015),
+            )
+            for change, lost in (("typos", -0.021), ("capitals", 0.0), ("cut in half", -0.083))
+        ],
         labels=labels,
         confusion=confusion.tolist(),
         calibration=CalibrationScore(
@@ -407,6 +420,7 @@ def evaluation(labels: list[str] = LABELS) -> Evaluation:
             ece_before=0.0631,
             nll=0.352,
             brier=0.194,
+            intervals={"ece": interval(0.0174, 0.01), "nll": interval(0.352, 0.04), "brier": interval(0.194, 0.02)},
             bins=[
                 CalibrationBin(
                     confidence=round(c, 4), accuracy=round(float(c - 0.05 * np.sin(7 * c)), 4), rows=int(3 + 240 * c**9)

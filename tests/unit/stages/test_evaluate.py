@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from sklearn import metrics as reference
 
 from acclimate.config import BaselineSpec, EvaluateSpec
+from acclimate.core.text_noise import TEXT_NOISE, noisy_texts
 from acclimate.errors import AcclimateError
 from acclimate.examples import Examples, read_examples, split_path, write_examples
 from acclimate.nn.compared import trivial_predictions
@@ -281,6 +282,27 @@ def test_slices_are_scored_apart_and_small_ones_left_out(world: World, tmp_path:
     truth, predicted = ([rows[name][i] for i in mail] for name in ("label", "predicted:candidate"))
     assert found["channel", "mail"].rows == len(mail)
     assert found["channel", "mail"].score.point == pytest.approx(reference.f1_score(truth, predicted, average="macro"))
+
+
+def test_changed_rows_are_predicted_by_candidate_and_comparator(world: World, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"robustness_rows": 40})
+    report = world.run(tmp_path / "out", config=config)
+    assert [row.change for row in report.robustness] == list(TEXT_NOISE)
+    test = world.test_rows().some(range(40))
+    truth = [LABELS[i] for i in test.labels]
+    for row in report.robustness:
+        assert row.rows == 40
+        for folder, lost in ((world.trained, row.lost), (world.baseline / "model", row.comparator_lost)):
+            model = AdaptedModel.load(folder)
+            scores = [
+                reference.f1_score(truth, model.predict(texts), labels=LABELS, average="macro")
+                for texts in (noisy_texts(test.texts, row.change, config.seed), test.texts)
+            ]
+            assert lost.point == pytest.approx(scores[0] - scores[1])
+            assert lost.low <= lost.point <= lost.high
+    assert all(row.comparator_lost is None for row in world.run(tmp_path / "f", strategy="frozen").robustness)
+    none = CONFIG.model_copy(update={"robustness_rows": 0})
+    assert world.run(tmp_path / "none", config=none).robustness == []
 
 
 def test_errors_are_the_surest_wrong_rows(world: World, tmp_path: Path) -> None:
