@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from acclimate.core.licences import OWN, together
 from acclimate.records import (
     BaselineReport,
     DataCard,
@@ -276,6 +277,13 @@ class RunRecords:
     finetune: FinetuneReport | None
     evaluation: Evaluation
     seconds: dict[str, float]
+
+
+def licence_of_run(records: RunRecords) -> str | None:
+    """What the adapted model's licence has to ask for: of the source, and of the rows it was fitted on."""
+    data = records.data
+    pool = [] if data.pool is None else [data.pool.licence]
+    return together([records.source.licence, data.target.licence or OWN, *pool])
 
 
 class Registry(Protocol):

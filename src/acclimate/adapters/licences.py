@@ -58,13 +58,18 @@ def _readme_licence(folder: Path) -> str | None:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     if not lines or lines[0].strip() != "---":
         return None
+    stated: dict[str, str] = {}
     for line in lines[1:]:
         if line.strip() == "---":
-            return None
-        found = re.fullmatch(r"licen[sc]e:\s*[\"']?([^\"'#]+?)[\"']?\s*(#.*)?", line)
+            break
+        found = re.fullmatch(r"licen[sc]e(_name)?:\s*[\"']?([^\"'#]+?)[\"']?\s*(#.*)?", line)
         if found:
-            return found[1]
-    return None
+            stated.setdefault(found[1] or "", found[2])
+    else:
+        return None
+    # "other" is what the hub calls one that has no name of its own there
+    named = stated.get("")
+    return stated.get("_name", named) if named is not None and named.lower() == "other" else named
 
 
 def _package_licence(package: metadata.Distribution) -> str | None:

@@ -25,6 +25,7 @@ from acclimate.ports import RegisteredVersion
 from acclimate.records import LineageNode
 
 _DEPTH_LIMIT = 50
+_OF_ADAPTED = ("run_key", "code_version", "previous_champion", "licence", "recalled")
 _ORIGIN = ("uri", "version", "etag", "dvc_rev", "md5", "licence")
 
 
@@ -50,7 +51,7 @@ def _model_node(connection: Connection, version: RegisteredVersion, depth: int) 
         digest=version.tags.get(SOURCE_DIGEST if is_source else MODEL_DIGEST),
         facts=_facts(version.tags, "source_uri", "revision", "licence", "model_type", "parameters")
         if is_source
-        else {**_facts(version.tags, "run_key", "code_version", "previous_champion", "recalled"), **_aliases(version)},
+        else {**_facts(version.tags, *_OF_ADAPTED), **_aliases(version)},
         made_from=[] if is_source else [*_evidence(connection, version), *_parents(connection, version, depth)],
     )
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from acclimate.adapters.mlflow_errors import without_credentials
-from acclimate.ports import RunRecords
+from acclimate.ports import RunRecords, licence_of_run
 from acclimate.records import TableCard
 from acclimate.version import __version__
 
@@ -42,6 +42,7 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
         KIND: "adapted model",
         SOURCE_MODEL: source_model_uri,
         SOURCE_DIGEST: records.source.digest,
+        "acclimate.licence": licence_of_run(records) or "unknown",
         "acclimate.source_uri": without_credentials(records.source_uri),
         DATA_DIGEST: records.data.target.digest,
         REFERENCE_DIGEST: reference.digest if reference else None,

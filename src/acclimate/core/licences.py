@@ -60,6 +60,24 @@ def grade(licence: str) -> Grade:
     return Grade.UNKNOWN if rest else found
 
 
+def together(licences: Sequence[str | None]) -> str | None:
+    """The licence of what was made from several things: an SPDX expression that asks for what each of them does.
+
+    Args:
+        licences: of each, as SPDX expressions; :data:`OWN` asks for nothing; None is unknown.
+
+    Returns:
+        None where one is unknown: nothing can be said of the whole then.
+    """
+    if any(one is None for one in licences):
+        return None
+    stated = [one.strip() for one in licences if one is not None and one.strip().lower() != OWN]
+    different = list({one.lower(): one for one in reversed(stated)}.values())[::-1]
+    if len(different) < 2:
+        return different[0] if different else OWN
+    return " AND ".join(f"({one})" if " " in one else one for one in different)
+
+
 def _choice(tokens: Sequence[str]) -> tuple[Grade, Sequence[str]]:
     """``together (OR together)*``: the freest."""
     found, rest = _together(tokens)

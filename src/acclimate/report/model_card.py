@@ -9,7 +9,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from acclimate.ports import RunRecords
+from acclimate.core.licences import OWN
+from acclimate.ports import RunRecords, licence_of_run
 from acclimate.records import DataCard, Pretraining, SliceScore
 from acclimate.report import numbers
 from acclimate.report.safety import visible
@@ -81,13 +82,22 @@ def _header(records: RunRecords) -> ModelCardData:
     )
     return ModelCardData(
         model_name=records.name,
-        license=source.licence.lower() if source.licence else None,
+        **_licence(records),
         library_name="acclimate",
         pipeline_tag=records.data.task,
         base_model=source.name,
         tags=["acclimate", "transfer-learning", evaluation.strategy],
         eval_results=[result],
     )
+
+
+def _licence(records: RunRecords) -> dict[str, str]:
+    """The licence as the hub writes it: by its name, or as ``other`` with an expression of all that it is made of."""
+    licence = licence_of_run(records)
+    if licence in (None, OWN):
+        return {}
+    assert licence is not None, "looked at above"
+    return {"license": "other", "license_name": licence} if " " in licence else {"license": licence.lower()}
 
 
 def _values(records: RunRecords) -> dict[str, Any]:

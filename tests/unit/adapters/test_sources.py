@@ -42,6 +42,8 @@ def test_a_package_is_pinned_by_its_version_and_not_imported(package: Path, tmp_
         ("---\nlicense: apache-2.0\n---\n", "GPL-3.0-only", "Apache-2.0"),
         ("---\ntags: [x]\nlicense: 'cc-by-4.0'  # see LICENSE\n---\n", None, "CC-BY-4.0"),
         ("---\nlicense: other\n---\n", None, None),
+        ("---\nlicense: other\nlicense_name: MIT AND CC-BY-NC-4.0\n---\n", "MIT", "MIT AND CC-BY-NC-4.0"),
+        ("---\nlicense: apache-2.0\nlicense_name: mine\n---\n", None, "Apache-2.0"),
         ("---\nlicense: other\n---\n", "Apache-2.0", "Apache-2.0"),
         ("---\ntags: []\n---\nlicense: apache-2.0\n", "GPL-3.0-only", "MIT"),
         ("license: apache-2.0\n", None, "MIT"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acclimate.core.licences import OWN, Grade, grade
+from acclimate.core.licences import OWN, Grade, grade, together
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,28 @@ def test_and_is_the_most_restrictive_and_or_the_freest(a: str, b: str) -> None:
 @given(st.text(max_size=60))
 def test_any_text_has_a_grade(text: str) -> None:
     assert grade(text) in Grade
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (["MIT"], "MIT"),
+        (["MIT", OWN, "mit"], "MIT"),
+        ([OWN, OWN], OWN),
+        (["Apache-2.0", "CC-BY-NC-4.0", OWN], "Apache-2.0 AND CC-BY-NC-4.0"),
+        (["MIT OR GPL-3.0-only", "MIT"], "(MIT OR GPL-3.0-only) AND MIT"),
+        (["MIT", None], None),
+        ([], OWN),
+    ],
+)
+def test_what_is_made_from_several_asks_for_what_each_does(parts: list[str | None], expected: str | None) -> None:
+    assert together(parts) == expected
+
+
+@given(st.lists(st.sampled_from(["MIT", "GPL-3.0-only", "CC-BY-NC-4.0", "MIT OR GPL-3.0-only", OWN]), min_size=1))
+def test_the_whole_is_as_restrictive_as_its_most_restrictive_part(parts: list[str]) -> None:
+    whole = together(list(parts))
+    assert whole is not None
+    assert grade(whole) == max(grade(part) for part in parts)
+    # a chain: what was made of it, together with more
+    assert grade(together([whole, "MPL-2.0"]) or "") == max(grade(whole), Grade.WEAK_COPYLEFT)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import ModelCard
 
+from acclimate.adapters.licences import licence_of
+from acclimate.core.licences import Grade, grade
 from acclimate.nn.source_card import folder_digest
 from acclimate.ports import RunRecords
 from acclimate.records import ClassScore, SliceScore
@@ -59,6 +61,18 @@ def test_unknown_licence_is_said_and_left_out_of_the_header() -> None:
     card = ModelCard(render_model_card(records))
     assert card.data.license is None
     assert "licence unknown" in card.text
+
+
+def test_the_licence_of_the_data_stays_with_a_model_that_is_adapted_further(tmp_path: Path) -> None:
+    records = run_records()
+    restricted = records.data.target.model_copy(update={"licence": "CC-BY-NC-4.0"})
+    records = replace(records, data=records.data.model_copy(update={"target": restricted}))
+    data = ModelCard(render_model_card(records)).data
+    assert (data.license, data.license_name) == ("other", "Apache-2.0 AND CC-BY-NC-4.0")
+    write_model_card(records, tmp_path)
+    stated = licence_of(tmp_path, None, None)
+    assert stated == "Apache-2.0 AND CC-BY-NC-4.0", "as a source of a further adaptation is asked for it"
+    assert grade(stated) == Grade.NON_COMMERCIAL
 
 
 def test_weakest_slices_come_first_and_are_three() -> None:
