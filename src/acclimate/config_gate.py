@@ -108,6 +108,9 @@ class CostRule(CheckRule):
     size_mb_at_most: float | None = Field(
         None, gt=0, le=1e7, allow_inf_nan=False, description="largest size of the model's files in MB; null: any"
     )
+    latency_p95_ms_at_most: float | None = Field(
+        None, gt=0, le=1e7, allow_inf_nan=False, description="of one row on the machine that evaluated; null: any"
+    )
 
 
 class LicenceRule(NeededRule, WaivableRule):

@@ -64,6 +64,7 @@ def judge_records(
     name: str,
     waivers: Sequence[Waiver] = (),
     look: int = 1,
+    latency_p95_ms: float | None = None,
 ) -> Verdict:
     """Judge a candidate by a policy.
 
@@ -81,6 +82,7 @@ def judge_records(
         name: of the registered model.
         waivers: ``gate.waivers``.
         look: how many run keys were evaluated at this test digest, this one included.
+        latency_p95_ms: of single rows, where the candidate was evaluated.
     """
     inputs = gate_inputs(
         data=data,
@@ -92,6 +94,7 @@ def judge_records(
         at_least=at_least,
         at_least_by=at_least_by,
         look=look,
+        latency_p95_ms=latency_p95_ms,
     )
     outcome = judge(inputs, gate_policy(policy), waivers)
     return Verdict(
@@ -134,6 +137,7 @@ def judge_evidence(evidence: Evidence, *, policy: PolicySpec, run_key: str, name
         run_key=run_key,
         name=name,
         look=evidence.look,
+        latency_p95_ms=evidence.latency_p95_ms,
     )
     if stored is None and verdict.verdict == "REJECT":
         verdict = _without_integrity(verdict)
@@ -183,6 +187,7 @@ def gate_policy(policy: PolicySpec) -> GatePolicy:
         seeds=checks.seeds.at_least,
         corrects_looks=checks.reuse.corrects,
         size_bytes_at_most=None if size is None else size * 1e6,
+        latency_p95_ms_at_most=checks.cost.latency_p95_ms_at_most,
         unknown_licences=frozenset(checks.licence.unknown),
         licence_at_most=None if most is None else Grade[most.upper().replace(" ", "_").replace("-", "_")],
         approval=checks.approval.required,
@@ -201,6 +206,7 @@ def gate_inputs(
     at_least: float | None,
     at_least_by: Literal["point", "lower"],
     look: int,
+    latency_p95_ms: float | None = None,
 ) -> GateInputs:
     """What the gate looks at; the arguments are :func:`judge_records`'s."""
     calibration = evaluation.calibration
@@ -234,6 +240,7 @@ def gate_inputs(
         gives_probabilities=not data.is_generation,
         retention_low=evaluation.retention.low_one_sided if evaluation.retention else None,
         size_bytes=evaluation.size_bytes,
+        latency_p95_ms=latency_p95_ms,
         licences={
             "source model": source.licence,
             "target data": data.target.licence or OWN,

@@ -613,6 +613,7 @@ class Evidence(Record):
     waivers: list[WaivedCheck]
     look: int = Field(description="how many run keys were evaluated at these test rows, this one included")
     auto_promote: bool
+    latency_p95_ms: float | None = Field(None, description="null where the policy sets no limit: it differs each time")
 
 
 class Verdict(StoredRecord):

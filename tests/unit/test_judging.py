@@ -78,7 +78,6 @@ def finetuned(chosen: str = "lora", digest: str | None = DIGEST) -> FinetuneRepo
         arms=[arm("lora", digest), arm("full", "f" * 64), arm("frozen", None)],
         chosen=chosen,
         rule=RULE,
-        precision="fp32",
         workers=1,
     )
 

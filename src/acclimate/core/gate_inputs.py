@@ -106,6 +106,7 @@ class GateInputs:
         reliability: [Evaluation.calibration].
         gives_probabilities: False for a task whose models give none that could be trusted or not.
         size_bytes: [Evaluation.size_bytes].
+        latency_p95_ms: of single rows, where it was evaluated.
         licences: by what they belong to, None where unknown [SourceCard.licence, TableCard.licence].
         seeds: training seeds [1]; None for a candidate that was not trained.
         retention_low: lower bound of (source score after - before); None without reference measurement.
@@ -133,6 +134,7 @@ class GateInputs:
     reliability: Reliability | None = None
     gives_probabilities: bool = True
     size_bytes: int | None = None
+    latency_p95_ms: float | None = None
     licences: Mapping[str, str | None] = field(default_factory=dict)
     seeds: int | None = 1
     retention_low: float | None = None

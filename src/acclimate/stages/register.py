@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -76,7 +77,7 @@ def register(
         UnavailableError: the registry can't be reached, or the champion moved (E-REGISTRY-020).
     """
     run_id = registry.record_run(records, artifacts)
-    predictions = evaluation / FILE
+    predictions, policy = evaluation / FILE, effective_policy(gate)
     evidence = Evidence(
         data=records.data,
         source=records.source,
@@ -91,8 +92,9 @@ def register(
         waivers=[WaivedCheck(check=one.check, by=one.by, reason=one.reason) for one in gate.waivers],
         look=registry.look(records.evaluation.test_digest, records.run_key),
         auto_promote=gate.auto_promote,
+        latency_p95_ms=_latency(evaluation) if policy.checks.cost.latency_p95_ms_at_most is not None else None,
     )
-    judge: dict[str, Any] = {"policy": effective_policy(gate), "run_key": records.run_key, "name": records.name}
+    judge: dict[str, Any] = {"policy": policy, "run_key": records.run_key, "name": records.name}
     verdict, model_uri = judge_evidence(evidence, **judge), None
     if verdict.verdict != "REJECT":
         model_uri, stored = _store(
@@ -107,6 +109,13 @@ def register(
     verdict.write(out)
     done.write(out)
     return done
+
+
+def _latency(evaluation: Path) -> float | None:
+    """As evaluate measured it; None where it did not."""
+    path = evaluation / "timing.json"
+    found = json.loads(path.read_text(encoding="utf-8")).get("latency_p95_ms") if path.is_file() else None
+    return None if found is None else float(found)
 
 
 def _other_weights(records: RunRecords, registry: Registry) -> str | None:

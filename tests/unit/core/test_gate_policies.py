@@ -151,6 +151,22 @@ def test_a_model_may_be_too_large(most: float | None, outcome: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("seen", "outcome"), [(20.0, "passed"), (20.1, "failed"), (None, "missing"), (float("nan"), "missing")]
+)
+def test_a_model_may_be_too_slow(seen: float | None, outcome: str) -> None:
+    limited = replace(STANDARD, latency_p95_ms_at_most=20.0)
+    assert result(judge(replace(GOOD, latency_p95_ms=seen), limited), "cost").outcome == outcome
+    found = result(judge(replace(GOOD, latency_p95_ms=seen), STANDARD), "cost")
+    assert (found.outcome, "latency_p95_ms" in found.numbers) == ("not_applicable", False), "nothing that differs"
+
+
+@pytest.mark.parametrize(("most", "slowest"), [(1.0, 20.0), (90_000_000, 1.0), (1.0, 1.0)])
+def test_either_limit_is_enough_to_fail(most: float, slowest: float) -> None:
+    limited = replace(STANDARD, size_bytes_at_most=most, latency_p95_ms_at_most=slowest)
+    assert result(judge(replace(GOOD, latency_p95_ms=10.0), limited), "cost").outcome == "failed"
+
+
+@pytest.mark.parametrize(
     ("licence", "most", "outcome"),
     [
         ("GPL-3.0-only", Grade.COPYLEFT, "warned"),

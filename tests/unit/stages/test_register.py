@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ import pytest
 from acclimate.adapters.mlflow_client import local_uri
 from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
 from acclimate.config import Goal
-from acclimate.config_gate import ApprovalRule, ChecksSpec, GateSpec, PolicySpec
+from acclimate.config_gate import ApprovalRule, ChecksSpec, CostRule, GateSpec, PolicySpec
 from acclimate.digests import data_digest
 from acclimate.errors import ModelError, UnavailableError
 from acclimate.nn.encoder import Encoder
@@ -116,6 +117,28 @@ def test_a_policy_that_asks_for_an_approval_holds_a_good_candidate(
     assert version.tags["acclimate.policy"] == "signed"
     kept = PolicySpec.model_validate(sealed.rules)
     assert (kept.checks.approval, kept.checks.primary.margin) == (signed.checks.approval, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("limit", "measured", "verdict"), [(20, 12.5, "PROMOTE"), (10, 12.5, "REJECT"), (10, None, "REJECT")]
+)
+def test_a_policy_may_limit_how_long_a_row_takes(
+    limit: float,
+    measured: float | None,
+    verdict: str,
+    run_stage: Callable[..., Registration],
+    models: Models,
+    registry: MlflowRegistry,
+    tmp_path: Path,
+) -> None:
+    fast = PolicySpec(name="fast", checks=ChecksSpec(cost=CostRule(required=True, latency_p95_ms_at_most=limit)))
+    timing = {} if measured is None else {"latency_p95_ms": measured}
+    (tmp_path / "timing.json").write_text(json.dumps(timing))
+    name = f"fast-{limit}-{measured}"
+    run_stage(run_records(name=name, model_digest=models.digest), gate=GateSpec(policy="fast", rules=fast))
+    said = Verdict.read(tmp_path / "out")
+    cost = next(check for check in said.checks if check.name == "cost")
+    assert (said.verdict, cost.numbers.get("latency_p95_ms")) == (verdict, measured)
 
 
 def test_only_small_files_stay_in_the_stages_folder(
