@@ -134,7 +134,7 @@ def test_a_policy_may_limit_how_long_a_row_takes(
     fast = PolicySpec(name="fast", checks=ChecksSpec(cost=CostRule(required=True, latency_p95_ms_at_most=limit)))
     timing = {} if measured is None else {"latency_p95_ms": measured}
     (tmp_path / "timing.json").write_text(json.dumps(timing))
-    name = f"fast-{limit}-{measured}"
+    name = f"fast-{limit}-{measured or 0}"
     run_stage(run_records(name=name, model_digest=models.digest), gate=GateSpec(policy="fast", rules=fast))
     said = Verdict.read(tmp_path / "out")
     cost = next(check for check in said.checks if check.name == "cost")
