@@ -19,6 +19,7 @@ Part = dict[str, Any]
 _COMPONENTS = frozenset(("adapted_model", "source_model", "data"))
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_VERSION_LIMIT = 1024
 _CHARS = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*"
 # A part of what RFC 3987 allows: what is no such address is told as a property.
 _ADDRESS = re.compile(rf"[a-z][a-z0-9+.-]*://[A-Za-z0-9._~-]+(:\d+)?(/{_CHARS})?(\?{_CHARS})?")
@@ -115,7 +116,7 @@ def _model(node: LineageNode) -> Part:
         "type": "machine-learning-model",
         "bom-ref": _ref(node, node),
         "name": node.name.removeprefix(SOURCE_PREFIX) if is_source else node.name,
-        **({"version": version} if version else {}),
+        **({"version": version[:_VERSION_LIMIT]} if version else {}),
         **({} if is_source else {"description": sentence(node)}),
         **_pinned(node),
         **({"modelCard": card} if card else {}),

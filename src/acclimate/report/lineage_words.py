@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from itertools import accumulate
 
 from acclimate.records import LineageNode
 from acclimate.report.lineage_graph import Vertex
@@ -69,6 +70,8 @@ def version_of(node: LineageNode) -> str:
 
 def sentence(root: LineageNode) -> str:
     """In one sentence: from what, how and with which verdict a model was made."""
+    if root.kind == "source_model":
+        return "A source model, pinned by its digest."
     found = {one.kind: one for one in root.made_from}
     source = found.get("adapted_model") or found.get("source_model")
     how = found["evaluation"].facts.get("strategy") if "evaluation" in found else None
@@ -82,12 +85,12 @@ def sentence(root: LineageNode) -> str:
 
 def cut(text: str, room: int) -> str:
     """The beginning of a text that is no wider than ``room`` narrow letters, on one line, hidden characters shown."""
-    line, width = visible(" ".join(text.split())), 0
-    for i, char in enumerate(line):
-        width += 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1
-        if width > room:
-            return f"{line[: i - 1]}…"
-    return line
+    line = visible(" ".join(text.split()))
+    wide = [2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1 for char in line]
+    if sum(wide) <= room:
+        return line
+    ends = list(accumulate(wide))
+    return line[: sum(end < room for end in ends)] + "…"
 
 
 def _said(vertex: Vertex) -> tuple[str, str]:
