@@ -8,6 +8,7 @@ from typing import Any
 
 from acclimate.errors import ConfigError
 from acclimate.outcome import REPORT
+from acclimate.report.written import write_whole
 from acclimate.wiring import asked_registry
 
 NUMBERS_WIDTH = 78
@@ -104,6 +105,42 @@ def lineage(reference: str, workspace: Path | None) -> dict[str, Any]:
         ModelError: E-REGISTRY-003, there is no such model, alias or version.
     """
     return asked_registry(workspace).lineage(reference).model_dump(mode="json")
+
+
+def lineage_file(
+    reference: str, workspace: Path | None, *, html: Path | None, cyclonedx: Path | None
+) -> dict[str, Any]:
+    """Write what made a registered model to a file, whole or not at all.
+
+    Args:
+        reference: as :func:`lineage` takes it.
+        workspace: where the registry is looked for.
+        html: page with a graph; an older file is replaced.
+        cyclonedx: bill of materials, CycloneDX 1.6 as JSON; one of the two is given.
+
+    Returns:
+        ``model_uri`` and ``path``.
+
+    Raises:
+        ConfigError: E-LINEAGE-001, not one of the two.
+        ModelError: E-REGISTRY-003, there is no such model, alias or version.
+        UnavailableError: E-REPORT-001, the file can't be written; E-REPORT-002, a library is not installed.
+    """
+    out = html or cyclonedx
+    if out is None or (html and cyclonedx):
+        hint = "run it twice: with --html FILE, then with --cyclonedx FILE"
+        raise ConfigError("E-LINEAGE-001", "one file is written at a time", hint=hint)
+    node = asked_registry(workspace).lineage(reference)
+    if html:
+        from acclimate.report.lineage_page import lineage_html
+
+        text = lineage_html(node)
+    else:
+        from acclimate.report.cyclonedx import cyclonedx_text
+
+        text = cyclonedx_text(node)
+    write_whole(out, text, "the lineage", "name a file in a folder that you may write to")
+    return {"model_uri": node.uri, "path": str(out)}
 
 
 def lineage_text(node: dict[str, Any], depth: int = 0) -> str:

@@ -52,14 +52,35 @@ def models(
     guarded(action, as_json, debug)
 
 
-def lineage(name: Reference, workspace: Workspace = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Show the way from a registered model back to its source."""
+def lineage(
+    name: Reference,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="write it as a page with a graph, for browsers; nothing is loaded"),
+    ] = None,
+    cyclonedx: Annotated[
+        Path | None,
+        typer.Option(
+            "--cyclonedx",
+            metavar="FILE",
+            help="write it as a bill of materials, CycloneDX 1.6 as JSON; the same model gives the same file",
+        ),
+    ] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show the way from a registered model back to its source, or write it to a file."""
     from acclimate.lookup import lineage as trace
-    from acclimate.lookup import lineage_text
+    from acclimate.lookup import lineage_file, lineage_text
 
     def action() -> int:
-        found = trace(name, workspace)
-        print_result(found, as_json, lambda: lineage_text(found))
+        if html or cyclonedx:
+            written = lineage_file(name, workspace, html=html, cyclonedx=cyclonedx)
+            print_result(written, as_json, lambda: f"{written['model_uri']} -> {written['path']}")
+        else:
+            found = trace(name, workspace)
+            print_result(found, as_json, lambda: lineage_text(found))
         return 0
 
     guarded(action, as_json, debug)

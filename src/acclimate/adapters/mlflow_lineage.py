@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from acclimate.adapters.mlflow_client import Connection
@@ -25,7 +26,7 @@ from acclimate.ports import RegisteredVersion
 from acclimate.records import LineageNode
 
 _DEPTH_LIMIT = 50
-_OF_ADAPTED = ("run_key", "code_version", "previous_champion", "licence", "recalled")
+_OF_ADAPTED = ("task", "run_key", "code_version", "previous_champion", "licence", "recalled")
 _ORIGIN = ("uri", "version", "etag", "dvc_rev", "md5", "licence")
 
 
@@ -43,17 +44,36 @@ def trace(connection: Connection, reference: str) -> LineageNode:
 
 
 def _model_node(connection: Connection, version: RegisteredVersion, depth: int) -> LineageNode:
-    is_source = version.tags.get(KIND) == "source model"
+    if version.tags.get(KIND) == "source model":
+        return LineageNode(
+            kind="source_model",
+            name=version.name,
+            uri=version.model_uri,
+            digest=version.tags.get(SOURCE_DIGEST),
+            facts=_facts(version.tags, "source_uri", "revision", "licence", "model_type", "parameters"),
+            made_from=[],
+        )
+    stored = connection.client.get_model_version(version.name, str(version.version))
     return LineageNode(
-        kind="source_model" if is_source else "adapted_model",
+        kind="adapted_model",
         name=version.name,
         uri=version.model_uri,
-        digest=version.tags.get(SOURCE_DIGEST if is_source else MODEL_DIGEST),
-        facts=_facts(version.tags, "source_uri", "revision", "licence", "model_type", "parameters")
-        if is_source
-        else {**_facts(version.tags, *_OF_ADAPTED), **_aliases(version)},
-        made_from=[] if is_source else [*_evidence(connection, version), *_parents(connection, version, depth)],
+        digest=version.tags.get(MODEL_DIGEST),
+        facts={
+            **_facts(version.tags, *_OF_ADAPTED),
+            **_created(stored),
+            **_aliases(version),
+        },
+        made_from=[*_evidence(connection, version, stored.run_id), *_parents(connection, version, depth)],
     )
+
+
+def _created(stored: Any) -> dict[str, str]:
+    """When MLflow got the version, to the second, in UTC."""
+    if not stored.creation_timestamp:
+        return {}
+    at = datetime.fromtimestamp(stored.creation_timestamp // 1000, UTC)
+    return {"created": at.strftime("%Y-%m-%dT%H:%M:%SZ")}
 
 
 def _aliases(version: RegisteredVersion) -> dict[str, str]:
@@ -79,9 +99,9 @@ def _parents(connection: Connection, version: RegisteredVersion, depth: int) -> 
     return [_model_node(connection, parent, depth - 1)]
 
 
-def _evidence(connection: Connection, version: RegisteredVersion) -> list[LineageNode]:
+def _evidence(connection: Connection, version: RegisteredVersion, run_id: str | None) -> list[LineageNode]:
     tags = version.tags
-    run_tags = _run_tags(connection, version)
+    run_tags = _run_tags(connection, run_id) if run_id and RUN_KEY in tags else {}
     nodes = [
         _leaf("verdict", tags.get(VERDICT, ""), tags.get(VERDICT_SHA256), _facts(tags, "policy")),
         _leaf(
@@ -119,13 +139,10 @@ def _plain(values: dict[str, Any]) -> dict[str, str]:
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
 
 
-def _run_tags(connection: Connection, version: RegisteredVersion) -> dict[str, str]:
-    """Tags of the version's run; empty where somebody deleted the run or the version is not ours."""
+def _run_tags(connection: Connection, run_id: str) -> dict[str, str]:
+    """Tags of a run; empty where somebody deleted it."""
     from mlflow.exceptions import MlflowException
 
-    if RUN_KEY not in version.tags:
-        return {}
-    run_id = connection.client.get_model_version(version.name, str(version.version)).run_id
     try:
         return dict(connection.client.get_run(run_id).data.tags)
     except MlflowException as error:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -21,6 +19,7 @@ from acclimate.report.lineage import lineage
 from acclimate.report.safety import visible, without_credentials
 from acclimate.report.summary import summary
 from acclimate.report.view import ReportView
+from acclimate.report.written import write_whole
 
 if TYPE_CHECKING:
     import jinja2
@@ -42,19 +41,8 @@ def render(view: ReportView, out: Path) -> Path:
     Raises:
         UnavailableError: E-REPORT-001, the file can't be written; E-REPORT-002, a library is not installed.
     """
-    text = html(view)
-    path = out / FILE_NAME
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, text)
-    except OSError as error:
-        raise UnavailableError(
-            "E-REPORT-001",
-            f"the report can't be written: {error.strerror}",
-            where=str(path),
-            hint="free some space or choose a folder you may write to; nothing else of the run is lost",
-        ) from error
-    return path
+    hint = "free some space or choose a folder you may write to; nothing else of the run is lost"
+    return write_whole(out / FILE_NAME, html(view), "the report", hint)
 
 
 def html(view: ReportView) -> str:
@@ -69,7 +57,7 @@ def html(view: ReportView) -> str:
     try:
         from acclimate.report.figures import draw_all
 
-        page = _environment().get_template("report.html.j2")
+        page = environment().get_template("report.html.j2")
         figures = draw_all(view)
     except ModuleNotFoundError as error:
         raise UnavailableError(
@@ -97,7 +85,12 @@ def html(view: ReportView) -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """What all pages are rendered by: everything is escaped, and hidden characters are shown.
+
+    Raises:
+        ModuleNotFoundError: jinja2 is not installed.
+    """
     import jinja2
 
     environment = jinja2.Environment(
@@ -149,17 +142,3 @@ def _yaml(view: ReportView) -> str:
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel declares it None
     yaml.dump(without_credentials(dict(view.config)), buffer)
     return buffer.getvalue()
-
-
-def _write_whole(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(prefix=".report-", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -1,0 +1,130 @@
+"""Lineage as files from a real MLflow: a chain as a page and as a bill of materials, by the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from typer.testing import CliRunner
+
+from acclimate.adapters.mlflow_client import local_uri
+from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
+from acclimate.cli import app
+from acclimate.promoting import promote, recall
+from tests.run_records import SOURCE, digest, run_records, verdict_of
+from tests.unit.report.test_render import assert_inert, shown
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def make(registry: MlflowRegistry, folder: Path, key: str, **changes: Any) -> str:
+    records = run_records(key, name=f"{key}-mail", model_digest=digest(key), **changes)
+    target = records.data.target.model_copy(update={"digest": digest(f"{key} rows"), "licence": "CC-BY-4.0"})
+    records = replace(records, data=records.data.model_copy(update={"target": target}))
+    model = folder / key
+    model.mkdir()
+    (model / "config.json").write_text(key)
+    run_id = registry.record_run(records, [])
+    stored = registry.log_model(run_id, records, model)
+    return str(registry.register(records, run_id, stored, verdict_of(records), auto_promote=False).model_uri)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("workspace")
+    registry = open_registry(local_uri(folder), folder)
+    models = tmp_path_factory.mktemp("models")
+    parent = make(registry, models, "parent")
+    make(registry, models, "child", source_uri=parent)
+    return folder
+
+
+@pytest.fixture
+def called(workspace: Path) -> Callable[..., Result]:
+    return lambda *words: CliRunner().invoke(app, ["lineage", *map(str, words), "--workspace", str(workspace)])
+
+
+def test_a_chain_becomes_a_page(called: Callable[..., Result], tmp_path: Path) -> None:
+    out = tmp_path / "new" / "lineage.html"
+    done = called("child-mail", "--html", out)
+    assert (done.exit_code, done.stdout) == (0, f"models:/child-mail/1 -> {out}\n")
+    page = out.read_text(encoding="utf-8")
+    assert_inert(page)
+    text = shown(page)
+    assert text.startswith("What child-mail/1 was made from")
+    assert all(digest(name) in text for name in ("child", "parent", "source", "child rows", "parent rows"))
+    assert all(part in text for part in ("parent-mail/1", "tiny-bert", "CC-BY-4.0", "Apache-2.0", "not taken"))
+
+
+def test_a_chain_becomes_a_valid_bill_of_materials_that_promotion_leaves_as_it_is(
+    called: Callable[..., Result], workspace: Path, tmp_path: Path
+) -> None:
+    out, again = tmp_path / "bom.json", tmp_path / "again.json"
+    told = json.loads(called("child-mail", "--cyclonedx", out, "--json").stdout)
+    assert told == {"model_uri": "models:/child-mail/1", "path": str(out)}
+    text = out.read_text(encoding="utf-8")
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    bom = json.loads(text)
+    assert bom["metadata"]["component"]["modelCard"]["modelParameters"]["task"] == "text-classification"
+    assert bom["metadata"]["timestamp"].endswith("Z")
+    parts = {one["bom-ref"]: one for one in bom["components"]}
+    assert parts["models:/parent-mail/1"]["hashes"] == [{"alg": "SHA-256", "content": digest("parent")}]
+    assert parts[f"dataset:sha256:{digest('child rows')}"]["licenses"] == [{"license": {"id": "CC-BY-4.0"}}]
+    source = f"models:/source--{SOURCE.name}/1"
+    assert parts[source]["licenses"] == [{"license": {"id": "Apache-2.0"}}]
+    promote("child-mail/1", "ann", "better", None, workspace, None)
+    called("child-mail@champion", "--cyclonedx", again)
+    assert again.read_bytes() == out.read_bytes()
+
+
+def test_a_recalled_parent_is_seen_in_both(called: Callable[..., Result], workspace: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"data": None, "by": "ann", "workspace": workspace, "promotions": None}
+    recall("parent-mail/1", act="block", reason="its licence was withdrawn", **options)
+    try:
+        called("child-mail", "--html", tmp_path / "page.html")
+        called("child-mail", "--cyclonedx", tmp_path / "bom.json")
+    finally:
+        recall("parent-mail/1", act="lift", reason="it was not", **options)
+    assert "ann: its licence was withdrawn" in shown((tmp_path / "page.html").read_text(encoding="utf-8"))
+    bom = json.loads((tmp_path / "bom.json").read_text(encoding="utf-8"))
+    (parent,) = (one for one in bom["components"] if one["bom-ref"] == "models:/parent-mail/1")
+    limits = parent["modelCard"]["considerations"]["technicalLimitations"]
+    assert limits == ["recalled by ann: its licence was withdrawn"]
+
+
+def test_an_older_file_is_replaced_and_kept_where_nothing_can_be_written(
+    called: Callable[..., Result], tmp_path: Path
+) -> None:
+    out = tmp_path / "bom.json"
+    out.write_text("older")
+    assert called("nobody", "--cyclonedx", out).exit_code == 4
+    assert out.read_text() == "older"
+    assert called("child-mail", "--cyclonedx", out).exit_code == 0
+    assert out.read_text().startswith("{")
+    taken = called("child-mail", "--html", tmp_path, "--json")
+    assert (taken.exit_code, json.loads(taken.stdout)["error"]["code"]) == (75, "E-REPORT-001")
+    assert [path.name for path in tmp_path.iterdir()] == ["bom.json"]
+
+
+def test_one_file_is_written_at_a_time(called: Callable[..., Result], tmp_path: Path) -> None:
+    done = called("child-mail", "--html", tmp_path / "a", "--cyclonedx", tmp_path / "b", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["error"]["code"]) == (2, "E-LINEAGE-001")
+    assert "run it twice" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_file_it_is_the_tree_it_was(called: Callable[..., Result]) -> None:
+    assert called("child-mail").stdout.startswith("adapted model: models:/child-mail/1  sha256:")
+    found = json.loads(called("child-mail", "--json").stdout)
+    assert found["facts"]["task"] == "text-classification"
+    assert found["made_from"][-1]["uri"] == "models:/parent-mail/1"
