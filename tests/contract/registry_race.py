@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import mlflow  # noqa: F401  # loaded once, in the fork server
 
+from acclimate.adapters.mlflow_client import connect
 from acclimate.adapters.mlflow_registry import open_registry
 from acclimate.errors import AcclimateError
 from tests.run_records import run_records, verdict_of
@@ -39,7 +42,30 @@ def promote(uri: str, workspace: str, place: str, reference: str) -> Callable[[]
     return lambda: registry.promote(reference, reference, "a race", None).after
 
 
-def _racer(barrier: Barrier, answer: Connection, prepare: Callable[..., Callable[[], object]], job: list[str]) -> None:
+def promote_or_meddle(uri: str, workspace: str, place: str, reference: str, seconds: str) -> Callable[[], object]:
+    """Promote a version; where ``seconds`` is not empty, point the alias at it by hand after that long instead."""
+    if not seconds:
+        return promote(uri, workspace, place, reference)
+    client = connect(uri, Path(workspace)).client
+    client.search_registered_models(max_results=1)
+    name, version = reference.split("/")
+
+    def meddle() -> str:
+        time.sleep(float(seconds))
+        client.set_registered_model_alias(name, "champion", version)
+        return "by hand"
+
+    return meddle
+
+
+def _racer(
+    environment: dict[str, str],
+    barrier: Barrier,
+    answer: Connection,
+    prepare: Callable[..., Callable[[], object]],
+    job: list[str],
+) -> None:
+    os.environ.update(environment)
     act = prepare(*job)
     barrier.wait(_PATIENCE_SECONDS)
     try:
@@ -60,7 +86,7 @@ def race(prepare: Callable[..., Callable[[], object]], jobs: list[list[str]]) ->
     barrier = context.Barrier(len(jobs))
     pipes = [context.Pipe(duplex=False) for _ in jobs]
     racers = [
-        context.Process(target=_racer, args=(barrier, sender, prepare, job))
+        context.Process(target=_racer, args=(dict(os.environ), barrier, sender, prepare, job))
         for (_, sender), job in zip(pipes, jobs, strict=True)
     ]
     for racer in racers:
