@@ -129,7 +129,7 @@ _WITHOUT = (
 
 @contextmanager
 def mlflow_server(
-    folder: Path, artifacts: str, accounts: Accounts | None = None, *, database: str | None = None, workers: int = 1
+    folder: Path, artifacts: str, accounts: Accounts | None = None, *, database: str | None = None
 ) -> Iterator[str]:
     """An MLflow server that serves artifacts kept at ``artifacts``.
 
@@ -138,7 +138,6 @@ def mlflow_server(
         artifacts: a folder or ``s3://BUCKET/PREFIX``; for S3 the environment must name the server.
         accounts: makes it ask everybody for name and password.
         database: its backend store; None is SQLite in ``folder``.
-        workers: processes that answer.
 
     Yields:
         Its address, ``http://127.0.0.1:PORT``.
@@ -154,7 +153,7 @@ def mlflow_server(
     @contextmanager
     def start() -> Iterator[str]:
         (port,) = free_ports(1)
-        listen = ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
+        listen = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
         address = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "mlflow", "server", *listen, *options]
         with _running(command, folder, environment, f"{address}/health"):

@@ -1,4 +1,4 @@
-"""The registry as teams run it: an MLflow server of two processes on PostgreSQL, its artifacts on S3."""
+"""The registry as teams run it: an MLflow server on PostgreSQL, its artifacts on S3."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def server(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("server")
     with (
         postgresql_server() as database,
-        mlflow_server(folder, f"s3://{BUCKET}/artifacts", database=database, workers=2) as address,
+        mlflow_server(folder, f"s3://{BUCKET}/artifacts", database=database) as address,
     ):
         yield address
 
