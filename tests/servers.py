@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,19 +128,23 @@ _WITHOUT = (
 
 
 @contextmanager
-def mlflow_server(folder: Path, artifacts: str, accounts: Accounts | None = None) -> Iterator[str]:
-    """An MLflow server on SQLite in ``folder`` that serves artifacts kept at ``artifacts``.
+def mlflow_server(
+    folder: Path, artifacts: str, accounts: Accounts | None = None, *, database: str | None = None
+) -> Iterator[str]:
+    """An MLflow server that serves artifacts kept at ``artifacts``.
 
     Args:
-        folder: gets the databases and the log.
+        folder: gets the log, and the databases that are files.
         artifacts: a folder or ``s3://BUCKET/PREFIX``; for S3 the environment must name the server.
         accounts: makes it ask everybody for name and password.
+        database: its backend store; None is SQLite in ``folder``.
 
     Yields:
         Its address, ``http://127.0.0.1:PORT``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    options = ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}", "--artifacts-destination", artifacts]
+    database = database or f"sqlite:///{folder / 'server.db'}"
+    options = ["--backend-store-uri", database, "--artifacts-destination", artifacts]
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     if accounts is not None:
         options.append("--app-name=basic-auth")
@@ -190,7 +194,9 @@ def _running(command: list[str], folder: Path, environment: Mapping[str, str], h
             _wait_for(health, process, log)
             yield
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            # it may have ended by itself: why is in its log
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 

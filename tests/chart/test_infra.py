@@ -111,7 +111,7 @@ def test_the_step_image_reads_data_by_every_route_that_the_docs_name() -> None:
 @pytest.mark.parametrize(
     ("name", "needed"),
     [
-        ("server", {"mlflow", "flask-wtf", "boto3", "psycopg2-binary", "prometheus-flask-exporter"}),
+        ("server", {"mlflow", "flask-wtf", "boto3", "psycopg-binary", "prometheus-flask-exporter"}),
         ("training", {"ray[default]", "aiohttp-cors", "opencensus", "grpcio"}),
     ],
 )

@@ -15,7 +15,7 @@ import mlflow  # noqa: F401  # loaded once, in the fork server
 from acclimate.adapters.mlflow_client import connect
 from acclimate.adapters.mlflow_registry import open_registry
 from acclimate.errors import AcclimateError
-from tests.run_records import run_records, verdict_of
+from tests.run_records import SOURCE, run_records, verdict_of
 
 _PATIENCE_SECONDS = 120
 
@@ -25,12 +25,26 @@ def open_store(workspace: str) -> Callable[[], object]:
     return lambda: open_registry(None, Path(workspace)).record_run(run_records(), [])
 
 
+def record(uri: str, workspace: str, name: str) -> Callable[[], object]:
+    """Record one run of a model that nobody has registered yet; gives the run's id."""
+    registry = open_registry(uri, Path(workspace))
+    registry.versions("warm-up")
+    source = SOURCE.model_copy(update={"name": f"source-of-{name}"})
+    return lambda: registry.record_run(run_records(name=name, source=source), [])
+
+
 def register(
-    workspace: str, name: str, key: str, model_uri: str, run_id: str, uri: str | None = None
+    workspace: str,
+    name: str,
+    key: str,
+    model_uri: str,
+    run_id: str,
+    uri: str | None = None,
+    place: str | None = None,
 ) -> Callable[[], object]:
     """Register one run key, compared with no champion; gives its version."""
     records = run_records(key, name=name)
-    registry = open_registry(uri, Path(workspace))
+    registry = open_registry(uri, Path(workspace), place)
     registry.versions("warm-up")
     return lambda: registry.register(records, run_id, model_uri, verdict_of(records), auto_promote=True).version
 

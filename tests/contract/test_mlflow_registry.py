@@ -529,6 +529,37 @@ def test_a_pool_is_in_the_run_and_the_lineage(
     assert json.loads(run.data.tags["acclimate.arm.full"])["pretraining"]["pool_rows"] == 2000
 
 
+def test_however_many_versions_there_are_a_reference_reads_one(
+    registry: MlflowRegistry, name: str, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("one", "two", "three"):
+        register(registry, run_records(key, name=name), model_folder, "SHADOW")
+    register(registry, run_records("child", name=f"{name}-child", source_uri=f"models:/{name}/2"), model_folder)
+    client, read = registry._connection.client, []
+    search = client.search_model_versions
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        page = search(*arguments, **options)
+        read.append(len(page))
+        return page
+
+    monkeypatch.setattr(client, "search_model_versions", counted)
+    found = [registry.version(f"{name}{which}") for which in ("", "/2", "@challenger")]
+    assert [(one.version, one.aliases) for one in found] == [(3, ("challenger",)), (2, ()), (3, ("challenger",))]
+    assert registry.lineage(f"{name}-child").made_from[-1].uri == f"models:/{name}/2"
+    assert read == [1, 1, 1, *[1] * 3]
+
+
+@pytest.mark.parametrize("number", ["0", "2147483648", "99999999999999999999"])
+def test_a_number_that_no_version_can_have_is_unknown(
+    registry: MlflowRegistry, name: str, model_folder: Path, number: str
+) -> None:
+    register(registry, run_records(name=name), model_folder)
+    with pytest.raises(ModelError) as caught:
+        registry.version(f"{name}/{number}")
+    assert (caught.value.code, caught.value.hint) == ("E-REGISTRY-003", "did you mean 1?")
+
+
 def test_lineage_takes_aliases_and_numbers(registry: MlflowRegistry, name: str, model_folder: Path) -> None:
     register(registry, run_records("one", name=name), model_folder)
     register(registry, run_records("two", name=name), model_folder, "HOLD")

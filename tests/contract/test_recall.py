@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,8 @@ from acclimate.adapters.mlflow_client import connect, local_uri
 from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
 from acclimate.errors import AcclimateError, ConfigError, IntegrityError, ModelError, RefusalError
 from acclimate.promoting import history, promote, recall, recall_text, rollback, shadow
-from tests.run_records import SOURCE, digest, run_records, verdict_of
-
-_NUMBERS = count()
+from tests.contract.family import World
+from tests.run_records import digest
 
 
 @pytest.fixture(autouse=True)
@@ -32,53 +29,6 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def registry(workspace: Path) -> MlflowRegistry:
     return open_registry(local_uri(workspace), workspace)
-
-
-class World:
-    """Two revisions of a source, models made from them, and one made from such a model."""
-
-    def __init__(self, registry: MlflowRegistry, folder: Path) -> None:
-        self.registry, self.folder, self.number = registry, folder, next(_NUMBERS)
-        self.source = f"encoder-{self.number}"
-        self.old = self.make("mail", revision="1.0", data="mail rows")
-        self.new = self.make("mail", revision="2.0", data="more mail rows")
-        self.chat = self.make("chat", revision="1.0", data="chat rows", pool="a pool")
-        self.child = self.make("child", parent=self.old, data="child rows")
-        self.grandchild = self.make("grandchild", parent=self.child, data="grandchild rows")
-
-    def named(self, name: str) -> str:
-        return f"{name}-{self.number}"
-
-    def rows(self, name: str) -> str:
-        return digest(f"{name} {self.number}")
-
-    def make(
-        self,
-        name: str,
-        *,
-        revision: str = "",
-        parent: str = "",
-        data: str,
-        pool: str | None = None,
-    ) -> str:
-        """Register a version; returns its URI."""
-        key = f"{name} {revision} {self.number}"
-        card = SOURCE.model_copy(
-            update={"name": self.source, "revision": revision, "digest": digest(f"{self.source} {revision}")}
-        )
-        uri = parent or f"package://{self.source}/model"
-        records = run_records(key, name=self.named(name), model_digest=digest(key), source=card, source_uri=uri)
-        target = records.data.target.model_copy(update={"digest": self.rows(data)})
-        other = None if pool is None else target.model_copy(update={"digest": self.rows(pool)})
-        tables = {"target": target, "pool": other}
-        records = replace(records, data=records.data.model_copy(update=tables))
-        folder = self.folder / digest(key)
-        folder.mkdir(exist_ok=True)
-        (folder / "config.json").write_text(key)
-        run_id = self.registry.record_run(records, [])
-        stored = self.registry.log_model(run_id, records, folder)
-        done = self.registry.register(records, run_id, stored, verdict_of(records), auto_promote=False)
-        return str(done.model_uri)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from acclimate.adapters.mlflow_tags import (
     VERDICT,
     VERDICT_SHA256,
 )
-from acclimate.adapters.mlflow_versions import find_version, live_versions
+from acclimate.adapters.mlflow_versions import find_version, live_version
 from acclimate.ports import RegisteredVersion
 from acclimate.records import LineageNode
 
@@ -91,7 +91,7 @@ def _parents(connection: Connection, version: RegisteredVersion, depth: int) -> 
     if depth == 0:
         return [LineageNode(kind="source_model", name="and so on", uri=uri, digest=None, facts={}, made_from=[])]
     name, _, number = uri.removeprefix("models:/").rpartition("/")
-    parent = next((one for one in live_versions(connection, name) if str(one.version) == number), None)
+    parent = live_version(connection, name, int(number)) if number.isdigit() else None
     if parent is None:
         gone = {"state": "deleted from the registry"}
         digest = version.tags.get(SOURCE_DIGEST)

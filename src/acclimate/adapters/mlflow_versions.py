@@ -16,6 +16,8 @@ from acclimate.errors import UnavailableError
 from acclimate.ports import RegisteredVersion
 
 _CHAMPION_VERSION = re.compile(r"(?:champion\s+)?(?:models:/)?([^/\s@]+)/(\d+)")
+# databases refuse to compare with a larger one
+_MAX_NUMBER = 2**31 - 1
 _REFERENCE = re.compile(r"(?:models:/)?([^/@]+)(?:@([^/@]+)|/(\d+))?")
 
 
@@ -27,9 +29,28 @@ def live_versions(connection: Connection, name: str) -> list[RegisteredVersion]:
     return sorted((registered(one, pointed) for one in found), key=lambda one: one.version)
 
 
+def live_version(connection: Connection, name: str, number: int) -> RegisteredVersion | None:
+    """One version of a model with its aliases; None where the name or the number is unknown, or it was deleted."""
+    found = _one_live(connection, name, number)
+    return None if found is None else registered(found, aliases(connection, name))
+
+
+def _one_live(connection: Connection, name: str, number: int | None) -> Any | None:
+    """MLflow's version of that number, by default the highest: however many there are, it gives one."""
+    if number is not None and number > _MAX_NUMBER:
+        return None
+    having = f"name = '{name}'" + ("" if number is None else f" AND version_number = {number}")
+    search = connection.client.search_model_versions
+    return next(iter(search(having, max_results=1, order_by=["version_number DESC"])), None)
+
+
 def aliases(connection: Connection, name: str) -> dict[str, int]:
     """Version each alias of a model points at."""
-    return {alias: int(version) for alias, version in connection.client.get_registered_model(name).aliases.items()}
+    return _pointed(connection.client.get_registered_model(name))
+
+
+def _pointed(model: Any) -> dict[str, int]:
+    return {alias: int(version) for alias, version in model.aliases.items()}
 
 
 def find_version(connection: Connection, reference: str) -> RegisteredVersion:
@@ -46,18 +67,15 @@ def find_version(connection: Connection, reference: str) -> RegisteredVersion:
     if match is None:
         raise unknown("model reference", reference[:200], [], connection.shown_uri)
     name, alias, number = match.groups()
-    registered_model(connection, name)
-    versions = live_versions(connection, name)
-    if alias is not None:
-        aliased = next((one for one in versions if alias in one.aliases), None)
-        if aliased is None:
-            raise unknown("alias", alias, {known for one in versions for known in one.aliases}, f"models:/{name}")
-        return aliased
-    wanted = int(number) if number else max((one.version for one in versions), default=0)
-    numbered = next((one for one in versions if one.version == wanted), None)
-    if numbered is None:
-        raise unknown("version", str(wanted), [str(one.version) for one in versions], f"models:/{name}")
-    return numbered
+    pointed = _pointed(registered_model(connection, name))
+    if alias is not None and alias not in pointed:
+        raise unknown("alias", alias, pointed, f"models:/{name}")
+    wanted = pointed[alias] if alias else int(number) if number else None
+    found = _one_live(connection, name, wanted)
+    if found is None:
+        known = [str(one.version) for one in live_versions(connection, name)]
+        raise unknown("version", str(wanted or 0), known, f"models:/{name}")
+    return registered(found, pointed)
 
 
 def registered(version: Any, pointed: dict[str, int]) -> RegisteredVersion:
