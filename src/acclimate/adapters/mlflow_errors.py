@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -89,7 +90,6 @@ def translated(where: str) -> Iterator[None]:
     """
     import requests  # type: ignore[import-untyped]  # its stubs are another package
     from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
@@ -97,8 +97,14 @@ def translated(where: str) -> Iterator[None]:
         raise _from_mlflow(error, where) from error
     except requests.HTTPError as error:
         raise _from_status(error, where) from error
-    except (requests.RequestException, SQLAlchemyError, OSError) as error:
+    except (requests.RequestException, OSError, *_database_errors()) as error:
         raise _unavailable(str(error), where) from error
+
+
+def _database_errors() -> tuple[type[Exception], ...]:
+    """What SQLAlchemy raises; nothing where it is not loaded: a server's client does without, and loading is slow."""
+    loaded = sys.modules.get("sqlalchemy.exc")
+    return () if loaded is None else (loaded.SQLAlchemyError,)
 
 
 def repeated(operation: Callable[[], Result], where: str) -> Result:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -151,3 +153,19 @@ def test_our_own_errors_pass_unchanged() -> None:
     with pytest.raises(ConfigError) as caught, translated("here"):
         raise wanted
     assert caught.value is wanted
+
+
+def test_a_database_s_failure_is_told_and_a_server_s_client_loads_no_database() -> None:
+    from sqlalchemy.exc import TimeoutError as DatabaseTimeoutError
+
+    with pytest.raises(UnavailableError) as caught, translated("sqlite:///mlflow.db"):
+        raise DatabaseTimeoutError("the pool is empty")
+    assert caught.value.code == "E-REGISTRY-001"
+    code = (
+        "import sys, pathlib\n"
+        "from acclimate.adapters.mlflow_registry import open_registry\n"
+        "open_registry(sys.argv[1], pathlib.Path()).versions('mail')\n"
+        "sys.exit('sqlalchemy' in sys.modules)\n"
+    )
+    with answering(200, "application/json", "{}") as address:
+        subprocess.run([sys.executable, "-c", code, address], check=True, timeout=120)
