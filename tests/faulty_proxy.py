@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import itertools
+import os
+import random
+import signal
 import socket
 import threading
 import time
@@ -12,6 +16,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+ALL_METHODS = ("GET", "PUT", "POST", "PATCH", "DELETE")
+LATE_SECONDS = 0.3
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "date", "server"}
 
 
@@ -42,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             fault(self, body)
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815
+    do_GET = do_PUT = do_POST = do_PATCH = do_HEAD = do_DELETE = answer  # noqa: N815
 
     def forward(self, body: bytes) -> Answer:
         """Ask the server behind. The Host stays the proxy's: it is part of the signature."""
@@ -230,3 +236,54 @@ def endless_list(handler: Handler, _body: bytes) -> None:
 def error_inside(handler: Handler, _body: bytes) -> None:
     """200, and an error in the body."""
     handler.send(Answer(200, {"Content-Type": "application/xml"}, error_body("InternalError")))
+
+
+def unreliable(seed: int, *, lost: float, late: float, twice: float) -> Fault:
+    """A network on which every request arrives: of the answers some are lost, requests come late or twice in a row.
+
+    Args:
+        seed: of the draws; which request meets which draw is up to the racers.
+        lost: share of requests whose answer is lost after the server did its work.
+        late: share of requests that are held back for up to :data:`LATE_SECONDS`.
+        twice: share of requests that the server gets twice; the first answer is passed on.
+    """
+    draws, lock = random.Random(seed), threading.Lock()
+
+    def fault(handler: Handler, body: bytes) -> None:
+        with lock:
+            draw, wait = draws.random(), draws.random() * LATE_SECONDS
+        if draw < lost:
+            lose_the_answer(handler, body)
+            return
+        if draw < lost + late:
+            time.sleep(wait)
+        answer = handler.forward(body)
+        if lost + late <= draw < lost + late + twice:
+            handler.forward(body)
+        handler.send(answer)
+
+    return fault
+
+
+def kill_at(step: int, pid: int, *, done: bool) -> Fault:
+    """The process ``pid`` is killed at its request number ``step``, counted from 1.
+
+    Args:
+        step: which request.
+        pid: of the process that sends them.
+        done: whether the server gets that request before; the answer is lost then.
+    """
+    numbers = itertools.count(1)
+
+    def fault(handler: Handler, body: bytes) -> None:
+        number = next(numbers)
+        if number < step:
+            handler.send(handler.forward(body))
+            return
+        if number == step:
+            if done:
+                handler.forward(body)
+            os.kill(pid, signal.SIGKILL)
+        handler.hang_up()
+
+    return fault

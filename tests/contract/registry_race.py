@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import mlflow  # noqa: F401  # loaded once, in the fork server
 
+from acclimate.adapters.mlflow_client import connect
 from acclimate.adapters.mlflow_registry import open_registry
 from acclimate.errors import AcclimateError
 from tests.run_records import run_records, verdict_of
@@ -37,6 +39,22 @@ def promote(uri: str, workspace: str, place: str, reference: str) -> Callable[[]
     registry = open_registry(uri, Path(workspace), place)
     registry.versions("warm-up")
     return lambda: registry.promote(reference, reference, "a race", None).after
+
+
+def promote_or_meddle(uri: str, workspace: str, place: str, reference: str, seconds: str) -> Callable[[], object]:
+    """Promote a version; where ``seconds`` is not empty, point the alias at it by hand after that long instead."""
+    if not seconds:
+        return promote(uri, workspace, place, reference)
+    client = connect(uri, Path(workspace)).client
+    client.search_registered_models(max_results=1)
+    name, version = reference.split("/")
+
+    def meddle() -> str:
+        time.sleep(float(seconds))
+        client.set_registered_model_alias(name, "champion", version)
+        return "by hand"
+
+    return meddle
 
 
 def _racer(barrier: Barrier, answer: Connection, prepare: Callable[..., Callable[[], object]], job: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,41 @@ def test_of_all_that_promote_at_once_one_becomes_champion(
                 _moved_by_hand(registry, made, champion, uri, tmp_path, place)
         promoted = [entry.version for entry in registry.promotions(NAME).log.entries if entry.act == "promote"]
         assert promoted == winners
+
+
+@pytest.mark.parametrize(
+    ("racers", "rounds"), [(3, 2), pytest.param(8, 30, marks=[pytest.mark.slow, pytest.mark.timeout(5400)])]
+)
+def test_a_hand_amid_the_race_makes_nobody_champion_of_the_log(tmp_path: Path, racers: int, rounds: int) -> None:
+    place, draws = str(tmp_path / "promotions"), random.Random(racers)
+    with mlflow_server(tmp_path / "server", str(tmp_path / "artifacts")) as uri:
+        registry = open_registry(uri, tmp_path, place)
+        made = candidates(registry, tmp_path, racers + 2)
+        champion = None
+        for turn in range(rounds):
+            *versions, thrust = judge_against(registry, made, champion)[: racers + 1]
+            before = len(registry.promotions(NAME).log.entries)
+            seconds = str(draws.random() * racers)
+            jobs = [[uri, str(tmp_path), place, f"{NAME}/{version}", ""] for version in versions]
+            jobs.append([uri, str(tmp_path), place, f"{NAME}/{thrust}", seconds])
+            *said, _ = race(registry_race.promote_or_meddle, jobs)
+            found = registry.promotions(NAME)
+            new = found.log.entries[before:]
+            won = [str(entry.champion_after) for entry in new]
+            assert len(won) <= 1, (turn, said)
+            assert set(won) <= {str(version) for version in versions}, (turn, said)
+            assert {entry.champion_before for entry in new} <= {champion}, (turn, said)
+            assert set(said) - {"E-REGISTRY-020", "E-PROMOTE-004"} == set(won), (turn, said)
+            assert found.unfinished is None
+            assert found.pointed in (found.champion, thrust)
+            print(
+                f"round {turn}: by hand after {seconds[:4]} s, {said}, alias by hand: {found.moved_by_hand}", flush=True
+            )
+            champion = found.champion
+            put_back = "none" if champion is None else str(champion)
+            registry.rollback(NAME, "ann", "put back", None, put_back)
+            after = registry.promotions(NAME)
+            assert (after.pointed, after.champion, after.moved_by_hand) == (champion, champion, False)
 
 
 def _moved_by_hand(

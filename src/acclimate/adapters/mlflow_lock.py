@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 from filelock import FileLock
 
-from acclimate.adapters.mlflow_client import Connection
-from acclimate.adapters.mlflow_versions import delete_version, ensure_registered_model, live_versions
+from acclimate.adapters.mlflow_client import Connection, every
+from acclimate.adapters.mlflow_versions import delete_version, ensure_registered_model, registered
 from acclimate.errors import UnavailableError
 from acclimate.ports import RegisteredVersion
 
@@ -66,7 +66,10 @@ def _draw(connection: Connection, version: RegisteredVersion, token: str) -> Non
 
 
 def _tickets(connection: Connection, name: str) -> list[RegisteredVersion]:
-    return [one for one in live_versions(connection, LOCKS) if one.tags.get(_FOR) == name and _TOKEN in one.tags]
+    search = connection.client.search_model_versions
+    found = every(lambda page_token: search(f"name = '{LOCKS}'", page_token=page_token))
+    ours = (one for one in found if one.tags.get(_FOR) == name and _TOKEN in one.tags)
+    return sorted((registered(one, {}) for one in ours), key=lambda one: one.version)
 
 
 def _wait(connection: Connection, name: str, token: str) -> None:
@@ -87,4 +90,6 @@ def _wait(connection: Connection, name: str, token: str) -> None:
             holder, seen_since = first.version, time.monotonic()
         elif time.monotonic() - seen_since > STALE_SECONDS:
             delete_version(connection, LOCKS, holder)
-        time.sleep(_POLL_SECONDS)
+        # who stands further back asks less often: else many waiters keep the server from serving the holder
+        before = next(place for place, ticket in enumerate(tickets) if ticket.tags[_TOKEN] == token)
+        time.sleep(_POLL_SECONDS * before)
