@@ -9,9 +9,11 @@ import sys
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from acclimate.adapters import mlflow_versions
 from acclimate.adapters.mlflow_client import connect, local_uri
 from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
 from acclimate.adapters.mlflow_versions import expected_champion
@@ -290,6 +292,23 @@ def test_a_champion_that_moved_is_not_replaced(registry: MlflowRegistry, name: s
     champion = registry.champion(name)
     assert champion is not None
     assert champion.version == 1
+
+
+def test_who_is_overtaken_by_its_own_run_key_is_not_refused(
+    registry: MlflowRegistry, name: str, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, read = run_records(name=name), mlflow_versions.aliases
+    uri = registry.log_model(registry.record_run(records, []), records, model_folder)
+
+    def overtaken(connection: Any, asked: str) -> dict[str, int]:
+        if asked == name:
+            monkeypatch.setattr(mlflow_versions, "aliases", read)
+            register(registry, records, model_folder)
+        return read(connection, asked)
+
+    monkeypatch.setattr(mlflow_versions, "aliases", overtaken)
+    done = registry.register(records, registry.record_run(records, []), uri, verdict_of(records), auto_promote=True)
+    assert (done.version, done.created, done.aliases) == (1, False, ["challenger", "champion"])
 
 
 def test_an_older_version_takes_no_alias_back(registry: MlflowRegistry, name: str, model_folder: Path) -> None:

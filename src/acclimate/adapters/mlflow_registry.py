@@ -343,8 +343,7 @@ class MlflowRegistry:
         mlflow_versions.ensure_registered_model(connection, name, {"acclimate.kind": "adapted model"})
         self._promoter.claim(name)
         if promote:
-            own = next((one.version for one in self.versions(name) if one.run_key == records.run_key), None)
-            mlflow_versions.check_champion(connection, name, expected, own)
+            mlflow_versions.check_champion(connection, name, expected, (RUN_KEY, records.run_key))
         source, stored = self._stored(records, run_id, model_uri)
         version, created = mlflow_versions.ensure_version(
             connection, name, (RUN_KEY, records.run_key), source, {**tags, **stored}

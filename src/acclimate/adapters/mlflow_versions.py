@@ -159,14 +159,17 @@ def no_challenger(connection: Connection, version: RegisteredVersion) -> None:
         connection.client.delete_registered_model_alias(version.name, CHALLENGER)
 
 
-def check_champion(connection: Connection, name: str, expected: int | None, own: int | None) -> None:
-    """The champion's version, which must be the expected one (None: nobody) or our own.
+def check_champion(connection: Connection, name: str, expected: int | None, key: tuple[str, str]) -> None:
+    """The champion's version must be the expected one (None: nobody) or carry our own key.
 
     Raises:
         UnavailableError: E-REGISTRY-020, it moved since the candidate was compared with it.
     """
     current = aliases(connection, name).get(CHAMPION)
-    if current != expected and (current is None or current != own):
+    if current == expected:
+        return
+    # looked for after the alias was read: who has the same key may have made that version only just now
+    if current not in (one.version for one in _carrying(connection, name, key)):
         raise champion_moved(name, expected, current)
 
 
