@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -57,7 +58,14 @@ def promote_or_meddle(uri: str, workspace: str, place: str, reference: str, seco
     return meddle
 
 
-def _racer(barrier: Barrier, answer: Connection, prepare: Callable[..., Callable[[], object]], job: list[str]) -> None:
+def _racer(
+    environment: dict[str, str],
+    barrier: Barrier,
+    answer: Connection,
+    prepare: Callable[..., Callable[[], object]],
+    job: list[str],
+) -> None:
+    os.environ.update(environment)
     act = prepare(*job)
     barrier.wait(_PATIENCE_SECONDS)
     try:
@@ -78,7 +86,7 @@ def race(prepare: Callable[..., Callable[[], object]], jobs: list[list[str]]) ->
     barrier = context.Barrier(len(jobs))
     pipes = [context.Pipe(duplex=False) for _ in jobs]
     racers = [
-        context.Process(target=_racer, args=(barrier, sender, prepare, job))
+        context.Process(target=_racer, args=(dict(os.environ), barrier, sender, prepare, job))
         for (_, sender), job in zip(pipes, jobs, strict=True)
     ]
     for racer in racers:

@@ -88,7 +88,9 @@ def test_a_hand_amid_the_race_makes_nobody_champion_of_the_log(tmp_path: Path, r
     with mlflow_server(tmp_path / "server", str(tmp_path / "artifacts")) as uri:
         registry = open_registry(uri, tmp_path, place)
         made = candidates(registry, tmp_path, racers + 2)
-        champion = None
+        (first, *_) = judge_against(registry, made, None)
+        registry.promote(f"{NAME}/{first}", "ann", "the first", None)
+        champion: int | None = first
         for turn in range(rounds):
             *versions, thrust = judge_against(registry, made, champion)[: racers + 1]
             before = len(registry.promotions(NAME).log.entries)
@@ -105,12 +107,9 @@ def test_a_hand_amid_the_race_makes_nobody_champion_of_the_log(tmp_path: Path, r
             assert set(said) - {"E-REGISTRY-020", "E-PROMOTE-004"} == set(won), (turn, said)
             assert found.unfinished is None
             assert found.pointed in (found.champion, thrust)
-            print(
-                f"round {turn}: by hand after {seconds[:4]} s, {said}, alias by hand: {found.moved_by_hand}", flush=True
-            )
+            print(f"round {turn}: by hand after {seconds[:4]} s, {said}, it stayed: {found.moved_by_hand}", flush=True)
             champion = found.champion
-            put_back = "none" if champion is None else str(champion)
-            registry.rollback(NAME, "ann", "put back", None, put_back)
+            registry.rollback(NAME, "ann", "put back", None, str(champion))
             after = registry.promotions(NAME)
             assert (after.pointed, after.champion, after.moved_by_hand) == (champion, champion, False)
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from acclimate.adapters import mlflow_lock
+from acclimate.adapters import mlflow_lock, mlflow_versions
 from acclimate.adapters.mlflow_registry import MlflowRegistry
+from acclimate.errors import UnavailableError
 from tests.contract.registry_race import race
 from tests.faults import registrars
 from tests.faults.registrars import killed_at, opened, records_of
-from tests.faulty_proxy import ALL_METHODS, FaultyProxy, faulty_proxy, unreliable
+from tests.faulty_proxy import ALL_METHODS, FaultyProxy, faulty_proxy, hang_up, unreliable
 from tests.run_records import verdict_of
 from tests.servers import mlflow_server
 
@@ -116,7 +117,49 @@ def test_registrars_that_lose_replies_leave_one_version_a_run_key(
         tally["registered"] += len(said) - len(failed)
         tally["gave up"] += len(failed)
         tally["rounds that a rerun finished"] += len(live) != 1 or not named
-        print(f"round {turn}:", [one[:13] for one in said], f"live {live}", tally, flush=True)
+        print(f"round {turn}:", [one[:14] for one in said], f"live {live}", tally, flush=True)
+
+
+def test_while_the_registry_is_down_nobody_becomes_champion(
+    registry: MlflowRegistry, proxy: FaultyProxy, folder: Path, weights: Path
+) -> None:
+    name = "down"
+    job = stored(registry, name, "first", "", weights)
+    beyond = opened(proxy.endpoint, str(folder))
+    *_, model_uri, run_id = job
+    records = records_of(name, "first", "")
+    proxy.spoil(hang_up, methods=ALL_METHODS)
+    with pytest.raises(UnavailableError, match="can't be used now"):
+        beyond.register(records, run_id, model_uri, verdict_of(records), auto_promote=True)
+    assert registry.versions(name) == []
+    registry.register(records, run_id, model_uri, verdict_of(records), auto_promote=False)
+    with pytest.raises(UnavailableError, match="can't be used now"):
+        beyond.promote(f"{name}/1", "ann", "it is down", None)
+    assert registry.promotions(name).log.entries == ()
+    proxy.heal()
+    assert beyond.promote(f"{name}/1", "ann", "it is back", None).after == 1
+    agrees(registry, name, [1])
+
+
+def test_who_stands_further_back_in_the_queue_asks_less_often(
+    registry: MlflowRegistry, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, connection = records_of("queue", "first", ""), registry._connection
+    *_, model_uri, run_id = stored(registry, "queue", "first", "", weights)
+    registry.register(records, run_id, model_uri, verdict_of(records), auto_promote=False)
+    (version,) = registry.versions("queue")
+    for token in ("holder", "next"):
+        mlflow_lock._draw(connection, version, token)
+    waits = []
+
+    def the_first_goes(seconds: float) -> None:
+        waits.append(seconds)
+        first, *_ = mlflow_lock._tickets(connection, "queue")
+        mlflow_versions.delete_version(connection, mlflow_lock.LOCKS, first.version)
+
+    monkeypatch.setattr(mlflow_lock.time, "sleep", the_first_goes)
+    with mlflow_lock.alias_lock(connection, version):
+        assert waits == pytest.approx([0.2, 0.1])
 
 
 def moments(requests: list[str], *, reads: bool) -> list[tuple[int, bool]]:
