@@ -169,7 +169,7 @@ def check_champion(connection: Connection, name: str, expected: int | None, key:
     if current == expected:
         return
     # looked for after the alias was read: who has the same key may have made that version only just now
-    if current not in (one.version for one in _carrying(connection, name, key)):
+    if all(one.version != current for one in _carrying(connection, name, key)):
         raise champion_moved(name, expected, current)
 
 
