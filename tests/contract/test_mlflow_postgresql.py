@@ -29,7 +29,7 @@ from tests.servers import mlflow_server
 _NAMES = count()
 BUCKET = "postgresql"
 PROMOTIONS = f"s3://{BUCKET}/promotions"
-RACERS = 8
+RACERS = 4
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +118,7 @@ def test_racers_of_one_run_key_make_one_version(
     assert [act["act"] for act in history(name, workspace, None)["acts"]] == ["promote"]
 
 
+@pytest.mark.slow
 def test_racers_that_record_a_new_model_s_run_record_one(
     registry: MlflowRegistry, server: str, workspace: Path, name: str
 ) -> None:

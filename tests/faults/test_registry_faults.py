@@ -90,7 +90,7 @@ def settled(registry: MlflowRegistry, name: str, champion: int, succeeded: int |
     assert mlflow_lock._tickets(registry._connection, name) == []
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(100, marks=SLOW)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(100, marks=SLOW)])
 def test_registrars_that_lose_replies_leave_one_version_a_run_key(
     registry: MlflowRegistry, proxy: FaultyProxy, folder: Path, weights: Path, rounds: int
 ) -> None:
@@ -178,7 +178,7 @@ def moments(requests: list[str], *, reads: bool) -> list[tuple[int, bool]]:
     return found
 
 
-@pytest.mark.parametrize("every", [23, pytest.param(1, marks=SLOW)])
+@pytest.mark.parametrize("every", [pytest.param(1, marks=SLOW)])
 def test_a_register_stage_killed_at_any_request_is_finished_by_the_next(
     registry: MlflowRegistry, proxy: FaultyProxy, folder: Path, weights: Path, every: int
 ) -> None:
@@ -212,7 +212,7 @@ def one_run_and_one_source(registry: MlflowRegistry, name: str) -> None:
     assert len(registry.versions(f"source--org-{name}")) == 1
 
 
-@pytest.mark.parametrize("every", [6, pytest.param(1, marks=SLOW)])
+@pytest.mark.parametrize("every", [14, pytest.param(1, marks=SLOW)])
 def test_a_promotion_killed_at_any_request_is_finished_by_the_next(
     registry: MlflowRegistry, proxy: FaultyProxy, folder: Path, weights: Path, every: int
 ) -> None:
