@@ -105,6 +105,7 @@ def test_one_run_key_is_one_version_whose_bytes_lie_on_s3(
     assert PASSWORD not in registry.lineage(name).model_dump_json()
 
 
+@pytest.mark.slow
 def test_racers_of_one_run_key_make_one_version(
     registry: MlflowRegistry, server: str, workspace: Path, name: str, folder: Path
 ) -> None:

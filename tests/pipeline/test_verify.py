@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from acclimate.records import Evidence, Registration, Verdict
 from acclimate.verifying import verify, verify_text
-from tests.pipeline.project import Project
+from tests.pipeline.project import Outcome, Project
 
 
 @pytest.fixture(autouse=True)
 def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture(scope="module")
+def mine(finished: tuple[Project, Outcome], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The finished project for these tests to tamper with; its registry, which names files by place, is told."""
+    project = finished[0].copy(tmp_path_factory.mktemp("tampered") / "project")
+    before, after = str(finished[0].folder), str(project.folder)
+    with closing(sqlite3.connect(project.workspace / "mlflow.db")) as database, database:
+        for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for _, column, *_ in database.execute(f"PRAGMA table_info({table})").fetchall():
+                database.execute(
+                    f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) WHERE instr("{column}", ?)',
+                    (before, after, before),
+                )
+    return project
 
 
 def only(pattern: str) -> Callable[[Project], Path]:
@@ -61,8 +78,8 @@ TAMPERED = {
 CALLED = {"head": "weights", "evidence": "predictions"}
 
 
-def test_an_untouched_model_is_verified_whole(finished):
-    project, _ = finished
+def test_an_untouched_model_is_verified_whole(mine):
+    project = mine
     found = project.call("verify", "toy-mail@champion", "--json")
     assert (found.code, found.json["outcome"]) == (0, "unchanged"), found.json
     kinds = [one["kind"] for one in found.json["checked"]]
@@ -73,12 +90,12 @@ def test_an_untouched_model_is_verified_whole(finished):
 
 
 @pytest.mark.parametrize("what", TAMPERED)
-def test_a_changed_byte_is_found_and_named(what, finished):
-    project, _ = finished
+def test_a_changed_byte_is_found_and_named(what, mine):
+    project = mine
     path = TAMPERED[what](project)
     content = path.read_bytes()
     middle = len(content) // 2
-    # in its place, and put back: the registry names files by where they were written
+    # in its place, and put back
     path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
     try:
         found = verify("toy-mail", project.workspace, None, project.folder)
@@ -94,8 +111,8 @@ def test_a_changed_byte_is_found_and_named(what, finished):
 
 
 @pytest.mark.parametrize("what", ["data", "source", "predictions", "verdict"])
-def test_what_is_gone_is_told_apart_from_what_was_changed(what, finished):
-    project, _ = finished
+def test_what_is_gone_is_told_apart_from_what_was_changed(what, mine):
+    project = mine
     path = TAMPERED[what](project)
     elsewhere = path.rename(path.with_name("elsewhere"))
     try:
@@ -106,8 +123,8 @@ def test_what_is_gone_is_told_apart_from_what_was_changed(what, finished):
     assert found["outcome"] == "not found"
 
 
-def test_data_are_looked_for_where_the_project_is(finished, tmp_path):
-    project, _ = finished
+def test_data_are_looked_for_where_the_project_is(mine, tmp_path):
+    project = mine
     found = project.call("verify", "toy-mail", "--project", str(tmp_path), "--json")
     assert found.code == 75
     assert [one["kind"] for one in found.json["checked"] if one["outcome"] == "not found"] == ["data"]
