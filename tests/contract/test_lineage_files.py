@@ -21,10 +21,7 @@ from acclimate.promoting import promote, recall
 from tests.run_records import SOURCE, digest, run_records, verdict_of
 from tests.unit.report.test_render import assert_inert, shown
 
-
-@pytest.fixture(autouse=True)
-def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+pytestmark = pytest.mark.usefixtures("no_server")
 
 
 def make(registry: MlflowRegistry, folder: Path, key: str, **changes: Any) -> str:

@@ -19,23 +19,10 @@ from acclimate.config_gate import ApprovalRule, ChecksSpec, PolicySpec
 from acclimate.errors import AcclimateError, ConfigError, IntegrityError, RefusalError, UnavailableError
 from tests.run_records import digest, run_records, verdict_of
 
+pytestmark = pytest.mark.usefixtures("no_server")
+
 _NAMES = count()
 NONE = "baseline"
-
-
-@pytest.fixture(autouse=True)
-def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("workspace")
-
-
-@pytest.fixture(scope="module")
-def registry(workspace: Path) -> MlflowRegistry:
-    return open_registry(local_uri(workspace), workspace)
 
 
 @pytest.fixture(scope="module")

@@ -26,23 +26,9 @@ from tests.contract.registry_race import race
 from tests.run_records import PRETRAINING, SOURCE, digest, run_records, verdict_of
 from tests.writing_records import writing_records
 
+pytestmark = pytest.mark.usefixtures("no_server")
+
 _NAMES = count()
-
-
-@pytest.fixture(autouse=True)
-def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One workspace for all tests: making its database takes seconds. Each test has a model name of its own."""
-    return tmp_path_factory.mktemp("workspace")
-
-
-@pytest.fixture(scope="module")
-def registry(workspace: Path) -> MlflowRegistry:
-    return open_registry(local_uri(workspace), workspace)
 
 
 @pytest.fixture

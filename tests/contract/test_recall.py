@@ -8,27 +8,14 @@ from typing import Any
 
 import pytest
 
-from acclimate.adapters.mlflow_client import connect, local_uri
-from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
+from acclimate.adapters.mlflow_client import connect
+from acclimate.adapters.mlflow_registry import MlflowRegistry
 from acclimate.errors import AcclimateError, ConfigError, IntegrityError, ModelError, RefusalError
 from acclimate.promoting import history, promote, recall, recall_text, rollback, shadow
 from tests.contract.family import World
 from tests.run_records import digest
 
-
-@pytest.fixture(autouse=True)
-def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("workspace")
-
-
-@pytest.fixture(scope="module")
-def registry(workspace: Path) -> MlflowRegistry:
-    return open_registry(local_uri(workspace), workspace)
+pytestmark = pytest.mark.usefixtures("no_server")
 
 
 @pytest.fixture

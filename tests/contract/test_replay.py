@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from acclimate.adapters.mlflow_client import connect, local_uri
-from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
+from acclimate.adapters.mlflow_client import connect
+from acclimate.adapters.mlflow_registry import MlflowRegistry
 from acclimate.errors import AcclimateError, IntegrityError, ModelError
 from acclimate.ports import RunRecords
 from acclimate.records import Evidence, Verdict
@@ -18,22 +18,9 @@ from acclimate.replaying import replay
 from tests.contract.judged_models import N, classified, evidence_of, judged, written
 from tests.run_records import digest, run_records, verdict_of
 
+pytestmark = pytest.mark.usefixtures("no_server")
+
 _NAMES = count()
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("workspace")
-
-
-@pytest.fixture(scope="module")
-def registry(workspace: Path) -> MlflowRegistry:
-    return open_registry(local_uri(workspace), workspace)
-
-
-@pytest.fixture(autouse=True)
-def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 Make = Callable[[Path, str], RunRecords]

@@ -70,6 +70,7 @@ def test_sigterm_stops_a_run_with_its_own_exit_code_and_the_next_goes_on_amid_th
         assert taken_up[name] == left[0][name]
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_on_a_new_workspace_have_one_training_and_one_version(project):
     project.write_rows()
     runs = [project.start("run", "adaptation.yaml", "--json") for _ in range(2)]

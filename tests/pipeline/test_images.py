@@ -72,6 +72,7 @@ def test_images_are_trained_on_evaluated_and_registered(stripes: tuple[Project, 
     assert "word counts" not in page
 
 
+@pytest.mark.slow
 def test_a_second_run_reuses_everything(stripes: tuple[Project, Outcome], tmp_path: Path) -> None:
     project = stripes[0].copy(tmp_path / "copy")
     again = project.run()

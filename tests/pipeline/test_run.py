@@ -3,6 +3,8 @@
 import csv
 import json
 
+import pytest
+
 from acclimate.records import Evaluation, FinetuneReport, Manifest
 
 STAGES = ("ingest", "gap", "baseline", "decide", "finetune", "evaluate", "register")
@@ -117,6 +119,7 @@ def test_a_rerun_reuses_every_stage_and_registers_nothing(finished, tmp_path):
     assert again.json["model_uri"] == "models:/toy-mail/1"
 
 
+@pytest.mark.slow
 def test_another_policy_reruns_from_register_on(finished, tmp_path):
     project = finished[0].copy(tmp_path / "copy")
     before = len(project.events())
