@@ -164,6 +164,33 @@ def mlflow_server(
 
 
 @contextmanager
+def model_server(folder: Path, model: str, tracking: str) -> Iterator[str]:
+    """``mlflow models serve`` of a registered model, in the environment of the tests.
+
+    Args:
+        folder: gets the log.
+        model: its URI.
+        tracking: the MLflow server that knows it.
+
+    Yields:
+        Its address, ``http://127.0.0.1:PORT``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def start() -> Iterator[str]:
+        (port,) = free_ports(1)
+        listen = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+        address = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local", *listen]
+        with _running(command, folder, {"MLFLOW_TRACKING_URI": tracking}, f"{address}/health"):
+            yield address
+
+    with _started(start) as address:
+        yield address
+
+
+@contextmanager
 def _started(start: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """A port found free may be taken before the server has it: then try others."""
     with ExitStack() as stack:

@@ -45,6 +45,14 @@ class Stage(StrEnum):
     REGISTER = "register"
 
 
+class Format(StrEnum):
+    """What a model is exported as."""
+
+    TRANSFORMERS = "transformers"
+    PEFT = "peft"
+    ONNX = "onnx"
+
+
 def _show_run(start: Callable[..., Any], path: Path, overrides: list[str] | None, outside: bool, as_json: bool) -> int:
     from acclimate.report.summary import summary_text
 
@@ -200,6 +208,47 @@ def predict(
         written = predict_file(model, data, text=text, image=image, out=out, workspace=workspace, as_json=as_json)
         if out is not None:
             print_result({"rows": written, "path": str(out)}, as_json, lambda: f"{written} rows -> {out}")
+        return 0
+
+    guarded(action, as_json, debug)
+
+
+@app.command(rich_help_panel=HERE)
+def export(
+    model: Annotated[
+        str, typer.Argument(help="model's folder, models:/NAME@champion, models:/NAME/7 or runs:/ID/PATH")
+    ],
+    out: Annotated[Path, typer.Argument(help="folder to write; new or empty")],
+    format_: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            "-f",
+            help="transformers: the whole model in one of its classes; peft: only what was added to the source model; "
+            "onnx: one file for ONNX Runtime, of models that don't write",
+        ),
+    ] = Format.TRANSFORMERS,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source", help="for peft: the source model, as in source.model; by default the one the registry names"
+        ),
+    ] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write an adapted model for other programs: transformers, peft or ONNX Runtime.
+
+    What was written is loaded again as its users will, and must compute the model's logits, or nothing is kept. Its
+    README.md says in a few lines of Python how to use it.
+    """
+    from acclimate.exporting import export as written
+    from acclimate.exporting import export_text
+
+    def action() -> int:
+        done = written(model, format_.value, out, workspace, source)
+        print_result(done, as_json, lambda: export_text(done))
         return 0
 
     guarded(action, as_json, debug)

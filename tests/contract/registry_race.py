@@ -79,10 +79,16 @@ def _racer(
     prepare: Callable[..., Callable[[], object]],
     job: list[str],
 ) -> None:
+    # the fork server keeps the variables of the test that started it, which may have named a server gone by now
+    os.environ.clear()
     os.environ.update(environment)
-    act = prepare(*job)
-    barrier.wait(_PATIENCE_SECONDS)
     try:
+        try:
+            act = prepare(*job)
+        except BaseException:
+            barrier.abort()
+            raise
+        barrier.wait(_PATIENCE_SECONDS)
         answer.send(str(act()))
     except AcclimateError as error:
         answer.send(error.code)
@@ -103,11 +109,18 @@ def race(prepare: Callable[..., Callable[[], object]], jobs: list[list[str]]) ->
         context.Process(target=_racer, args=(dict(os.environ), barrier, sender, prepare, job))
         for (_, sender), job in zip(pipes, jobs, strict=True)
     ]
-    for racer in racers:
+    for racer, (_, sender) in zip(racers, pipes, strict=True):
         racer.start()
-    answers = [receiver.recv() if receiver.poll(_PATIENCE_SECONDS) else "no answer" for receiver, _ in pipes]
+        sender.close()  # so that a racer that dies is heard of at once
+    answers = [_heard(receiver) for receiver, _ in pipes]
     for racer in racers:
         racer.join()
-    for end in (end for pipe in pipes for end in pipe):
-        end.close()
     return answers
+
+
+def _heard(receiver: Connection) -> str:
+    with receiver:
+        try:
+            return receiver.recv() if receiver.poll(_PATIENCE_SECONDS) else "no answer"
+        except EOFError:
+            return "died"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from acclimate.nn.model import AdaptedModel
 from tests.contract import registry_race
 from tests.contract.registry_race import race
 from tests.run_records import LABELS, SOURCE, run_records, verdict_of
-from tests.servers import mlflow_server
+from tests.servers import mlflow_server, model_server
 from tests.tiny_lm import saved_writer
 from tests.writing_records import writing_records
 
@@ -113,6 +114,7 @@ def test_the_whole_way_through_a_server(
     assert registry.log_model(run_id, records, model_folder) == uri
     registered = registry.register(records, run_id, uri, verdict_of(records), auto_promote=True)
     assert (registered.created, registered.aliases) == (True, ["challenger", "champion"])
+    answers_like_predict(f"models:/{records.name}@champion", server, model_folder, tmp_path)
     folder = registry.fetch(f"models:/{records.name}@champion", tmp_path / "fetched")
     assert AdaptedModel.load(folder).predict(TEXTS) == AdaptedModel.load(model_folder).predict(TEXTS)
     assert registry.lineage(records.name).made_from[-1].digest == SOURCE.digest
@@ -122,6 +124,21 @@ def test_the_whole_way_through_a_server(
         race_for_the_championship(registry, server, f"championship-{number}", model_folder, tmp_path)
     outlive_a_dead_holder(registry, run_id, model_folder, tmp_path, monkeypatch)
     assert "acclimate--locks" not in registry.names()
+
+
+def answers_like_predict(uri: str, server: str, folder: Path, tmp_path: Path) -> None:
+    """MLflow's own server of the registered model gives what ``acclimate predict`` gives."""
+    model = AdaptedModel.load(folder)
+    with model_server(tmp_path / "serving", uri, server) as address:
+        asked = json.dumps({"dataframe_split": {"columns": ["text"], "data": [[text] for text in TEXTS]}})
+        request = urllib.request.Request(
+            f"{address}/invocations", asked.encode(), {"Content-Type": "application/json"}, method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            rows = json.load(reply)["predictions"]
+    assert [row["label"] for row in rows] == model.predict(TEXTS)
+    given = [[row[f"probability_{label}"] for label in model.labels] for row in rows]
+    np.testing.assert_allclose(given, model.predict_proba(TEXTS), atol=1e-12)
 
 
 def race_one_run_key(registry: MlflowRegistry, server: str, name: str, folder: Path, tmp_path: Path) -> None:

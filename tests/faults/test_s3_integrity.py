@@ -56,10 +56,11 @@ def many(work, items):
         return list(pool.map(work, items))
 
 
-def test_every_damaged_blob_is_found_before_it_is_used(store, reader, tmp_path):
+@pytest.mark.parametrize("number", [60, pytest.param(BLOBS, marks=pytest.mark.slow)])
+def test_every_damaged_blob_is_found_before_it_is_used(store, reader, tmp_path, number):
     """One stage of 760 files; a third flipped, a third truncated, a third swapped with its neighbour."""
     rng = np.random.default_rng(0)
-    files = {f"file-{i:03d}": rng.bytes(int(rng.integers(40, 4000))) for i in range(BLOBS)}
+    files = {f"file-{i:03d}": rng.bytes(int(rng.integers(40, 4000))) for i in range(number)}
     reference = publish(store, "gap", "ab" * 32, files)
     manifest = Manifest.read(store.open(reference))
     blobs = {name: store.blobs.uri(file) for name, file in manifest.files.items()}
@@ -73,7 +74,7 @@ def test_every_damaged_blob_is_found_before_it_is_used(store, reader, tmp_path):
         assert spoilt != content
         client.put_object(Bucket=uri.bucket, Key=uri.key, Body=spoilt)
 
-    many(damage, range(BLOBS))
+    many(damage, range(number))
     lost = reader.blobs.fetch(manifest.files, tmp_path / "fetched")
     assert set(lost) == set(names)
     assert {error.code for error in lost.values()} == {"E-STORE-010"}

@@ -246,6 +246,7 @@ def submitted(s3_endpoint, tiny_source, tmp_path_factory):
         yield Submitted(kfp, project, workspace, run_id, parameters, folder, references)
 
 
+@pytest.mark.slow
 def test_a_step_that_is_terminated_deletes_its_job_and_the_next_makes_a_new_one(submitted, serve, start):
     cluster = serve(KubernetesStub(script=[RUNNING]))
     for number, run_id in enumerate(("first", "second"), start=1):
@@ -335,6 +336,7 @@ def test_a_cluster_that_does_not_answer_is_given_up_before_the_step_is_killed(su
     assert submitted.error(run_id)["code"] == "E-RUN-143"
 
 
+@pytest.mark.slow
 def test_a_second_signal_does_not_break_off_the_tidying_up(submitted, serve, start):
     cluster = serve(KubernetesStub(script=[RUNNING]))
     step = start(cluster, "twice")
@@ -349,6 +351,7 @@ def test_a_second_signal_does_not_break_off_the_tidying_up(submitted, serve, sta
     assert submitted.error("twice")["code"] == "E-RUN-143"
 
 
+@pytest.mark.slow
 def test_a_step_that_was_told_to_stop_gives_the_runs_claim_back(submitted, serve, start):
     store = S3Store(submitted.workspace, submitted.folder / "looks", times=LeaseTimes(poll=0.1, claim=0.5))
     (record,) = (found for found in store.s3.list(store.root / "claims") if found.uri.name.startswith("run-"))
@@ -366,6 +369,7 @@ def test_a_step_that_was_told_to_stop_gives_the_runs_claim_back(submitted, serve
     assert claim() == ("gives-back", False)
 
 
+@pytest.mark.slow
 def test_the_command_stops_the_run_its_step_and_the_rayjob(submitted, serve, start):
     cluster = serve(KubernetesStub(script=[RUNNING]))
     step = start(cluster, submitted.run_id)

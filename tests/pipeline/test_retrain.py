@@ -33,6 +33,7 @@ def test_nothing_has_changed_so_nothing_is_done(finished, tmp_path):
     assert not stages & {"baseline", "finetune", "evaluate", "register"}
 
 
+@pytest.mark.slow
 def test_new_rows_train_again_and_are_compared_with_the_champion(finished, tmp_path):
     project = finished[0].copy(tmp_path / "copy")
     rng = np.random.default_rng(11)

@@ -108,6 +108,20 @@ def test_predict_gives_the_labels_that_were_evaluated(finished, tmp_path):
     assert [row["predicted"] for row in rows] == [row["predicted:candidate"] for row in stored]
 
 
+def test_the_champion_is_exported_for_other_programs(finished, tmp_path):
+    project, _ = finished
+    done = project.call("export", "models:/toy-mail@champion", str(tmp_path / "out"), "--json")
+    assert done.code == 0, done.err
+    assert done.err == ""
+    assert done.json["largest_difference"] < 1e-4
+    assert {"README.md", "config.json", "model.safetensors", "tokenizer.json"} <= done.json["files"].keys()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "# How to use this folder" in card
+    assert card.startswith("---"), "the model's own card comes first"
+    again = project.call("export", "models:/toy-mail@champion", str(tmp_path / "out"))
+    assert (again.code, "E-EXPORT-001" in again.err) == (2, True)
+
+
 def test_a_rerun_reuses_every_stage_and_registers_nothing(finished, tmp_path):
     project = finished[0].copy(tmp_path / "copy")
     before = len(project.events())
@@ -139,6 +153,7 @@ def test_a_baseline_that_is_good_enough_is_never_trained_further(project):
     assert not (project.workspace / "stages" / "finetune").exists()
 
 
+@pytest.mark.slow
 def test_shuffled_labels_register_nothing_and_say_why(project):
     project.write_rows(shuffled=True)
     outcome = project.run("-s", "goal.at_least=0.9", "-s", "finetune.max_epochs=2")

@@ -53,6 +53,7 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
+@pytest.mark.slow
 def test_a_language_model_is_adapted_judged_registered_and_answers(project: Project) -> None:
     found = project.run("-s", "source.reference.data=others.csv", "-s", "source.reference.text=text").json
     assert found["decision"]["strategy"] == "full"

@@ -34,8 +34,10 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 
 # bf16 costs some accuracy of the numbers: it must pay, and by more than two measurements of one thing differ
 BF16_GAIN = 1.2
-GEMM_SIZE = 1024
+GEMM_SIZES = (256, 1024)
 GEMM_REPEATS = 5
+# of the smaller product: a processor without bf16 of its own takes seconds for the larger
+SLOW_SECONDS = 0.01
 TRAINING_STEPS = 5
 FEATURE_ROWS = 256
 # a strategy is measured no longer than this, on a slow machine by a single step after the first
@@ -46,15 +48,22 @@ def measure_gemm(device: torch.device = CPU) -> dict[str, float]:
     """Speed of square matrix products on a device.
 
     Returns:
-        TFLOP/s by precision, ``fp32`` and ``bf16``: the best of a few repeats, since others can only slow us down.
+        TFLOP/s by precision, ``fp32`` and ``bf16``: the best of a few repeats, since others can only slow us down. Of
+        the largest product that does not take long.
     """
-    speeds = {}
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        a = torch.ones(GEMM_SIZE, GEMM_SIZE, dtype=dtype, device=device)
+    return {"fp32": _gemm_speed(torch.float32, device), "bf16": _gemm_speed(torch.bfloat16, device)}
+
+
+def _gemm_speed(dtype: torch.dtype, device: torch.device) -> float:
+    speed = 0.0
+    for size in GEMM_SIZES:
+        a = torch.ones(size, size, dtype=dtype, device=device)
         # a GPU works on after the call: only a number that is read is there
         seconds = _fastest(lambda a=a: float((a @ a)[0, 0]))  # type: ignore[misc]  # mypy can't infer a lambda with a default
-        speeds[name] = 2 * GEMM_SIZE**3 / seconds / 1e12
-    return speeds
+        speed = 2 * size**3 / seconds / 1e12
+        if seconds > SLOW_SECONDS:
+            break
+    return speed
 
 
 def _fastest(work: Callable[[], object]) -> float:

@@ -34,6 +34,8 @@ MakeJob = Callable[..., TrainJob]
 Events = list[tuple[str, dict[str, Any]]]
 # 50 rows in batches of 8
 STEPS = 7
+# tokens of a part: more than any step here has
+WHOLE = 2048
 HELD = {"l2_sp": 0.1, "delta": 1.0, "bss": 0.01, "lwf": 1.0}
 
 
@@ -58,8 +60,15 @@ def places(events: Events, kind: str) -> list[tuple[int, int]]:
     return [(fields["epoch"], fields["step"]) for event, fields in events if event == kind]
 
 
-@pytest.mark.parametrize("parts", [2048, 20], ids=["whole", "in parts"])
-@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def cases() -> Iterator[Any]:
+    """Every strategy, in whole steps and in parts; of the latter one that adds layers and one that adds none."""
+    for strategy in sorted(STRATEGIES):
+        yield pytest.param(strategy, WHOLE, id=f"{strategy}-whole")
+        marks = () if strategy in ("lora", "full") else pytest.mark.slow
+        yield pytest.param(strategy, 20, id=f"{strategy}-in parts", marks=marks)
+
+
+@pytest.mark.parametrize(("strategy", "parts"), cases())
 def test_a_training_killed_between_steps_ends_like_an_undisturbed_one(
     strategy: str, parts: int, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,7 @@ from tests.toy_images import write_image_source
 
 TESTS = Path(__file__).parents[3]
 ROOT = TESTS.parent
-#: Of its real size: slow, and DELTA asks what each of its thousands of channels is good for.
+#: Of its real size; DELTA asks what each of its thousands of channels is good for.
 DEEP = "efficientnet-lite"
 #: A source model of each form; of maps one from transformers and one from a package.
 FORMS: dict[str, Form] = {"bert": "text", "vit": "patches", "resnet": "map", DEEP: "map"}
@@ -42,7 +42,8 @@ def cells() -> Iterator[Any]:
         for check in checks_of(name):
             if kind == DEEP and check is strategy_matrix.composes_with_penalties:
                 continue
-            marks = [pytest.mark.slow] if kind == DEEP and check not in QUICK else []
+            is_map = FORMS[kind] == "map"
+            marks = [pytest.mark.slow] if is_map and check not in QUICK else []
             yield pytest.param(kind, name, check, id=f"{kind}-{name}-{check.__name__}", marks=marks)
 
 
