@@ -240,13 +240,14 @@ def export(
 ) -> None:
     """Write an adapted model for other programs: transformers, peft or ONNX Runtime.
 
-    What was written is loaded again as its users will, and must compute the model's logits, or nothing is kept. Its
-    README.md says in a few lines of Python how to use it.
+    Its README.md says in a few lines of Python how to use it. These lines are run, and must compute the model's logits,
+    or nothing is kept.
     """
-    from acclimate.exporting import export as written
-    from acclimate.exporting import export_text
 
     def action() -> int:
+        from acclimate.exporting import export as written
+        from acclimate.exporting import export_text
+
         done = written(model, format_.value, out, workspace, source)
         print_result(done, as_json, lambda: export_text(done))
         return 0

@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from PIL import Image
 
 from acclimate.errors import AcclimateError
 from acclimate.exporting import export
 from acclimate.nn.adapted import load_adapted
-from acclimate.nn.causal.writer import Writer
+from acclimate.nn.causal.model import load_lm
+from acclimate.nn.causal.reader import AnswerReader
+from acclimate.nn.causal.writer import Prompting, Writer
 from acclimate.nn.encoder import Encoder, source_card
-from acclimate.nn.export import probes
+from acclimate.nn.export import checked
 from acclimate.nn.inserts import Insert, attach
 from acclimate.nn.model import AdaptedModel
 from tests.conftest import write_tiny_source
 from tests.tiny_lm import saved_writer, write_tiny_lm
-from tests.toy_images import toy_images, write_image_source
+from tests.toy_images import SIDE, toy_images, write_image_source
 
 TEXTS = ["good phone", "a bad , slow service", "great " * 200, "why not ?"]
 LABELS = ["bad", "fine", "good"]
@@ -53,6 +57,15 @@ def everything(module: Any) -> None:
     with torch.no_grad():
         for parameter in module.parameters():
             parameter += 0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+
+
+def mixed(module: Any) -> None:
+    """What interpolation makes of a merged adapter: every weight a mix, of equal weights too."""
+    before = copy.deepcopy(module)
+    low_rank(module)
+    with torch.no_grad():
+        for own, source in zip(module.parameters(), before.parameters(), strict=True):
+            own.copy_(torch.lerp(source, own, 0.4) * (1 + 2.0**-24))
 
 
 def frozen(module: Any) -> None:
@@ -119,6 +132,21 @@ def test_a_text_classifier_used_as_its_readme_says_predicts_the_same(
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_mix_of_an_adapter_and_its_source_is_an_adapter(tiny_source: Path, tmp_path: Path) -> None:
+    model = adapted(tiny_source, tmp_path / "model", mixed)
+    assert export(str(model), "peft", tmp_path / "out", None, str(tiny_source))["largest_difference"] < 1e-5
+    assert json.loads((tmp_path / "out" / "adapter_config.json").read_text())["r"] == 3
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_on_a_source_stored_in_half_precision_it_computes_in_float32(tiny_source: Path, tmp_path: Path) -> None:
+    source = shutil.copytree(tiny_source, tmp_path / "source")
+    transformers.AutoModel.from_pretrained(source).to(torch.bfloat16).save_pretrained(source)
+    model = adapted(source, tmp_path / "model")
+    assert export(str(model), "peft", tmp_path / "out", None, str(source))["largest_difference"] < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_an_adapter_holds_no_weights_of_the_source(tiny_source: Path, tmp_path: Path) -> None:
     model = adapted(tiny_source, tmp_path / "model")
     export(str(model), "peft", tmp_path / "out", None, str(tiny_source))
@@ -139,12 +167,16 @@ def test_an_image_classifier_used_as_its_readme_says_predicts_the_same(tmp_path:
 
 
 @pytest.mark.parametrize("kind", ["resnet", "convnextv2"])
-def test_an_image_classifier_is_one_of_transformers(tmp_path: Path, kind: str) -> None:
-    model = adapted(write_image_source(tmp_path / "source", kind), tmp_path / "model", everything)
+def test_images_are_cropped_as_the_model_crops_them(tmp_path: Path, kind: str) -> None:
+    source = write_image_source(tmp_path / "source", kind)
+    path = source / "preprocessor_config.json"
+    crop = {"size": {"shortest_edge": 40}, "do_center_crop": True, "crop_size": {"height": SIDE, "width": SIDE}}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **crop}))
+    model = adapted(source, tmp_path / "model", everything)
     assert export(str(model), "transformers", tmp_path / "out", None, None)["largest_difference"] < 1e-4
 
 
-@pytest.mark.parametrize("kind", ["dinov2", "efficientnet-lite"])
+@pytest.mark.parametrize("kind", ["dinov2", pytest.param("efficientnet-lite", marks=pytest.mark.slow)])
 def test_every_kind_of_image_classifier_has_an_onnx(tmp_path: Path, kind: str) -> None:
     model = adapted(write_image_source(tmp_path / "source", kind), tmp_path / "model", everything)
     assert export(str(model), "onnx", tmp_path / "out", None, None)["largest_difference"] < 1e-4
@@ -161,23 +193,25 @@ def test_a_model_with_prefixes_has_neither(tiny_source: Path, tmp_path: Path, fo
     assert refusal(adapted(tiny_source, tmp_path / "model", frozen, "prefix"), format_, tmp_path) == "E-EXPORT-002"
 
 
-@pytest.mark.parametrize("format_", ["transformers", "peft"])
-@pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_a_language_model_writes_the_same(tmp_path: Path, format_: str) -> None:
-    source = write_tiny_lm(tmp_path / "source", template=False, tied=False)
-    writer = load_adapted(saved_writer(tmp_path / "frozen"))
-    assert isinstance(writer, Writer)
-    low_rank(writer.lm.base_model)
-    card = source_card(source, name="tiny", revision="1", licence="MIT")
-    Writer(writer.lm, writer.reader.tokenizer, writer.prompting, precision="fp32", strategy="lora", source=card).save(
-        tmp_path / "model"
+@pytest.mark.parametrize(("format_", "template"), [("transformers", True), ("transformers", False), ("peft", False)])
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_a_language_model_used_as_its_readme_says_writes_the_same(tmp_path: Path, format_: str, template: bool) -> None:
+    source = write_tiny_lm(tmp_path / "source", template=template, tied=False)
+    lm = load_lm(source)
+    low_rank(lm.base_model)
+    asked = Prompting(has_prompts=True, shots=(("free `cash`", "spam"),), max_length=128, max_new_tokens=12)
+    writer = Writer(
+        lm,
+        AnswerReader.load(source, lm.config, asked.max_length).tokenizer,
+        asked,
+        precision="fp32",
+        strategy="lora",
+        source=source_card(source, name="tiny", revision="1", licence="MIT"),
     )
-    export(str(tmp_path / "model"), format_, tmp_path / "out", None, str(source))
-    found = used(tmp_path / "out", SOURCE=str(source))
-    ids = torch.tensor([found["tokenizer"]("free cash now\n")["input_ids"]])
-    with torch.inference_mode():
-        logits = found["model"](input_ids=ids).logits.numpy()
-        np.testing.assert_allclose(logits, writer.lm.eval()(input_ids=ids).logits.numpy(), atol=1e-5)
+    writer.save(tmp_path / "model")
+    assert export(str(tmp_path / "model"), format_, tmp_path / "out", None, str(source))["largest_difference"] < 1e-4
+    prompts = ["free cash now", "meet at nine"]
+    assert used(tmp_path / "out", SOURCE=str(source), texts=prompts)["answers"] == writer.predict(prompts)
 
 
 @pytest.mark.parametrize(
@@ -214,11 +248,23 @@ def test_a_model_that_computes_something_else_is_not_handed_out(
     tiny_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = adapted(tiny_source, tmp_path / "model")
-    monkeypatch.setattr(probes, "TOLERANCE", -1.0)
+    monkeypatch.setattr(checked, "TOLERANCE", -1.0)
     with pytest.raises(AcclimateError) as caught:
         export(str(model), "transformers", tmp_path / "out", None, None)
     assert (caught.value.code, caught.value.exit_code) == ("E-EXPORT-005", 76)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
+
+
+def test_the_folder_one_is_in_is_not_replaced(tiny_source: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    model = adapted(tiny_source, tmp_path / "model")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(AcclimateError) as caught:
+        export(str(model), "transformers", Path(), None, None)
+    assert caught.value.code == "E-EXPORT-001"
+    monkeypatch.chdir(tmp_path)
+    export(str(model), "transformers", Path("here"), None, None)
+    assert (tmp_path / "here" / "README.md").is_file()
 
 
 def test_what_is_there_already_is_left_alone(tiny_source: Path, tmp_path: Path) -> None:

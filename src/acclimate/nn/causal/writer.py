@@ -142,9 +142,13 @@ class Writer:
 
         return AnswerScores(answer_scores(model, rows, told=told))
 
-    def _prompts(self, inputs: list[str]) -> list[list[int]]:
+    def read(self, text: str) -> list[int]:
+        """Tokens that are read before the answer to a prompt is written, or before a text goes on."""
         shots, has_prompts = self.prompting.shots, self.prompting.has_prompts
-        read = [self.reader.prompt(one, shots) if has_prompts else self.reader.opening(one) for one in inputs]
+        return self.reader.prompt(text, shots) if has_prompts else self.reader.opening(text)
+
+    def _prompts(self, inputs: list[str]) -> list[list[int]]:
+        read = [self.read(one) for one in inputs]
         most = self.prompting.max_length - 1
         longer = next((row for row, ids in enumerate(read) if len(ids) > most), None)
         if longer is not None:

@@ -7,6 +7,7 @@ it: one LoRA, its mix with the source's weights, or an average of several.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,17 +16,17 @@ from typing import Any
 import torch
 import transformers
 
-from acclimate.core.low_rank import LowRank, low_rank_change
-from acclimate.errors import ModelError
+from acclimate.core.low_rank import ROUNDINGS, LowRank, low_rank_change
+from acclimate.errors import ModelError, UnavailableError
 from acclimate.nn.causal.writer import Writer
 from acclimate.nn.encoder import Encoder, folder_digest
 from acclimate.nn.export.plain import (
     PlainClassifier,
-    difference,
     plain_classifier,
     put_head,
     recipe,
-    writer_difference,
+    write_reader,
+    write_writer,
     writer_recipe,
 )
 from acclimate.nn.loading import load_module, loading, quiet
@@ -35,8 +36,8 @@ from acclimate.nn.model import AdaptedModel
 LARGEST_SHARE = 0.5
 
 
-def write_adapter(model: AdaptedModel | Writer, source: Path, source_name: str, folder: Path) -> tuple[str, float]:
-    """Write a folder that peft loads onto the source model, and load it.
+def write_adapter(model: AdaptedModel | Writer, source: Path, source_name: str, folder: Path) -> str:
+    """Write a folder that peft loads onto the source model.
 
     Args:
         model: the adapted model.
@@ -45,40 +46,48 @@ def write_adapter(model: AdaptedModel | Writer, source: Path, source_name: str, 
         folder: where it is written.
 
     Returns:
-        How it is loaded, as lines of Python, and the largest difference of logits.
+        How it is used, as lines of Python.
 
     Raises:
         ModelError: E-EXPORT-004, the source is another one, or the change is not of low rank; see also
             :func:`~acclimate.nn.export.plain.plain_classifier`.
-        IntegrityError: E-EXPORT-005, what was written computes something else.
+        UnavailableError: E-EXPORT-006, peft is not installed.
     """
+    if importlib.util.find_spec("peft") is None:
+        raise UnavailableError("E-EXPORT-006", "adapters need peft", hint="pip install 'acclimate[train]'")
     if folder_digest(source) != model.source.digest:
         raise _refused("this is not the model it was adapted from", str(source), "name that one with --source")
     if isinstance(model, Writer):
         lm = load_module(transformers.AutoModelForCausalLM, source)
-        changes = _changes(lm, model.lm)
-        _write(lm, changes, folder, source_name, task_type="CAUSAL_LM")
-        model.reader.save(folder)
-        loaded = _loaded(load_module(transformers.AutoModelForCausalLM, source), folder)
-        load = "PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(SOURCE), FOLDER)"
-        return writer_recipe(load, "from peft import PeftModel\n"), writer_difference(loaded, model)
+        adapted = _with_adapter(lm, _changes(lm, model.lm), source_name, task_type="CAUSAL_LM")
+        write_writer(model, adapted, folder)
+        _tidy(folder)
+        base = 'AutoModelForCausalLM.from_pretrained(SOURCE, dtype="float32")'
+        load = f"PeftModel.from_pretrained({base}, FOLDER)"
+        return writer_recipe(model, load, "from peft import PeftModel\n")
     plain = plain_classifier(model)
     changes = _changes(Encoder.load(source, precision="fp32").module, model.encoder.module)
-    prefix = plain.module.base_model_prefix
-    named = {f"{prefix}.{name}": change for name, change in changes.items()}
+    named = {f"{plain.module.base_model_prefix}.{name}": change for name, change in changes.items()}
     base = _base(plain, source)
     put_head(_linear(getattr(base, plain.head)), model)
-    _write(base, named, folder, source_name, modules_to_save=[plain.head])
-    model.encoder.reader.save(folder)
+    adapted = _with_adapter(base, named, source_name, modules_to_save=[plain.head])
+    with quiet():
+        adapted.save_pretrained(folder, save_embedding_layers=False)
+    _tidy(folder)
+    write_reader(model, folder)
     # the labels, which peft has no place for
     plain.module.config.save_pretrained(folder)
-    again = PlainClassifier(_loaded(_base(plain, source), folder), plain.auto_class, plain.head, plain.reading)
-    sizes = f"num_labels={len(model.labels)}, ignore_mismatched_sizes=True"
     lines = (
-        "from peft import PeftModel\nfrom transformers import AutoConfig\n\nnames = AutoConfig.from_pretrained(FOLDER)"
-        f".id2label\nbase = {plain.auto_class}.from_pretrained(SOURCE, {sizes}, id2label=names)"
+        "from peft import PeftModel\nfrom transformers import AutoConfig\n\n"
+        f"base = {plain.class_name}.from_pretrained(\n"
+        '    SOURCE, config=AutoConfig.from_pretrained(FOLDER), dtype="float32", ignore_mismatched_sizes=True\n)'
     )
-    return recipe(plain, model, "PeftModel.from_pretrained(base, FOLDER)", lines), difference(again, model)
+    return recipe(plain, model, "PeftModel.from_pretrained(base, FOLDER)", lines)
+
+
+def _tidy(folder: Path) -> None:
+    """Without peft's card, which says nothing."""
+    (folder / "README.md").unlink(missing_ok=True)
 
 
 def _refused(why: str, where: str, hint: str) -> ModelError:
@@ -94,11 +103,8 @@ def _changes(before: Any, after: Any) -> dict[str, LowRank]:
     hint = "export the whole model with --format transformers"
     old, new = before.state_dict(), after.state_dict()
     linear = {f"{name}.weight" for name, layer in before.named_modules() if isinstance(layer, torch.nn.Linear)}
-    changed = [name for name in new if "pooler." not in name and not torch.equal(old[name], new[name])]
-    if not changed:
-        raise _refused("the source's weights were not changed, only the head was trained", "", hint)
     found = {}
-    for name in changed:
+    for name in (name for name in new if "pooler." not in name and not _same(old[name], new[name])):
         layer = name.removesuffix(".weight")
         if name not in linear:
             raise _refused("what was changed is no linear layer", layer, hint)
@@ -107,13 +113,23 @@ def _changes(before: Any, after: Any) -> dict[str, LowRank]:
             raise _refused(f"a layer was changed in {change.rank} directions", layer, hint)
         if change.rank:
             found[layer] = change
+    if not found:
+        raise _refused("the source's weights were not changed, only the head was trained", "", hint)
     return found
+
+
+def _same(old: torch.Tensor, new: torch.Tensor) -> bool:
+    """Whether nothing but rounding lies between: a mix of equal weights is not always the same bits."""
+    if not old.is_floating_point():
+        return torch.equal(old, new)
+    largest = torch.maximum(old.abs(), new.abs())
+    return bool(((new - old).abs() <= ROUNDINGS * 2.0**-24 * largest).all())
 
 
 def _base(plain: PlainClassifier, source: Path) -> Any:
     """The source model in the class of the exported one, its head random."""
     with torch.random.fork_rng(devices=[]), loading(source):
-        return getattr(transformers, plain.auto_class).from_pretrained(
+        return type(plain.module).from_pretrained(
             source,
             config=plain.module.config,
             dtype=torch.float32,
@@ -135,7 +151,8 @@ def _linear(head: Any) -> Any:
     return next(layer for layer in head.modules() if isinstance(layer, torch.nn.Linear))
 
 
-def _write(base: Any, changes: dict[str, LowRank], folder: Path, source_name: str, **options: Any) -> None:
+def _with_adapter(base: Any, changes: dict[str, LowRank], source_name: str, **options: Any) -> Any:
+    """A peft model of the source, its adapter that which was found."""
     from peft import LoraConfig, get_peft_model
 
     ranks = {layer: change.rank for layer, change in changes.items()}
@@ -147,7 +164,6 @@ def _write(base: Any, changes: dict[str, LowRank], folder: Path, source_name: st
         rank_pattern=others,
         alpha_pattern=others,
         target_modules=sorted(ranks),
-        base_model_name_or_path=source_name,
         **options,
     )
     with _quietly():
@@ -157,14 +173,5 @@ def _write(base: Any, changes: dict[str, LowRank], folder: Path, source_name: st
             with torch.no_grad():
                 place.lora_A["default"].weight.copy_(torch.from_numpy(change.down))
                 place.lora_B["default"].weight.copy_(torch.from_numpy(change.up))
-        adapted.peft_config["default"].base_model_name_or_path = source_name
-        adapted.save_pretrained(folder, save_embedding_layers=False)
-    # peft's card, which says nothing
-    (folder / "README.md").unlink(missing_ok=True)
-
-
-def _loaded(base: Any, folder: Path) -> Any:
-    from peft import PeftModel
-
-    with loading(folder), _quietly():
-        return PeftModel.from_pretrained(base, folder, local_files_only=True).eval()
+    adapted.peft_config["default"].base_model_name_or_path = source_name
+    return adapted

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import transformers
 
 from acclimate.errors import ModelError
 from acclimate.nn.causal.writer import Writer
-from acclimate.nn.export.probes import largest_difference, probes
-from acclimate.nn.loading import load_module, loading, quiet
+from acclimate.nn.image_reader import FILE
+from acclimate.nn.loading import quiet
 from acclimate.nn.model import AdaptedModel
-from acclimate.nn.readers import Batch
 
 Reading = Literal["mean", "first", "whole"]
 
@@ -29,25 +28,18 @@ class PlainClassifier:
 
     Args:
         module: one of transformers' models for classification.
-        auto_class: the auto class that loads it.
         head: name of its attribute that holds the head.
         reading: the logits of a row are those of its tokens on average, those of the first token, or the module's own.
     """
 
     module: Any
-    auto_class: str
     head: str
     reading: Reading
 
-    def logits(self, batch: Batch) -> np.ndarray:
-        """Logits of a batch, float32 [B, C]."""
-        with torch.inference_mode():
-            found = self.module(**batch).logits
-        if self.reading == "mean":
-            mask = batch["attention_mask"].unsqueeze(-1)  # [B, T, 1]
-            found = (found * mask).sum(dim=1) / mask.sum(dim=1)
-        read: np.ndarray = (found[:, 0] if self.reading == "first" else found).numpy()
-        return read
+    @property
+    def class_name(self) -> str:
+        """Of its module, in transformers."""
+        return type(self.module).__name__
 
 
 def plain_classifier(model: AdaptedModel) -> PlainClassifier:
@@ -59,7 +51,7 @@ def plain_classifier(model: AdaptedModel) -> PlainClassifier:
     if model.encoder.insert is not None:
         raise ModelError(
             "E-EXPORT-002",
-            f"the model keeps layers that transformers lacks: it was adapted by {model.strategy}",
+            f"the model keeps layers that transformers lacks: it was adapted by {model.encoder.insert.kind}",
             hint="export it with --format onnx, or load it with acclimate.load",
         )
     name = "AutoModelForImageClassification" if model.reads_images else "AutoModelForTokenClassification"
@@ -74,7 +66,7 @@ def plain_classifier(model: AdaptedModel) -> PlainClassifier:
             hint="export it with --format onnx, or load it with acclimate.load",
         ) from error
     reading: Reading = "whole" if model.reads_images else "first" if model.encoder.pooling == "cls" else "mean"
-    return PlainClassifier(module, name, head.split(".")[0], reading)
+    return PlainClassifier(module, head.split(".")[0], reading)
 
 
 def _assembled(model: AdaptedModel, auto_class: Any, config: Any) -> tuple[Any, str]:
@@ -107,61 +99,50 @@ def put_head(head: Any, model: AdaptedModel) -> None:
     if tuple(head.weight.shape) != model.weight.shape:
         raise ValueError(f"its head reads {head.weight.shape[1]} features, not {model.weight.shape[1]}")
     with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(model.weight / np.float32(model.temperature)))
-        head.bias.copy_(torch.from_numpy(model.bias / np.float32(model.temperature)))
+        head.weight.copy_(torch.from_numpy(model.weight) / model.temperature)
+        head.bias.copy_(torch.from_numpy(model.bias) / model.temperature)
 
 
-def write_plain(model: AdaptedModel | Writer, folder: Path) -> tuple[str, float]:
-    """Write a folder that transformers loads, and load it.
+def write_plain(model: AdaptedModel | Writer, folder: Path) -> str:
+    """Write a folder that transformers loads.
 
     Returns:
-        How it is loaded, as lines of Python, and the largest difference of logits.
+        How it is used, as lines of Python.
 
     Raises:
         ModelError: see :func:`plain_classifier`.
-        IntegrityError: E-EXPORT-005, what was written computes something else.
     """
     if isinstance(model, Writer):
-        with quiet():
-            model.lm.save_pretrained(folder)
-        model.reader.save(folder)
-        loaded = load_module(transformers.AutoModelForCausalLM, folder).eval()
-        return writer_recipe(), writer_difference(loaded, model)
+        write_writer(model, model.lm, folder)
+        return writer_recipe(model, "AutoModelForCausalLM.from_pretrained(FOLDER)")
     plain = plain_classifier(model)
     with quiet():
         plain.module.save_pretrained(folder)
+    write_reader(model, folder)
+    return recipe(plain, model, f"{plain.class_name}.from_pretrained(FOLDER)")
+
+
+def write_reader(model: AdaptedModel, folder: Path) -> None:
+    """Write what reads texts or images, as transformers finds it."""
     model.encoder.reader.save(folder)
-    with loading(folder):
-        module = getattr(transformers, plain.auto_class).from_pretrained(folder, local_files_only=True).eval()
-    again = PlainClassifier(module, plain.auto_class, plain.head, plain.reading)
-    return recipe(plain, model, f"{plain.auto_class}.from_pretrained(FOLDER)"), difference(again, model)
+    if model.reads_images:
+        path = folder / FILE
+        # without a name transformers takes the architecture's own, some of which crop once more
+        named = {**json.loads(path.read_text(encoding="utf-8")), "image_processor_type": "BitImageProcessor"}
+        path.write_text(json.dumps(named, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def difference(plain: PlainClassifier, model: AdaptedModel) -> float:
-    """The largest difference of a plain classifier's logits from the model's; see :func:`largest_difference`."""
-    prepared = model.encoder.reader.prepare(probes(model.encoder.reader, reads_images=model.reads_images))
-    rows = range(len(prepared.sizes))
-    return largest_difference(plain.logits(prepared.batch(rows)), own_logits(model, prepared.batch(rows)), "the folder")
-
-
-def own_logits(model: AdaptedModel, batch: Batch) -> np.ndarray:
-    """The model's own logits of a batch over its temperature, float32 [B, C]."""
-    from acclimate.nn.encoder import pooled
-    from acclimate.nn.model import linear
-
-    with torch.inference_mode():
-        features = pooled(model.encoder.module.eval(), batch, model.encoder.pooling).numpy()
-    return linear(features, model.weight, model.bias) / np.float32(model.temperature)
-
-
-def writer_difference(lm: Any, model: Writer) -> float:
-    """The largest difference of a language model's logits from the adapted one's; see :func:`largest_difference`."""
-    found = []
-    for text in probes(model.reader, reads_images=False):
-        ids = torch.tensor([model.reader.prompt(str(text))[-model.prompting.max_length :]])
-        with torch.inference_mode():
-            found.append((lm(input_ids=ids).logits.numpy(), model.lm.eval()(input_ids=ids).logits.numpy()))
-    return max(largest_difference(exported, own, "the folder") for exported, own in found)
+def write_writer(model: Writer, lm: Any, folder: Path) -> None:
+    """Write a language model, or an adapter of one, with its tokenizer and how it decodes: greedily, as ours does."""
+    with quiet():
+        lm.save_pretrained(folder)
+        transformers.GenerationConfig(
+            do_sample=False,
+            max_new_tokens=model.prompting.max_new_tokens,
+            eos_token_id=model.reader.end,
+            pad_token_id=model.reader.end,
+        ).save_pretrained(folder)
+    model.reader.save(folder)
 
 
 def recipe(plain: PlainClassifier, model: AdaptedModel, load: str, before: str = "") -> str:
@@ -173,30 +154,59 @@ def recipe(plain: PlainClassifier, model: AdaptedModel, load: str, before: str =
         load: an expression that loads it.
         before: lines that go before it.
     """
-    auto, reads = ("AutoImageProcessor", "images") if model.reads_images else ("AutoTokenizer", "texts")
-    read = (
-        'reader(images, return_tensors="pt")'
-        if model.reads_images
-        else f'reader(texts, padding=True, truncation=True, max_length={model.max_length}, return_tensors="pt")'
-    )
+    if model.reads_images:
+        auto, options = "AutoImageProcessor", ""
+        read = 'reader(images, return_tensors="pt")  # images: a list of PIL images in RGB'
+    else:
+        auto, options = "AutoTokenizer", ', padding_side="right"'
+        cut = f"padding=True, truncation=True, max_length={model.max_length}"
+        read = f'reader(texts, {cut}, return_tensors="pt")  # texts: a list'
     pooling = {
         "mean": 'mask = batch["attention_mask"].unsqueeze(-1)\nlogits = (logits * mask).sum(1) / mask.sum(1)\n',
         "first": "logits = logits[:, 0]\n",
         "whole": "",
     }
     return (
-        f"import torch\nfrom transformers import {plain.auto_class}, {auto}\n{before}\n"
-        f"reader = {auto}.from_pretrained(FOLDER)\nmodel = {load}.eval()\n"
-        f"batch = {read}  # {reads}: a list\n"
+        f"import torch\nfrom transformers import {auto}, {plain.class_name}\n{before}\n"
+        f"reader = {auto}.from_pretrained(FOLDER{options})\nmodel = {load}.eval()\n"
+        f"batch = {read}\n"
         f"with torch.inference_mode():\n    logits = model(**batch).logits\n"
         f"{pooling[plain.reading]}"
         "probabilities = logits.softmax(-1)\nlabels = [model.config.id2label[i] for i in logits.argmax(-1).tolist()]\n"
     )
 
 
-def writer_recipe(load: str = "AutoModelForCausalLM.from_pretrained(FOLDER)", before: str = "") -> str:
-    """How an exported language model is used, as lines of Python."""
+def writer_recipe(model: Writer, load: str, before: str = "") -> str:
+    """How an exported language model is used, as lines of Python; see :func:`recipe`."""
+    opens, asks = model.reader.tokenizer.bos_token_id, model.prompting.has_prompts
+    opening = f"OPENS = {model.reader.end if opens is None else opens}\n"
+    # a backtick would end the README's block
+    known = repr([list(shot) for shot in model.prompting.shots]).replace("`", "\\x60")
+    shots = f"SHOTS = {known}\n" if asks else ""
+    if not asks:
+        read = '    return tokenizer(text)["input_ids"] or [OPENS]\n'
+    elif model.reader.tokenizer.chat_template:
+        opening = ""
+        read = (
+            '    said = [{"role": role, "content": content} for shot in SHOTS\n'
+            '            for role, content in zip(("user", "assistant"), shot)]\n'
+            '    said.append({"role": "user", "content": text})\n'
+            "    asked = tokenizer.apply_chat_template(said, add_generation_prompt=True, return_dict=True)\n"
+            '    return list(asked["input_ids"])\n'
+        )
+    else:
+        read = (
+            '    lines = "".join(f"{asked}\\n{answer}\\n\\n" for asked, answer in SHOTS)\n'
+            '    return tokenizer(f"{lines}{text}\\n")["input_ids"] or [OPENS]\n'
+        )
     return (
-        f"from transformers import AutoModelForCausalLM, AutoTokenizer\n{before}\n"
+        f"import torch\nfrom transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig\n{before}\n"
         f"tokenizer = AutoTokenizer.from_pretrained(FOLDER)\nmodel = {load}.eval()\n"
+        f"greedy = GenerationConfig.from_pretrained(FOLDER)\n{shots}{opening}\n"
+        f"def read(text):\n{read}\n"
+        "answers = []\nfor text in texts:  # a list\n"
+        "    ids = torch.tensor([read(text)])\n"
+        "    mask = torch.ones_like(ids)\n"
+        "    written = model.generate(input_ids=ids, attention_mask=mask, generation_config=greedy)\n"
+        "    answers.append(tokenizer.decode(written[0, ids.shape[1] :], skip_special_tokens=True))\n"
     )
