@@ -35,8 +35,8 @@ demo-generation: setup  ## the same with a small language model that writes its 
 	$(ACCLIMATE) run examples/generation.yaml
 
 test: export OMP_NUM_THREADS := 1
-test: setup  ## run the tests (about 18 minutes)
-	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+test: setup  ## run the tests (about 18 minutes on two cores)
+	$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-faults: export OMP_NUM_THREADS := 1
 test-faults: export HYPOTHESIS_PROFILE := default

@@ -103,7 +103,7 @@ class Project:
 
     def call(self, *arguments: str) -> Outcome:
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=280)
+        out, err = process.communicate(timeout=560)
         return Outcome(process.returncode, out, err)
 
     def run(self, *more: str) -> Outcome:

@@ -85,6 +85,7 @@ def test_a_second_run_reuses_everything(stripes: tuple[Project, Outcome], tmp_pa
     assert planned.json["run_key"] != stripes[1].json["run_key"]
 
 
+@pytest.mark.slow
 def test_predictions_of_a_folder_are_those_that_were_evaluated(
     stripes: tuple[Project, Outcome], tmp_path: Path
 ) -> None:

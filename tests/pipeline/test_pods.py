@@ -45,17 +45,20 @@ def whole_run(pods):
     return {**read, "evaluation": evaluation, "later": later, "page": pods.finish("first")}
 
 
+@pytest.mark.slow
 def test_pods_that_share_no_disk_end_as_one_machine_does(finished, pods, whole_run):
     found, local = pods.summary("first"), finished[1].json
     assert {name: found[name] for name in SAME} == {name: local[name] for name in SAME}
     assert set(found["seconds"]) == set(local["seconds"])
 
 
+@pytest.mark.slow
 def test_steps_hand_on_addresses_and_the_exit_step_the_report(pods, whole_run):
     assert whole_run["data"].startswith(f"{pods.workspace}/stages/ingest/")
     assert "<html" in whole_run["page"].read_text()[:500]
 
 
+@pytest.mark.slow
 def test_a_trigger_while_it_runs_follows_and_one_after_it_reuses_everything(pods, whole_run):
     assert whole_run["later"] == [whole_run["data"], "first"]
     data, follow = pods.call("run_ingest", pods.request, "third")
@@ -80,6 +83,7 @@ def test_a_step_that_failed_for_good_is_tried_again_when_somebody_asks_and_the_e
     pods.call("finish", pods.request, "broken", str(pods.folder / "mended.html"))
 
 
+@pytest.mark.slow
 def test_no_credential_is_written_anywhere(pods, whole_run):
     """Every byte of logs, local copies, the database, the artifacts and all objects on S3."""
     canaries = [SECRET_KEY.encode(), PASSWORD.encode(), TOKEN.encode()]

@@ -143,6 +143,7 @@ def test_another_policy_reruns_from_register_on(finished, tmp_path):
     assert len(project.call("models", "toy-mail", "--json").json["versions"]) == 1
 
 
+@pytest.mark.slow
 def test_a_baseline_that_is_good_enough_is_never_trained_further(project):
     project.write_rows(purity=0.85)
     outcome = project.run("-s", "goal.at_least=0.6")

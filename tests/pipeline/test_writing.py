@@ -124,6 +124,7 @@ def test_a_language_model_is_adapted_to_plain_texts(project: Project) -> None:
     assert len(answered.json["rows"]) == 1
 
 
+@pytest.mark.slow
 def test_a_test_row_that_is_too_long_ends_the_run_before_anything_is_measured(project: Project) -> None:
     rows = [
         (text, answer, ("train", "train", "validation", "test")[i % 4]) for i, (text, answer) in enumerate(letters(100))

@@ -42,8 +42,8 @@ def test_workers_without_a_common_disk_train_report_fail_and_recover(
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     shared = CopiedFolders(tmp_path / "machines")
-    long = {"epochs": 60, "patience": 60}
-    job = replace(make_job("several", **long), folder=shared.home / "checkpoints" / "job" / "full-full-60")
+    long = {"epochs": 25, "patience": 25}
+    job = replace(make_job("several", **long), folder=shared.home / "checkpoints" / "job" / "full-full-25")
     epochs: list[int] = []
     killed: list[int] = []
     came_by_disk: list[int] = []
@@ -63,7 +63,7 @@ def test_workers_without_a_common_disk_train_report_fail_and_recover(
     several = trainer.train(job, progress=progress)
     assert killed[0] > 0
     assert epochs == sorted(set(epochs)), "an epoch was trained twice"
-    assert epochs[-1] == 60
+    assert epochs[-1] == 25
     assert came_by_disk == []
     assert {home.name for home in shared.homes} >= {f"home-{killed[0]}", shared.home.name}
     assert len(shared.homes) == 5, "the driver, two workers and the two that replaced them"
