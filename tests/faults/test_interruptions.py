@@ -47,6 +47,7 @@ def test_a_run_killed_while_training_leaves_no_orphan_and_goes_on_to_the_same_en
         assert outcome.json[part] == finished[1].json[part]
 
 
+@pytest.mark.slow
 def test_sigterm_stops_a_run_with_its_own_exit_code_and_the_next_goes_on_amid_the_epoch(project):
     project.write_rows()
     process = project.start("run", "adaptation.yaml", "--json")

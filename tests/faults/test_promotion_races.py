@@ -50,9 +50,8 @@ def judge_against(registry: MlflowRegistry, made: list[Any], champion: int | Non
     return judged
 
 
-@pytest.mark.parametrize(
-    ("racers", "rounds"), [(4, 1), pytest.param(16, 50, marks=[pytest.mark.slow, pytest.mark.timeout(5400)])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("racers", "rounds"), [(4, 1), pytest.param(16, 50, marks=pytest.mark.timeout(5400))])
 def test_of_all_that_promote_at_once_one_becomes_champion(
     tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch, racers: int, rounds: int
 ) -> None:

@@ -88,9 +88,9 @@ def test_a_holder_that_ends_well_lets_the_next_in_at_once(store, holder):
     (store.home.parent / "there" / "checkpoints" / "ab").mkdir(parents=True)
     said, _ = holder.communicate("go\n", timeout=30)
     assert said.splitlines() == ["pushed", "by the old holder"]
-    started = time.monotonic()
+    assert not store.records.read(f"locks/{KEY}.json").record["held"], "it would be waited for"
     with store.lock(KEY):
-        assert time.monotonic() - started < TAKEOVER
+        pass
     assert (publish(store, b"by a later run") / "result").read_bytes() == b"by the old holder"
 
 

@@ -53,6 +53,7 @@ def stripes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Outcome]
     return project, project.run()
 
 
+@pytest.mark.slow
 def test_images_are_trained_on_evaluated_and_registered(stripes: tuple[Project, Outcome]) -> None:
     project, outcome = stripes
     found = outcome.json

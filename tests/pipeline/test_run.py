@@ -176,6 +176,7 @@ def test_bad_data_end_with_their_own_code_and_no_traceback(project):
     assert "Traceback" not in outcome.err
 
 
+@pytest.mark.slow
 def test_the_plan_trains_nothing(project):
     project.write_rows()
     outcome = project.call("plan", "adaptation.yaml", "--json")
@@ -196,6 +197,7 @@ def test_stages_run_alone_one_after_the_other(project):
     assert outcome.json["folder"] == str(project.stage_folder("gap"))
 
 
+@pytest.mark.slow
 def test_a_champion_is_withdrawn_approved_and_promoted_from_the_command_line(finished, tmp_path):
     project = finished[0].copy(tmp_path / "copy")
     first = project.call("history", "toy-mail", "--json").json

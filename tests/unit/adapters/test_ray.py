@@ -31,6 +31,7 @@ def make_job(tiny_source: Path, tmp_path: Path) -> Callable[..., TrainJob]:
     return partial(ray_job, tiny_source, tmp_path / "checkpoints")
 
 
+@pytest.mark.slow
 def test_workers_without_a_common_disk_train_report_fail_and_recover(
     make_job: Callable[..., TrainJob],
     tmp_path: Path,

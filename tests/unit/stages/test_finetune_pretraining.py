@@ -109,7 +109,13 @@ def test_training_starts_from_a_probe_refitted_on_the_pretrained_encoder(place: 
 
 
 @pytest.mark.parametrize(
-    ("schedule", "epoch"), [("pretraining", 1), ("pretraining", 3), ("constant", 1), ("linear", 2)]
+    ("schedule", "epoch"),
+    [
+        ("pretraining", 3),
+        ("linear", 2),
+        pytest.param("pretraining", 1, marks=pytest.mark.slow),
+        pytest.param("constant", 1, marks=pytest.mark.slow),
+    ],
 )
 def test_a_killed_run_ends_the_same_and_repeats_nothing(schedule: str, epoch: int, place: Place) -> None:
     expected, undisturbed = place.run(["tapt", "full"], epochs=EPOCHS, checkpoints="undisturbed")
