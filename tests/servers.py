@@ -183,7 +183,9 @@ def model_server(folder: Path, model: str, tracking: str) -> Iterator[str]:
         listen = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
         address = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local", *listen]
-        with _running(command, folder, {"MLFLOW_TRACKING_URI": tracking}, f"{address}/health"):
+        # it starts uvicorn by name, as in an environment that was activated
+        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+        with _running(command, folder, {"MLFLOW_TRACKING_URI": tracking, "PATH": path}, f"{address}/health"):
             yield address
 
     with _started(start) as address:
