@@ -32,6 +32,10 @@ PROMOTIONS = f"s3://{BUCKET}/promotions"
 RACERS = 4
 
 
+# a database and two servers of its own; what it shares with SQLite is tested there
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def server(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     missing = what_is_missing()

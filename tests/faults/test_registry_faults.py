@@ -19,6 +19,8 @@ from tests.run_records import verdict_of
 from tests.servers import mlflow_server
 
 REGISTRARS = 8
+# on a server of its own behind a proxy: minutes, with any number of rounds
+pytestmark = pytest.mark.slow
 SLOW = [pytest.mark.slow, pytest.mark.timeout(10800)]
 
 

@@ -68,6 +68,7 @@ def test_a_trigger_while_it_runs_follows_and_one_after_it_reuses_everything(pods
     pods.finish("third")
 
 
+@pytest.mark.slow
 def test_a_step_that_failed_for_good_is_tried_again_when_somebody_asks_and_the_exit_step_says_why(pods):
     """KFP repeats a failed step twice by itself; what comes after that was asked for, and the cause may be gone."""
     broken = json.loads(pods.request)

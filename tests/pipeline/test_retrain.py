@@ -23,6 +23,7 @@ def fired(decision):
     return [trigger["name"] for trigger in decision["triggers"] if trigger["fired"]]
 
 
+@pytest.mark.slow
 def test_nothing_has_changed_so_nothing_is_done(finished, tmp_path):
     project = finished[0].copy(tmp_path / "copy")
     before = len(project.events())

@@ -186,6 +186,7 @@ def test_the_plan_trains_nothing(project):
     assert not (project.workspace / "stages" / "finetune").exists()
 
 
+@pytest.mark.slow
 def test_stages_run_alone_one_after_the_other(project):
     project.write_rows()
     early = project.call("stage", "gap", "adaptation.yaml", "--json")

@@ -125,6 +125,7 @@ def events_of(store, run_id, stage):
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
+@pytest.mark.slow
 def test_of_twenty_triggers_at_once_one_goes_on_and_nineteen_follow_it(
     processes, project, bucket, tmp_path, monkeypatch
 ):

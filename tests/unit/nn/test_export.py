@@ -182,6 +182,7 @@ def test_every_kind_of_image_classifier_has_an_onnx(tmp_path: Path, kind: str) -
     assert export(str(model), "onnx", tmp_path / "out", None, None)["largest_difference"] < 1e-4
 
 
+@pytest.mark.slow
 def test_a_model_with_bottlenecks_of_its_own_has_an_onnx_only(tiny_source: Path, tmp_path: Path) -> None:
     model = adapted(tiny_source, tmp_path / "model", frozen, "adapter")
     assert export(str(model), "onnx", tmp_path / "out", None, None)["largest_difference"] < 1e-4
