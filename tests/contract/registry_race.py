@@ -83,11 +83,7 @@ def _racer(
     os.environ.clear()
     os.environ.update(environment)
     try:
-        try:
-            act = prepare(*job)
-        except BaseException:
-            barrier.abort()
-            raise
+        act = prepare(*job)
         barrier.wait(_PATIENCE_SECONDS)
         answer.send(str(act()))
     except AcclimateError as error:

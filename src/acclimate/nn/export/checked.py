@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from acclimate.errors import AcclimateError, IntegrityError, ModelError
+from acclimate.errors import IntegrityError, ModelError
 from acclimate.nn.causal.writer import Writer
 from acclimate.nn.loading import quiet
 from acclimate.nn.model import AdaptedModel
@@ -63,30 +63,39 @@ def checked(recipe: str, model: AdaptedModel | Writer, folder: Path, source: Pat
         IntegrityError: E-EXPORT-005, they compute something else.
     """
     left: dict[str, Any] = {"FOLDER": str(folder), "SOURCE": str(source)}
-    try:
-        if isinstance(model, Writer):
-            return _writes(recipe, model, left)
-        if model.reads_images:
-            files = images()
-            pictures = [Image.open(io.BytesIO(file)).convert("RGB") for file in files]
-            return _classifies(recipe, model, files, {**left, "images": pictures})
-        inputs = texts_for(model)
-        return _classifies(recipe, model, inputs, {**left, "texts": inputs})
-    except AcclimateError:
-        raise
-    except Exception as error:  # of whatever the lines call
-        lines = str(error).strip().splitlines() or [""]
-        raise ModelError(
-            "E-EXPORT-003",
-            f"the export can't be used as its README says: {type(error).__name__}: {lines[0][:300]}",
-            hint="export it in another format, or load it with acclimate.load",
-        ) from error
+    if isinstance(model, Writer):
+        return _writes(recipe, model, left)
+    if model.reads_images:
+        files = images()
+        pictures = [Image.open(io.BytesIO(file)).convert("RGB") for file in files]
+        return _classifies(recipe, model, files, {**left, "images": pictures})
+    inputs = texts_for(model)
+    return _classifies(recipe, model, inputs, {**left, "texts": inputs})
+
+
+def unusable(says: str, error: BaseException) -> ModelError:
+    """E-EXPORT-003: no other program computes the model in this format.
+
+    Args:
+        says: what was tried.
+        error: what came of it.
+    """
+    lines = str(error).strip().splitlines() or [""]
+    return ModelError(
+        "E-EXPORT-003",
+        f"{says}: {type(error).__name__}: {lines[0][:300]}",
+        hint="export it in another --format, or load it with acclimate.load",
+    )
 
 
 def _run(recipe: str, left: dict[str, Any]) -> None:
-    with warnings.catch_warnings(), quiet():
-        warnings.simplefilter("ignore")
-        exec(compile(recipe, "README.md", "exec"), left)  # noqa: S102 - the lines that were just written by us
+    """Run lines of Python that this package wrote; whatever a library raises in them is the finding."""
+    try:
+        with warnings.catch_warnings(), quiet():
+            warnings.simplefilter("ignore")
+            exec(compile(recipe, "README.md", "exec"), left)  # noqa: S102 - our lines; foreign text is literals
+    except Exception as error:
+        raise unusable("the lines of the README don't run", error) from error
 
 
 def _classifies(recipe: str, model: AdaptedModel, inputs: Any, left: dict[str, Any]) -> float:

@@ -17,7 +17,7 @@ import torch
 from acclimate.errors import ModelError, UnavailableError
 from acclimate.nn.causal.writer import Writer
 from acclimate.nn.encoder import pooled
-from acclimate.nn.export.checked import images, texts_for
+from acclimate.nn.export.checked import images, texts_for, unusable
 from acclimate.nn.export.plain import put_head, write_reader
 from acclimate.nn.loading import quiet
 from acclimate.nn.model import AdaptedModel
@@ -104,14 +104,9 @@ def _converted(model: AdaptedModel) -> Any:
                 dynamo=True,
                 verbose=False,
             )
-    except Exception as error:  # the exporter raises of many kinds
-        cause = error.__cause__ or error  # its own words are instructions to torch's developers
-        lines = str(cause).strip().splitlines() or [""]
-        raise ModelError(
-            "E-EXPORT-003",
-            f"torch can't express this model as ONNX: {type(cause).__name__}: {lines[0][:300]}",
-            hint="export it with --format transformers, or load it with acclimate.load",
-        ) from error
+    except torch.onnx.OnnxExporterError as error:
+        # its own words are instructions to torch's developers
+        raise unusable("torch can't express this model as ONNX", error.__cause__ or error) from error
 
 
 @contextlib.contextmanager
@@ -141,7 +136,7 @@ def _recipe(model: AdaptedModel) -> str:
         read = (
             "from tokenizers import Tokenizer\n\n"
             'tokenizer = Tokenizer.from_file(f"{FOLDER}/tokenizer.json")\n'
-            f'tokenizer.enable_truncation({model.max_length}, direction="{side}")\ntokenizer.enable_padding()\n'
+            f"tokenizer.enable_truncation({model.max_length}, direction={side!r})\ntokenizer.enable_padding()\n"
             "rows = tokenizer.encode_batch(texts)  # texts: a list\n"
             'batch = {"input_ids": np.array([row.ids for row in rows]),\n'
             '         "attention_mask": np.array([row.attention_mask for row in rows])}\n'

@@ -13,6 +13,7 @@ import transformers
 
 from acclimate.errors import ModelError
 from acclimate.nn.causal.writer import Writer
+from acclimate.nn.export.checked import unusable
 from acclimate.nn.image_reader import FILE
 from acclimate.nn.loading import quiet
 from acclimate.nn.model import AdaptedModel
@@ -59,12 +60,7 @@ def plain_classifier(model: AdaptedModel) -> PlainClassifier:
     try:
         module, head = _assembled(model, getattr(transformers, name), config)
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-        kind = getattr(config, "model_type", type(config).__name__)
-        raise ModelError(
-            "E-EXPORT-003",
-            f"no {name} of transformers computes this model ({kind}): {str(error).splitlines()[0][:200]}",
-            hint="export it with --format onnx, or load it with acclimate.load",
-        ) from error
+        raise unusable(f"no {name} of transformers computes this model", error) from error
     reading: Reading = "whole" if model.reads_images else "first" if model.encoder.pooling == "cls" else "mean"
     return PlainClassifier(module, head.split(".")[0], reading)
 
