@@ -80,6 +80,7 @@ def test_mlflow_serves_what_was_stored_without_pickle(model_folder: Path, tmp_pa
     assert not {".pkl", ".pickle", ".bin", ".pt"} & set(stored)
 
 
+@pytest.mark.slow
 def test_mlflow_serves_what_a_model_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     workspace, folder = tmp_path / "workspace", saved_writer(tmp_path / "adapted" / "model")

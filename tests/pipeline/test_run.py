@@ -78,6 +78,7 @@ def test_the_gate_explains_its_verdict_from_the_registry(finished):
         assert ("required" if check["required"] else "reported") in line
 
 
+@pytest.mark.slow
 def test_the_verdict_can_be_computed_again_from_the_registry(finished):
     project, outcome = finished
     found = project.call("gate", "replay", "toy-mail@champion", "--json")
@@ -108,6 +109,7 @@ def test_predict_gives_the_labels_that_were_evaluated(finished, tmp_path):
     assert [row["predicted"] for row in rows] == [row["predicted:candidate"] for row in stored]
 
 
+@pytest.mark.slow
 def test_the_champion_is_exported_for_other_programs(finished, tmp_path):
     project, _ = finished
     done = project.call("export", "models:/toy-mail@champion", str(tmp_path / "out"), "--json")

@@ -89,7 +89,13 @@ def test_an_untouched_model_is_verified_whole(mine):
     assert "mail.csv" in text
 
 
-@pytest.mark.parametrize("what", TAMPERED)
+# of what registry, project and log hold one each; the others in the long form
+QUICK = ("weights", "data", "verdict", "log")
+
+
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=() if what in QUICK else pytest.mark.slow) for what in TAMPERED]
+)
 def test_a_changed_byte_is_found_and_named(what, mine):
     project = mine
     path = TAMPERED[what](project)
@@ -110,7 +116,9 @@ def test_a_changed_byte_is_found_and_named(what, mine):
     assert told is None or (told.code, told.out.strip()) == (76, verify_text(found))
 
 
-@pytest.mark.parametrize("what", ["data", "source", "predictions", "verdict"])
+@pytest.mark.parametrize(
+    "what", ["data", *(pytest.param(one, marks=pytest.mark.slow) for one in ("source", "predictions", "verdict"))]
+)
 def test_what_is_gone_is_told_apart_from_what_was_changed(what, mine):
     project = mine
     path = TAMPERED[what](project)
