@@ -158,6 +158,13 @@ class FinetuneSpec(Section):
         default=True, description="hand on the best model on the line to the source's weights (WiSE-FT)"
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of initialisation, order and dropout")
+    seeds: int = Field(
+        1,
+        ge=1,
+        le=10,
+        description="how often the chosen arm is trained, each time with the next seed, as far as the budget allows; "
+        "the first is handed on, the others show how much of its score is luck",
+    )
     penalties: PenaltiesSpec = PenaltiesSpec()
     lora: LoraSpec = LoraSpec()
     adapter: AdapterSpec = AdapterSpec()

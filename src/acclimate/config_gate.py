@@ -76,7 +76,7 @@ class PrimaryRule(NeededRule):
 class SeedsRule(CheckRule):
     """Check 4."""
 
-    at_least: int = Field(3, ge=1, le=100, description="training seeds from which on their spread is known")
+    at_least: int = Field(3, ge=1, le=10, description="training seeds from which on their spread is known")
 
 
 class ControlsRule(NeededRule, WaivableRule):

@@ -238,6 +238,7 @@ def gate_inputs(
         if calibration is None
         else Reliability(calibration.ece, calibration.ece_before, calibration.nll, calibration.brier),
         gives_probabilities=not data.is_generation,
+        seed_scores=tuple(row.other_score.point for row in evaluation.comparisons if row.role == "seed"),
         retention_low=evaluation.retention.low_one_sided if evaluation.retention else None,
         size_bytes=evaluation.size_bytes,
         latency_p95_ms=latency_p95_ms,

@@ -340,6 +340,7 @@ class Decision(StoredRecord):
     arms: list[str] = Field(description="strategies to train and choose from")
     controls: list[str] = Field(description="arms trained only to be compared with")
     penalties: dict[str, float] = Field(default={}, description="weight of each penalty that arms are trained with")
+    seeds: int = Field(1, description="how often the chosen arm is trained")
     rules: list[RuleRecord]
     costs: list[ArmCost]
     detectable_effect: float | None = Field(description="smallest gain validation can show, 80 % power")
@@ -381,6 +382,15 @@ class Pretraining(Record):
     start_digest: str = Field(description="of the pretrained encoder with the probe refitted on it")
 
 
+class SeedRun(Record):
+    """The chosen arm trained once more with another seed, in arms/<strategy>/seeds/<seed>/model."""
+
+    seed: int
+    score: Interval = Field(description="on validation")
+    best_epoch: int
+    model_digest: str
+
+
 class Arm(Record):
     """One strategy tried. Its seconds are in timing.json under the same name."""
 
@@ -412,6 +422,7 @@ class Arm(Record):
         default=False, description="no other arm, as far as each was trained, keeps and gains at least as much"
     )
     pretraining: Pretraining | None = Field(None, description="what came before the first epoch")
+    seeds: list[SeedRun] = Field(default=[], description="of the chosen arm: the same training with further seeds")
 
 
 class FinetuneReport(StoredRecord):
@@ -473,9 +484,9 @@ class Comparison(Record):
 
     other: str = Field(
         description="champion, baseline, scratch, random_features, tfidf, pixels, histogram, nearest, majority, "
-        "source_as_is"
+        "source_as_is, or seed_N: the same training with seed N"
     )
-    role: Literal["comparator", "trivial", "control"]
+    role: Literal["comparator", "trivial", "control", "seed"]
     other_score: Interval
     difference: Interval = Field(description="two-sided 95 %, paired bootstrap")
     low_one_sided: float = Field(description="one-sided 95 % lower bound: what the gate uses")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from acclimate.config import EvaluateSpec
-from acclimate.core.control_names import TRIVIAL
+from acclimate.core.control_names import SEED, TRIVIAL
 from acclimate.core.judge import Judge, MeanJudge
 from acclimate.core.metrics import FloatArray, IntArray, confusion
 from acclimate.core.paired import (
@@ -40,7 +40,7 @@ from acclimate.records import (
     SliceScore,
 )
 
-Role = Literal["comparator", "trivial", "control"]
+Role = Literal["comparator", "trivial", "control", "seed"]
 # goal.min_gain's default: a smaller effect is nothing a test set need be able to show
 SMALLEST_RELEVANT_EFFECT = 0.01
 
@@ -140,10 +140,9 @@ def _compared(
     disagreement = max(tested.spread, 1) / n
     detectable = detectable_effect(n, disagreement)
     settled = difference.low_one_sided > 0 or difference.high_one_sided < 0
-    own_role: Role = "trivial" if other in TRIVIAL else "control"
     return Comparison(
         other=other,
-        role="comparator" if other == comparator else own_role,
+        role=_role(other, comparator),
         other_score=other_score,
         difference=Interval(point=difference.point, low=difference.low, high=difference.high),
         low_one_sided=difference.low_one_sided,
@@ -155,6 +154,14 @@ def _compared(
         rows_needed=rows_needed(difference.point, disagreement) if difference.point else None,
         underpowered=not settled and detectable > max(abs(difference.point), SMALLEST_RELEVANT_EFFECT),
     )
+
+
+def _role(other: str, comparator: str) -> Role:
+    if other == comparator:
+        return "comparator"
+    if other in TRIVIAL:
+        return "trivial"
+    return "seed" if other.startswith(SEED) else "control"
 
 
 def class_scores(counts: IntArray, labels: Sequence[str]) -> list[ClassScore]:

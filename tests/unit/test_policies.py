@@ -172,6 +172,17 @@ def test_what_a_policy_asks_for_is_missed_before_anything_runs(tmp_path: Path) -
     assert {code for code, _, _ in found} == {"E-CONFIG-035"}
 
 
+def test_a_policy_that_blocks_without_seeds_has_them_trained(tmp_path: Path) -> None:
+    own = "name: ours\nchecks:\n  seeds: {required: true, warning_blocks: true, at_least: 4}\n"
+    path = project(tmp_path, "ours.yaml", own=own)
+    assert load_config(path).config.finetune.seeds == 4
+    assert load_config(path, ["finetune.seeds=5"]).config.finetune.seeds == 5
+    assert [message for _, message, _ in refused(path, ("finetune.seeds=3",))] == [
+        "finetune.seeds is 3, and 4 are asked for by the policy ours"
+    ]
+    assert load_config(project(tmp_path, "standard")).config.finetune.seeds == 1
+
+
 def test_a_policy_that_asks_for_scratch_has_it_trained(tmp_path: Path) -> None:
     config = load_config(project(tmp_path, "medical", target=MEDICAL_TARGET)).config
     assert config.finetune.scratch_control

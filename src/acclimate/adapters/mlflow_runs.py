@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -191,6 +192,10 @@ def _metrics(records: RunRecords) -> Iterator[tuple[str, float, int]]:
     for comparison in evaluation.comparisons:
         other = re.sub(r"[^\w.-]+", "_", comparison.other)
         yield from _interval(f"test.minus.{other}", comparison.difference)
+    seeds = [row.other_score.point for row in evaluation.comparisons if row.role == "seed"]
+    if seeds:
+        deviation = statistics.stdev([evaluation.score.point, *seeds])
+        yield f"test.{evaluation.metric}.standard_deviation_between_seeds", deviation, 0
     calibration = evaluation.calibration
     for name in ("ece", "ece_before", "nll", "brier", "temperature") if calibration is not None else ():
         yield f"test.calibration.{name}", getattr(calibration, name), 0

@@ -53,6 +53,10 @@ def fill_policy(raw: dict[str, Any], places: Places, home: Path, root: Path, *, 
         finetune = raw.setdefault("finetune", {})
         if isinstance(finetune, dict):
             finetune.setdefault("scratch_control", True)
+    if _blocks_without_seeds(policy):
+        finetune = raw.setdefault("finetune", {})
+        if isinstance(finetune, dict):
+            finetune.setdefault("seeds", policy.checks.seeds.at_least)
     return list(_demands(raw, policy, places))
 
 
@@ -88,6 +92,11 @@ def _from_file(
     return read_policy(path, written, where)
 
 
+def _blocks_without_seeds(policy: PolicySpec) -> bool:
+    """Fewer trainings than the policy's number of seeds would end at the gate."""
+    return policy.checks.seeds.required and policy.checks.seeds.warning_blocks
+
+
 def _demands(raw: dict[str, Any], policy: PolicySpec, places: Places) -> Iterator[Found]:
     """What the policy asks for, and this file leaves out or contradicts: found now, not at the gate."""
     checks = policy.checks
@@ -104,6 +113,10 @@ def _demands(raw: dict[str, Any], policy: PolicySpec, places: Places) -> Iterato
             yield unmet(("target", "slices"), f"lacks {column}, which is asked for", f"add {column} to target.slices")
     if checks.controls.scratch and get(raw, "finetune", "scratch_control") is False:
         yield unmet(("finetune", "scratch_control"), "is false, and the control is asked for", "leave it out")
+    seeds = get(raw, "finetune", "seeds")
+    if _blocks_without_seeds(policy) and isinstance(seeds, int) and seeds < checks.seeds.at_least:
+        hint = f"leave it out, or give {checks.seeds.at_least} or more"
+        yield unmet(("finetune", "seeds"), f"is {seeds}, and {checks.seeds.at_least} are asked for", hint)
     if checks.approval.required and get(raw, "gate", "auto_promote") is True:
         hint = "leave it out; a version is promoted once somebody has approved it"
         yield unmet(("gate", "auto_promote"), "is true, and an approval is asked for", hint)

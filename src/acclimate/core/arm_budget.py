@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,12 +20,14 @@ class BudgetPlan:
         controls: controls to train.
         seconds: most that all of it is expected to take.
         rejected: reason by strategy, for each that does not fit.
+        seeds: how often the arm that is handed on can be trained.
     """
 
     arms: tuple[str, ...]
     controls: tuple[str, ...]
     seconds: float
     rejected: Mapping[str, str]
+    seeds: int = 1
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,14 @@ def expected_costs(
 
 
 def fit_budget(
-    arms: Sequence[str], controls: Sequence[str], estimates: Mapping[str, ArmEstimate], budget_seconds: float
+    arms: Sequence[str],
+    controls: Sequence[str],
+    estimates: Mapping[str, ArmEstimate],
+    budget_seconds: float,
+    *,
+    seeds: int = 1,
 ) -> BudgetPlan:
-    """Take the cheapest arms that fit the budget together, then the controls that still fit.
+    """Take the cheapest arms that fit the budget together, then the controls and further seeds that still fit.
 
     From the first arm that does not fit on, all dearer ones are rejected; so a larger budget never removes an arm.
 
@@ -105,6 +113,7 @@ def fit_budget(
         controls: strategies trained only to be compared with; dropped where no arm is left to compare.
         estimates: expected cost by strategy, for all of ``arms`` and ``controls``.
         budget_seconds: for everything together.
+        seeds: how often the arm that is handed on should be trained; the dearest counts, for it may win.
     """
     kept: list[ArmEstimate] = []
     rejected: dict[str, str] = {}
@@ -125,8 +134,12 @@ def fit_budget(
         else:
             kept_controls.append(control.strategy)
             seconds = needed
+    again = max((arm.training_seconds for arm in kept), default=math.inf)
+    further = min(seeds - 1, math.floor((budget_seconds - seconds) / again))
+    if further > 0:
+        seconds += further * again
     names = {arm.strategy for arm in kept}
-    return BudgetPlan(tuple(a for a in arms if a in names), tuple(kept_controls), seconds, rejected)
+    return BudgetPlan(tuple(a for a in arms if a in names), tuple(kept_controls), seconds, rejected, 1 + further)
 
 
 def _over(arm: ArmEstimate, needed: float, budget: float) -> str:

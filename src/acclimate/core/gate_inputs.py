@@ -108,7 +108,7 @@ class GateInputs:
         size_bytes: [Evaluation.size_bytes].
         latency_p95_ms: of single rows, where it was evaluated.
         licences: by what they belong to, None where unknown [SourceCard.licence, TableCard.licence].
-        seeds: training seeds [1]; None for a candidate that was not trained.
+        seed_scores: of the same training with further seeds, on the test split [Evaluation.comparisons].
         retention_low: lower bound of (source score after - before); None without reference measurement.
         look: how many run keys were evaluated at this test digest, this one included.
         bound_alpha: one-sided error rate of the bounds in ``comparisons``.
@@ -136,7 +136,7 @@ class GateInputs:
     size_bytes: int | None = None
     latency_p95_ms: float | None = None
     licences: Mapping[str, str | None] = field(default_factory=dict)
-    seeds: int | None = 1
+    seed_scores: tuple[float | None, ...] = ()
     retention_low: float | None = None
     look: int = 1
     pool_overlap_rows: int | None = 0

@@ -60,6 +60,7 @@ class Settlement:
         arms: strategies to train and choose from; ``frozen`` takes part without being trained.
         controls: strategies trained only to be compared with, never handed on.
         penalties: weight of each penalty that arms are trained with.
+        seeds: how often the arm that is handed on is trained.
         findings: all rules, in order.
         costs: expected cost of every strategy looked at, whether or not it is run.
         detectable_effect: smallest gain that validation shows with 80 % power.
@@ -73,6 +74,7 @@ class Settlement:
     arms: tuple[str, ...]
     controls: tuple[str, ...]
     penalties: Mapping[str, float]
+    seeds: int
     findings: tuple[RuleFinding, ...]
     costs: tuple[ExpectedCost, ...]
     detectable_effect: float
@@ -102,7 +104,7 @@ def settle(evidence: Evidence, policy: DecisionPolicy = POLICY_V1) -> Settlement
     _require_finite(evidence)
     arms = arms_asked_for(evidence, policy)
     controls = controls_asked_for(evidence, policy)
-    plan = fit_budget(arms, controls, evidence.estimates, evidence.budget_seconds)
+    plan = fit_budget(arms, controls, evidence.estimates, evidence.budget_seconds, seeds=evidence.requested_seeds)
     good_enough = freeze_good_enough(evidence, policy, arms)
     too_few = freeze_too_few(evidence, policy, arms)
     train = train_arms(evidence, policy, arms, plan, reached=not (good_enough.fired or too_few.fired))
@@ -118,6 +120,7 @@ def settle(evidence: Evidence, policy: DecisionPolicy = POLICY_V1) -> Settlement
         arms=plan.arms if training else (),
         controls=plan.controls if training else (),
         penalties=penalties_asked_for(evidence, policy) if training else {},
+        seeds=plan.seeds if training else 1,
         findings=(blocks, always_compare(evidence, policy), good_enough, too_few, train, pretraining, scratch),
         costs=expected_costs(arms, controls, evidence.estimates, plan),
         detectable_effect=detectable_gain(evidence, policy),

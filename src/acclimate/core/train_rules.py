@@ -35,6 +35,8 @@ def train_arms(
     """R5: otherwise train the arms that fit the budget."""
     rejected = [f"{arm}: {plan.rejected[arm]}" for arm in arms if arm in plan.rejected]
     rejected += [f"{arm}: not in finetune.arms" for arm in policy.arms if arm not in arms]
+    if plan.arms and plan.seeds < evidence.requested_seeds:
+        rejected.append(f"{evidence.requested_seeds} seeds: the budget has room for {plan.seeds}")
     penalties = penalties_asked_for(evidence, policy)
     return RuleFinding(
         rule="R5",
@@ -43,6 +45,7 @@ def train_arms(
             "requested_arms": None if evidence.requested_arms is None else "+".join(evidence.requested_arms),
             "budget_seconds": evidence.budget_seconds,
             "expected_seconds": plan.seconds,
+            "requested_seeds": evidence.requested_seeds,
             "train_rows": evidence.train_rows,
             "rarest_class_rows": _rarest(evidence),
             "labels_are_few": _labels_are_few(evidence, policy),
@@ -121,7 +124,9 @@ def add_scratch(evidence: Evidence, policy: DecisionPolicy, plan: BudgetPlan, *,
 def _training_plan(arms: tuple[str, ...], plan: BudgetPlan, penalties: Mapping[str, float]) -> str:
     if plan.arms:
         held = f" with {', '.join(f'{name} {weight:g}' for name, weight in penalties.items())}" if penalties else ""
-        return f"train {' and '.join(plan.arms)}{held} and choose on validation: nothing settles it without training"
+        often = f", the chosen one with {plan.seeds} seeds" if plan.seeds > 1 else ""
+        arms_ = " and ".join(plan.arms)
+        return f"train {arms_}{held} and choose on validation{often}: nothing settles it without training"
     if arms:
         return "no arm fits the budget, so the frozen baseline is handed on: raise budget.train_minutes"
     return "finetune.arms names nothing to train, so the frozen baseline is handed on"

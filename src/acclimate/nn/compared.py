@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 
+from acclimate.core.control_names import SEED
 from acclimate.core.controls import majority_predict
 from acclimate.core.metrics import IntArray
 from acclimate.errors import IntegrityError, ModelError
@@ -108,7 +109,7 @@ def random_features_predictions(
 def models_to_compare(
     baseline: Path, strategy: str, finetune: Path | None, champion: tuple[str, Path] | None
 ) -> dict[str, Path]:
-    """Folders of champion, frozen baseline (unless it is the candidate) and scratch arm, where they are.
+    """Folders of champion, frozen baseline (unless it is the candidate), scratch arm and further seeds, where they are.
 
     Args:
         baseline: baseline's folder.
@@ -121,6 +122,10 @@ def models_to_compare(
         folders["baseline"] = baseline / "model"
     if finetune is not None and (scratch := finetune / "arms" / "scratch" / "model").is_dir():
         folders["scratch"] = scratch
+    if finetune is not None:
+        seeds = (finetune / "arms" / strategy / "seeds").glob("*/model")
+        found = {int(folder.parent.name): folder for folder in seeds}
+        folders |= {f"{SEED}{seed}": found[seed] for seed in sorted(found)}
     return folders
 
 

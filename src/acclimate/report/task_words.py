@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from acclimate.core.control_names import SEED
 from acclimate.records import GENERATION_TASK, BaselineReport
 from acclimate.report.wording import CONTROLS_EXPLAINED, MODELS, MODELS_EXPLAINED
 
@@ -33,6 +34,8 @@ _CONTROLS_OF_WRITING = {
 
 def model_name(key: str, task: str) -> str:
     """A strategy, control or compared model as people would call it; unknown ones keep their own name."""
+    if key.startswith(SEED):
+        return f"seed {key.removeprefix(SEED)}"
     own = _MODELS_THAT_WRITE if task == GENERATION_TASK else {}
     return own.get(key, MODELS.get(key, key))
 

@@ -88,6 +88,7 @@ def decide(
         blocks=_blocks(card, source_card, policy or built_in_policy("standard")),
         source_licence_checked=source_card is not None,
         unlabelled_rows=card.pool.rows_kept if card.pool else 0,
+        requested_seeds=finetune.seeds,
     )
     decision = _record(settle(evidence))
     decision.write(out)
@@ -159,6 +160,7 @@ def _record(settled: Settlement) -> Decision:
         arms=list(settled.arms),
         controls=list(settled.controls),
         penalties=dict(settled.penalties),
+        seeds=settled.seeds,
         rules=[RuleRecord.model_validate(asdict(finding)) for finding in settled.findings],
         costs=[ArmCost.model_validate(asdict(cost)) for cost in settled.costs],
         detectable_effect=settled.detectable_effect,

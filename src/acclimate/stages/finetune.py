@@ -30,6 +30,7 @@ from acclimate.records import (
     FinetuneReport,
     Interval,
     RuleRecord,
+    SeedRun,
     SourceCard,
 )
 
@@ -88,8 +89,9 @@ def finetune(
 ) -> FinetuneReport:
     """Train arms by successive halving and controls in full, then choose among what was trained fully.
 
-    Writes ``finetune_report.json``, ``arms/<strategy>/model`` for each arm and control trained fully, and
-    ``timing.json`` with the seconds spent on each, and on what came before it.
+    Writes ``finetune_report.json``, ``arms/<strategy>/model`` for each arm and control trained fully,
+    ``arms/<strategy>/seeds/<seed>/model`` for each further seed of the chosen arm, and ``timing.json`` with the seconds
+    spent on each, and on what came before it.
 
     Args:
         data: ingest's folder; target's train (to fit) and validation (to choose) are read.
@@ -146,7 +148,7 @@ def finetune(
     seconds: dict[str, float] = {}
     tried = [_frozen(stage), *_arms(stage, seconds)]
     tried += [_trained(stage, name, "control", [], seconds) for name in stage.decision.controls]
-    report = _report(stage, tried, goal.min_gain)
+    report = _with_seeds(stage, _report(stage, tried, goal.min_gain), seconds)
     report.write(out)
     timing = json.dumps({name: round(value, 3) for name, value in seconds.items()}, indent=1, sort_keys=True)
     (out / "timing.json").write_text(timing + "\n", encoding="utf-8")
@@ -199,16 +201,27 @@ def _arms(stage: _Stage, seconds: dict[str, float]) -> list[_Tried]:
 
 
 def _train(
-    stage: _Stage, strategy: str, schedule: Schedule, epochs: int, seconds: dict[str, float]
+    stage: _Stage, strategy: str, schedule: Schedule, epochs: int, seconds: dict[str, float], seed: int | None = None
 ) -> tuple[Job, TrainResult]:
     """Train; where that diverges, again at a third of the rate, and once more at a ninth.
+
+    Args:
+        stage: what all arms share.
+        strategy: what is trained.
+        schedule: how its rate goes on.
+        epochs: how long.
+        seconds: gets what it took, added to the strategy's or, of a further seed, to ``<strategy>.seeds``.
+        seed: instead of the configured one.
 
     Raises:
         ModelError: it still diverges, or anything else that training raises.
     """
     settings, folder = stage.settings(strategy), stage.checkpoints / f"{strategy}-{schedule}-{epochs}"
+    if seed is not None:
+        folder = folder.with_name(f"{folder.name}-seed-{seed}")
     for retry in range(RETRIES + 1):
         job = stage.task.job(strategy, settings, schedule, epochs, folder)
+        job = job if seed is None else replace(job, seed=seed)
         before = stage.task.preparation(strategy).seconds
         if before and strategy not in seconds:
             seconds |= {strategy: before, f"{strategy}.pretraining": before}
@@ -224,7 +237,8 @@ def _train(
             stage.progress("diverged", strategy=strategy, says=says)
         else:
             break
-    seconds[strategy] = seconds.get(strategy, 0.0) + result.seconds
+    spent_on = strategy if seed is None else f"{strategy}.seeds"
+    seconds[spent_on] = seconds.get(spent_on, 0.0) + result.seconds
     return job, result
 
 
@@ -305,6 +319,23 @@ def _report(stage: _Stage, tried: list[_Tried], tolerance: float) -> FinetuneRep
         workers=stage.trainer.workers,
         source_score=stage.task.source_score,
     )
+
+
+def _with_seeds(stage: _Stage, report: FinetuneReport, seconds: dict[str, float]) -> FinetuneReport:
+    """The chosen arm trained again with further seeds: not to hand on the best, but to know how far they are apart."""
+    name = report.chosen
+    if name == FROZEN:
+        return report
+    runs = []
+    for seed in range(stage.config.seed + 1, stage.config.seed + stage.decision.seeds):
+        stage.progress("seed", strategy=name, says=f"training {name} again with seed {seed}")
+        job, result = _train(stage, name, stage.config.schedule, stage.cost(name).epochs, seconds, seed)
+        folder = stage.out / "arms" / name / "seeds" / str(seed) / "model"
+        found = stage.task.finished(job, result, "control", folder)
+        score = _interval(stage.task.judge.score(found.answers))
+        runs.append(SeedRun(seed=seed, score=score, best_epoch=result.best_epoch, model_digest=found.digest))
+    arms = [arm.model_copy(update={"seeds": runs}) if arm.chosen else arm for arm in report.arms]
+    return report.model_copy(update={"arms": arms})
 
 
 def _front(arms: list[Arm]) -> set[str]:

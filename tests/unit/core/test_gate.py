@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import fields, replace
 
 import pytest
@@ -45,7 +46,7 @@ GOOD = GateInputs(
     reliability=Reliability(0.02, 0.05, 0.4, 0.2),
     size_bytes=90_000_000,
     licences={"source model": "Apache-2.0", "target data": "own data"},
-    seeds=3,
+    seed_scores=(0.86, 0.83),
 )
 
 
@@ -104,7 +105,7 @@ def test_the_verdict_follows_from_where_the_interval_lies(low: float, high: floa
 
 
 def test_warnings_of_required_checks_are_among_the_reasons() -> None:
-    outcome = judge(replace(with_primary(-0.005, 0.1), near_duplicates=2, seeds=1), STANDARD)
+    outcome = judge(replace(with_primary(-0.005, 0.1), near_duplicates=2, seed_scores=()), STANDARD)
     assert [reason.split(":")[0] for reason in outcome.reasons] == ["primary", "leakage"]
 
 
@@ -265,8 +266,12 @@ def test_fails_closed_on_a_margin_that_is_no_number() -> None:
 @pytest.mark.parametrize(
     ("changes", "name", "outcome"),
     [
-        ({"seeds": 1}, "seeds", "warned"),
-        ({"seeds": None}, "seeds", "missing"),
+        ({"seed_scores": ()}, "seeds", "warned"),
+        ({"seed_scores": (0.86,)}, "seeds", "warned"),
+        ({"seed_scores": (0.86, 0.80)}, "seeds", "warned"),
+        ({"seed_scores": (0.86, 0.801)}, "seeds", "passed"),
+        ({"seed_scores": (0.86, None)}, "seeds", "missing"),
+        ({"seed_scores": (0.86, math.nan)}, "seeds", "missing"),
         ({"strategy": "frozen"}, "seeds", "not_applicable"),
         ({"slices": ()}, "slices", "not_applicable"),
         ({"slices": (SliceResult("a", 40, 0.6, 0.5, 0.7),)}, "slices", "warned"),
@@ -317,7 +322,7 @@ def test_any_check_a_policy_requires_blocks_when_it_fails(entry: object) -> None
         "leakage": {"overlap_rows": 3},
         "integrity": {"integrity": Integrity(None, None, None)},
         "primary": {"primary": None},
-        "seeds": {"seeds": None},
+        "seeds": {"seed_scores": (0.86, None)},
         "controls": {"comparisons": ()},
         "slices": {"slices": (SliceResult("a", 40, None, None, None),)},
         "calibration": {"reliability": None},
@@ -330,6 +335,24 @@ def test_any_check_a_policy_requires_blocks_when_it_fails(entry: object) -> None
     policy = replace(STANDARD, required=frozenset({entry.name, "primary"}), unknown_licences=frozenset())
     assert judge(GOOD, policy).verdict == "PROMOTE"
     assert judge(replace(GOOD, **changes[entry.name]), policy).verdict == "REJECT"
+
+
+def test_the_spread_between_seeds_is_shown() -> None:
+    check = result(judge(GOOD, STANDARD), "seeds")
+    assert check.numbers == {
+        "seeds": 3,
+        "lowest": 0.83,
+        "highest": 0.86,
+        "standard_deviation": pytest.approx(statistics.stdev([0.85, 0.86, 0.83])),
+    }
+    assert check.says == "3 training seeds: 0.830 to 0.860, standard deviation 0.015, each better than baseline"
+
+
+def test_a_seed_that_would_not_have_done_is_named() -> None:
+    check = result(judge(replace(GOOD, seed_scores=(0.86, 0.795)), STANDARD), "seeds")
+    assert "1 of them is not better than baseline" in check.says
+    within = judge(replace(GOOD, seed_scores=(0.86, 0.795)), replace(STANDARD, claim="non_inferiority", margin=0.01))
+    assert result(within, "seeds").outcome == "passed"
 
 
 def test_the_most_restrictive_licence_is_named() -> None:

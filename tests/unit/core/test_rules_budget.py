@@ -40,3 +40,21 @@ def test_after_the_first_arm_over_budget_all_dearer_ones_are_rejected() -> None:
     plan = fit_budget(["c", "b", "a"], [], estimates, 150.0)
     assert plan.arms == ("a",)
     assert list(plan.rejected) == ["b", "c"]
+
+
+def test_further_seeds_take_what_arms_and_controls_leave() -> None:
+    estimates = {name: ArmEstimate(name, 2, s) for name, s in (("a", 1.0), ("b", 5.0), ("scratch", 10.0))}
+    alone = fit_budget(["a", "b"], ["scratch"], estimates, 1000.0)
+    assert alone.seeds == 1
+    for seeds, budget, fit in (
+        (3, 1000.0, 3),
+        (3, alone.seconds, 1),
+        (3, alone.seconds + 10.0, 2),  # the dearest arm may win: 10 s more
+        (3, alone.seconds + 19.9, 2),
+        (3, alone.seconds + 20.0, 3),
+        (1, 1000.0, 1),
+    ):
+        plan = fit_budget(["a", "b"], ["scratch"], estimates, budget, seeds=seeds)
+        assert (plan.seeds, plan.arms, plan.controls) == (fit, ("a", "b"), ("scratch",))
+        assert plan.seconds == alone.seconds + (fit - 1) * 10.0
+    assert fit_budget(["a", "b"], [], estimates, 0.5, seeds=3).seeds == 1

@@ -226,6 +226,21 @@ def test_the_champion_is_the_comparator_and_its_order_of_labels_does_not_matter(
     assert predictions(tmp_path / "out")["predicted:champion"] == expected
 
 
+def test_further_seeds_are_compared_and_can_be_scored_again(world: World, tmp_path: Path) -> None:
+    seeds = tmp_path / "finetune" / "arms" / "full" / "seeds"
+    for seed in (2, 10):
+        changed_model(world.trained, seeds / str(seed) / "model", noise=0.5, seed=seed)
+    report = world.run(tmp_path / "out", finetune=tmp_path / "finetune")
+    rows = [row for row in report.comparisons if row.role == "seed"]
+    assert [row.other for row in rows] == ["seed_2", "seed_10"]
+    truth = world.test_rows().labels
+    for row, seed in zip(rows, (2, 10), strict=True):
+        predicted = AdaptedModel.load(seeds / str(seed) / "model").logits(world.test_rows().inputs).argmax(axis=1)
+        assert row.other_score.point == pytest.approx(reference.f1_score(truth, predicted, average="macro"))
+        assert row.difference.point == pytest.approx(report.score.point - row.other_score.point)
+    assert "predicted:seed_10" in pq.read_table(tmp_path / "out" / "predictions.parquet").column_names
+
+
 def test_a_champion_of_other_labels_is_refused(world: World, tmp_path: Path) -> None:
     champion = changed_model(world.baseline / "model", tmp_path / "champion", labels=["bad", "fine", "superb"])
     with pytest.raises(AcclimateError) as caught:

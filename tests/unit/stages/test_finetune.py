@@ -51,6 +51,7 @@ class Place:
     source: Path
     calibration: Calibration
     runs: int = 0
+    seeds: int = 1
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     trainer: Trainer = field(default_factory=InProcessTrainer)
 
@@ -69,6 +70,7 @@ class Place:
             arms=arms,
             controls=controls,
             rules=[],
+            seeds=self.seeds,
             costs=costs,
             detectable_effect=None,
             label_more=None,
@@ -269,6 +271,34 @@ def test_the_best_wins_when_the_cheap_one_may_be_worse(place: Place) -> None:
     report, _ = place.run(["full"])
     assert report.chosen == "full"
     assert arms_of(report)["frozen"].against_best.high < 0
+
+
+def test_the_chosen_arm_is_trained_again_with_further_seeds(place: Place) -> None:
+    config = CONFIG | {"seed": 5}
+    alone, _ = place.run(["full"], config=config)
+    place.seeds = 3
+    report, out = place.run(["full"], ["scratch"], config=config)
+    arms = arms_of(report)
+    assert report.chosen == "full"
+    assert [run.seed for run in arms["full"].seeds] == [6, 7]
+    assert arms["scratch"].seeds == []
+    # what is handed on is the configured seed's, whatever the others score
+    assert arms["full"].model_digest == arms_of(alone)["full"].model_digest
+    folders = [out / "arms" / "full" / "seeds" / str(run.seed) / "model" for run in arms["full"].seeds]
+    assert [AdaptedModel.load(folder).digest for folder in folders] == [run.model_digest for run in arms["full"].seeds]
+    assert len({arms["full"].model_digest, *(run.model_digest for run in arms["full"].seeds)}) == 3
+    # a further seed is what a run with that seed would have trained
+    other, _ = place.run(["full"], config=CONFIG | {"seed": 6}, checkpoints="other seed")
+    assert arms_of(other)["full"].model_digest == arms["full"].seeds[0].model_digest
+    assert "full.seeds" in json.loads((out / "timing.json").read_text())
+
+
+def test_a_frozen_choice_has_no_seeds_to_train(place: Place) -> None:
+    place.seeds = 3
+    report, out = place.run(["full"], min_gain=1.0)
+    assert report.chosen == "frozen"
+    assert all(not arm.seeds for arm in report.arms)
+    assert "full.seeds" not in json.loads((out / "timing.json").read_text())
 
 
 def fingerprint(out: Path) -> dict[str, bytes]:
