@@ -111,6 +111,13 @@ class CostRule(CheckRule):
     latency_p95_ms_at_most: float | None = Field(
         None, gt=0, le=1e7, allow_inf_nan=False, description="of one row on the machine that evaluated; null: any"
     )
+    memory_mb_at_most: float | None = Field(
+        None,
+        gt=0,
+        le=1e7,
+        allow_inf_nan=False,
+        description="most memory in MB of a process that loads the model and answers a few rows; null: any",
+    )
 
 
 class LicenceRule(NeededRule, WaivableRule):

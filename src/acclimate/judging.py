@@ -65,6 +65,7 @@ def judge_records(
     waivers: Sequence[Waiver] = (),
     look: int = 1,
     latency_p95_ms: float | None = None,
+    memory_bytes: int | None = None,
 ) -> Verdict:
     """Judge a candidate by a policy.
 
@@ -83,6 +84,7 @@ def judge_records(
         waivers: ``gate.waivers``.
         look: how many run keys were evaluated at this test digest, this one included.
         latency_p95_ms: of single rows, where the candidate was evaluated.
+        memory_bytes: of a process that served some rows there.
     """
     inputs = gate_inputs(
         data=data,
@@ -95,6 +97,7 @@ def judge_records(
         at_least_by=at_least_by,
         look=look,
         latency_p95_ms=latency_p95_ms,
+        memory_bytes=memory_bytes,
     )
     outcome = judge(inputs, gate_policy(policy), waivers)
     return Verdict(
@@ -138,6 +141,7 @@ def judge_evidence(evidence: Evidence, *, policy: PolicySpec, run_key: str, name
         name=name,
         look=evidence.look,
         latency_p95_ms=evidence.latency_p95_ms,
+        memory_bytes=evidence.memory_bytes,
     )
     if stored is None and verdict.verdict == "REJECT":
         verdict = _without_integrity(verdict)
@@ -167,7 +171,7 @@ def gate_policy(policy: PolicySpec) -> GatePolicy:
     """A policy as the checks see it."""
     checks = policy.checks
     rules = dict(checks)
-    most, size = checks.licence.at_most, checks.cost.size_mb_at_most
+    most, size, memory = checks.licence.at_most, checks.cost.size_mb_at_most, checks.cost.memory_mb_at_most
     return GatePolicy(
         name=policy.name,
         required=frozenset(name for name, rule in rules.items() if rule.required and name != "approval"),
@@ -188,6 +192,7 @@ def gate_policy(policy: PolicySpec) -> GatePolicy:
         corrects_looks=checks.reuse.corrects,
         size_bytes_at_most=None if size is None else size * 1e6,
         latency_p95_ms_at_most=checks.cost.latency_p95_ms_at_most,
+        memory_bytes_at_most=None if memory is None else memory * 1e6,
         unknown_licences=frozenset(checks.licence.unknown),
         licence_at_most=None if most is None else Grade[most.upper().replace(" ", "_").replace("-", "_")],
         approval=checks.approval.required,
@@ -207,6 +212,7 @@ def gate_inputs(
     at_least_by: Literal["point", "lower"],
     look: int,
     latency_p95_ms: float | None = None,
+    memory_bytes: int | None = None,
 ) -> GateInputs:
     """What the gate looks at; the arguments are :func:`judge_records`'s."""
     calibration = evaluation.calibration
@@ -242,6 +248,7 @@ def gate_inputs(
         retention_low=evaluation.retention.low_one_sided if evaluation.retention else None,
         size_bytes=evaluation.size_bytes,
         latency_p95_ms=latency_p95_ms,
+        memory_bytes=memory_bytes,
         licences={
             "source model": source.licence,
             "target data": data.target.licence or OWN,

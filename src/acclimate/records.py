@@ -625,6 +625,7 @@ class Evidence(Record):
     look: int = Field(description="how many run keys were evaluated at these test rows, this one included")
     auto_promote: bool
     latency_p95_ms: float | None = Field(None, description="null where the policy sets no limit: it differs each time")
+    memory_bytes: int | None = Field(None, description="likewise, of a process that served some rows")
 
 
 class Verdict(StoredRecord):

@@ -107,6 +107,7 @@ class GateInputs:
         gives_probabilities: False for a task whose models give none that could be trusted or not.
         size_bytes: [Evaluation.size_bytes].
         latency_p95_ms: of single rows, where it was evaluated.
+        memory_bytes: of a process that served some rows there.
         licences: by what they belong to, None where unknown [SourceCard.licence, TableCard.licence].
         seed_scores: of the same training with further seeds, on the test split [Evaluation.comparisons].
         retention_low: lower bound of (source score after - before); None without reference measurement.
@@ -135,6 +136,7 @@ class GateInputs:
     gives_probabilities: bool = True
     size_bytes: int | None = None
     latency_p95_ms: float | None = None
+    memory_bytes: int | None = None
     licences: Mapping[str, str | None] = field(default_factory=dict)
     seed_scores: tuple[float | None, ...] = ()
     retention_low: float | None = None

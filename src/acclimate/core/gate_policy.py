@@ -46,6 +46,7 @@ class GatePolicy:
         corrects_looks: the k-th look at one test split is judged at its own, smaller error rate.
         size_bytes_at_most: largest size of the model's files; None: any.
         latency_p95_ms_at_most: longest time that 95 % of single rows take, milliseconds; None: any.
+        memory_bytes_at_most: most memory of a process that serves the model; None: any.
         unknown_licences: what may have an unknown licence.
         licence_at_most: the most that a licence may ask for; None: anything.
         approval: a version needs an approval before it may be promoted.
@@ -71,6 +72,7 @@ class GatePolicy:
     corrects_looks: bool = False
     size_bytes_at_most: float | None = None
     latency_p95_ms_at_most: float | None = None
+    memory_bytes_at_most: float | None = None
     unknown_licences: frozenset[str] = frozenset()
     licence_at_most: Grade | None = None
     approval: bool = False

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -134,17 +132,6 @@ def whom_to_beat(strategy: str, champion: tuple[str, Path] | None, frozen: Basel
     if champion is not None:
         return "champion"
     return "baseline" if strategy != "frozen" else frozen.best_control
-
-
-def latency(predict: Callable[[Any], object], inputs: Inputs, rows: int) -> dict[str, float]:
-    """Milliseconds to predict one row, after one that warms up: median and 95 % quantile of the first ``rows``."""
-    predict(inputs[:1])
-    taken = []
-    for row in range(min(rows, len(inputs))):
-        started = time.perf_counter()
-        predict(inputs[row : row + 1])
-        taken.append((time.perf_counter() - started) * 1000.0)
-    return {f"latency_p{q}_ms": round(float(np.percentile(taken, q)), 3) for q in (50, 95)}
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

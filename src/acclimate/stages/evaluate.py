@@ -15,7 +15,6 @@ from acclimate.core.pool_rows import overlap_rows
 from acclimate.errors import DataError
 from acclimate.examples import Examples, Inputs, read_examples
 from acclimate.nn.compared import (
-    latency,
     logits_in_order,
     models_to_compare,
     random_features_predictions,
@@ -24,6 +23,7 @@ from acclimate.nn.compared import (
 )
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.noise import changed_inputs
+from acclimate.nn.serving_cost import serving_cost
 from acclimate.nn.shown import shown
 from acclimate.nn.source_head import source_predictions
 from acclimate.nn.source_task import SourceKnowledge
@@ -105,7 +105,8 @@ def evaluate(
         retention=_retention(data, baseline, model, metric, config, progress),
     )
     found.write(out / FILE, model.temperature)
-    timing = latency(model.predict, examples.inputs, LATENCY_ROWS) | {"rows_per_second": round(rows_per_second, 1)}
+    timing = serving_cost(candidate, model.predict, examples.inputs[:LATENCY_ROWS], progress=progress)
+    timing["rows_per_second"] = round(rows_per_second, 1)
     (out / "timing.json").write_text(json.dumps(timing, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     report.write(out)
     return report

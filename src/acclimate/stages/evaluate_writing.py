@@ -17,8 +17,9 @@ from acclimate.nn.causal.judged import Judged, judged, pairs_of
 from acclimate.nn.causal.model_free import trivial_scores
 from acclimate.nn.causal.source_text import SourceText
 from acclimate.nn.causal.writer import Prompting, Writer
-from acclimate.nn.compared import latency, models_to_compare, whom_to_beat
+from acclimate.nn.compared import models_to_compare, whom_to_beat
 from acclimate.nn.job import Pairs
+from acclimate.nn.serving_cost import serving_cost
 from acclimate.ports import Progress, silent
 from acclimate.predictions import FILE, AnswerScores, JudgedRows
 from acclimate.records import BaselineReport, DataCard, Evaluation, HardRow, Retention
@@ -97,9 +98,9 @@ def evaluate_writing(
         perplexity={"candidate": found.likelihood.perplexity, **others.perplexity},
     )
     answers.write(out / FILE, answers=pairs.answers, written=found.written, nll=found.likelihood.row_loss)
-    timing = latency(model.predict, _asked(model, examples.texts[:LATENCY_ROWS]), LATENCY_ROWS) | {
-        "rows_per_second": round(rows_per_second, 1)
-    }
+    asked = _asked(model, examples.texts[:LATENCY_ROWS])
+    timing = serving_cost(candidate, model.predict, asked, progress=progress)
+    timing["rows_per_second"] = round(rows_per_second, 1)
     (out / "timing.json").write_text(json.dumps(timing, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     report.write(out)
     return report

@@ -14,7 +14,7 @@ import numpy as np
 
 from acclimate.config import Goal
 from acclimate.config_file import effective_policy
-from acclimate.config_gate import GateSpec
+from acclimate.config_gate import CostRule, GateSpec
 from acclimate.digests import file_digest
 from acclimate.examples import Examples, read_examples
 from acclimate.judging import judge_evidence
@@ -92,7 +92,7 @@ def register(
         waivers=[WaivedCheck(check=one.check, by=one.by, reason=one.reason) for one in gate.waivers],
         look=registry.look(records.evaluation.test_digest, records.run_key),
         auto_promote=gate.auto_promote,
-        latency_p95_ms=_latency(evaluation) if policy.checks.cost.latency_p95_ms_at_most is not None else None,
+        **_limited_cost(policy.checks.cost, evaluation),
     )
     judge: dict[str, Any] = {"policy": policy, "run_key": records.run_key, "name": records.name}
     verdict, model_uri = judge_evidence(evidence, **judge), None
@@ -111,11 +111,16 @@ def register(
     return done
 
 
-def _latency(evaluation: Path) -> float | None:
-    """As evaluate measured it; None where it did not."""
+def _limited_cost(limits: CostRule, evaluation: Path) -> dict[str, float]:
+    """What evaluate measured of time and memory, as far as the policy sets a limit: it differs each time."""
     path = evaluation / "timing.json"
-    found = json.loads(path.read_text(encoding="utf-8")).get("latency_p95_ms") if path.is_file() else None
-    return None if found is None else float(found)
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    cost = {}
+    if limits.latency_p95_ms_at_most is not None and "latency_p95_ms" in found:
+        cost["latency_p95_ms"] = float(found["latency_p95_ms"])
+    if limits.memory_mb_at_most is not None and "peak_memory_bytes" in found:
+        cost["memory_bytes"] = int(found["peak_memory_bytes"])
+    return cost
 
 
 def _other_weights(records: RunRecords, registry: Registry) -> str | None:

@@ -160,10 +160,23 @@ def test_a_model_may_be_too_slow(seen: float | None, outcome: str) -> None:
     assert (found.outcome, "latency_p95_ms" in found.numbers) == ("not_applicable", False), "nothing that differs"
 
 
-@pytest.mark.parametrize(("most", "slowest"), [(1.0, 20.0), (90_000_000, 1.0), (1.0, 1.0)])
-def test_either_limit_is_enough_to_fail(most: float, slowest: float) -> None:
-    limited = replace(STANDARD, size_bytes_at_most=most, latency_p95_ms_at_most=slowest)
-    assert result(judge(replace(GOOD, latency_p95_ms=10.0), limited), "cost").outcome == "failed"
+@pytest.mark.parametrize(("seen", "outcome"), [(512_000_000, "passed"), (512_000_001, "failed"), (None, "missing")])
+def test_a_model_may_take_too_much_memory(seen: int | None, outcome: str) -> None:
+    limited = replace(STANDARD, memory_bytes_at_most=512e6)
+    assert result(judge(replace(GOOD, memory_bytes=seen), limited), "cost").outcome == outcome
+    found = result(judge(replace(GOOD, memory_bytes=seen), STANDARD), "cost")
+    assert (found.outcome, "memory_bytes" in found.numbers) == ("not_applicable", False), "nothing that differs"
+
+
+@pytest.mark.parametrize(
+    ("most", "slowest", "memory"), [(1.0, 20.0, 9e9), (90_000_000, 1.0, 9e9), (1.0, 1.0, 1.0), (90_000_000, 20.0, 1.0)]
+)
+def test_either_limit_is_enough_to_fail(most: float, slowest: float, memory: float) -> None:
+    limited = replace(STANDARD, size_bytes_at_most=most, latency_p95_ms_at_most=slowest, memory_bytes_at_most=memory)
+    seen = replace(GOOD, latency_p95_ms=10.0, memory_bytes=400_000_000)
+    assert result(judge(seen, limited), "cost").outcome == "failed"
+    enough = replace(STANDARD, size_bytes_at_most=9e7, latency_p95_ms_at_most=20.0, memory_bytes_at_most=4e8)
+    assert result(judge(seen, enough), "cost").outcome == "passed"
 
 
 @pytest.mark.parametrize(

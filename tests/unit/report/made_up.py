@@ -563,7 +563,12 @@ def full_view() -> ReportView:
         },
         timing={
             "finetune": {"frozen": 4.1, "lora": 231.0, "full": 189.4, "scratch": 191.2},
-            "evaluate": {"latency_p50_ms": 9.8, "latency_p95_ms": 18.4, "rows_per_second": 803.2},
+            "evaluate": {
+                "latency_p50_ms": 9.8,
+                "latency_p95_ms": 18.4,
+                "peak_memory_bytes": 612_000_000,
+                "rows_per_second": 803.2,
+            },
         },
         command="acclimate run adaptation.yaml",
         versions={"python": "3.11.9", "torch": "2.13.0", "transformers": "5.23.0", "scikit-learn": "1.9.1"},

@@ -337,7 +337,7 @@ def test_the_same_inputs_give_the_same_bytes_and_times_are_kept_apart(world: Wor
     for file in ("evaluation.json", "predictions.parquet"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     timing = json.loads((tmp_path / "a" / "timing.json").read_text())
-    assert set(timing) == {"latency_p50_ms", "latency_p95_ms", "rows_per_second"}
+    assert set(timing) == {"latency_p50_ms", "latency_p95_ms", "peak_memory_bytes", "rows_per_second"}
     assert 0 < timing["latency_p50_ms"] <= timing["latency_p95_ms"]
 
 
