@@ -26,6 +26,7 @@ from acclimate.core.gate import (
 from acclimate.core.gate_checks.licence import POOL
 from acclimate.core.licences import OWN, Grade
 from acclimate.digests import data_digest
+from acclimate.handing_on import stood_in_for
 from acclimate.records import (
     Check,
     Comparison,
@@ -217,7 +218,7 @@ def gate_inputs(
     """What the gate looks at; the arguments are :func:`judge_records`'s."""
     calibration = evaluation.calibration
     primary = [_difference(row) for row in evaluation.comparisons if row.role == "comparator"]
-    chosen = "frozen" if finetune is None else finetune.chosen
+    chosen = "frozen" if finetune is None or stood_in_for(finetune, evaluation) else finetune.chosen
     if chosen != evaluation.strategy or not _digest_fits(finetune, evaluation):
         integrity = Integrity(integrity.max_logit_difference, integrity.changes_outputs, same_model=False)
     return GateInputs(
@@ -283,8 +284,8 @@ def _difference(row: Comparison) -> Difference:
 
 
 def _digest_fits(finetune: FinetuneReport | None, evaluation: Evaluation) -> bool:
-    """The evaluated model is the chosen arm's; arms without a kept digest (``frozen``) can't be told from here."""
+    """The evaluated model is that arm's of the training; arms without a kept digest can't be told from here."""
     if finetune is None:
         return True
-    digests = [arm.model_digest for arm in finetune.arms if arm.strategy == finetune.chosen and arm.model_digest]
+    digests = [arm.model_digest for arm in finetune.arms if arm.strategy == evaluation.strategy and arm.model_digest]
     return all(digest == evaluation.model_digest for digest in digests)

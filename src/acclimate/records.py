@@ -484,9 +484,9 @@ class Comparison(Record):
 
     other: str = Field(
         description="champion, baseline, scratch, random_features, tfidf, pixels, histogram, nearest, majority, "
-        "source_as_is, or seed_N: the same training with seed N"
+        "source_as_is; seed_N: the same training with seed N; or the trained arm that the frozen model stands in for"
     )
-    role: Literal["comparator", "trivial", "control", "seed"]
+    role: Literal["comparator", "trivial", "control", "seed", "trained"]
     other_score: Interval
     difference: Interval = Field(description="two-sided 95 %, paired bootstrap")
     low_one_sided: float = Field(description="one-sided 95 % lower bound: what the gate uses")
@@ -565,6 +565,9 @@ class Evaluation(StoredRecord):
     overlap_rows: int = Field(description="test rows that a compared model was trained on; must be 0")
     near_duplicates: int = Field(description="near-duplicates across splits, from ingest")
     pool_overlap_rows: int = Field(default=0, description="test rows that a text of the pool nearly equals; must be 0")
+    handed_on: RuleRecord | None = Field(
+        None, description="rule R10: trained or frozen; null with a champion, or where nothing was trained"
+    )
     retention: Retention | None = Field(None, description="null without a reference of the source domain to measure it")
     perplexity: dict[str, float] = Field(
         default={}, description="of the right answers, per token: candidate and compared models; of text generation"

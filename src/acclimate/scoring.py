@@ -12,6 +12,7 @@ import numpy as np
 
 from acclimate.config import EvaluateSpec
 from acclimate.core.control_names import SEED, TRIVIAL
+from acclimate.core.evidence import SCRATCH
 from acclimate.core.judge import Judge, MeanJudge
 from acclimate.core.metrics import FloatArray, IntArray, confusion
 from acclimate.core.paired import (
@@ -26,6 +27,7 @@ from acclimate.core.paired_means import sign_test
 from acclimate.core.reliability import ece_debiased, reliability_bins, softmax
 from acclimate.core.reliability_bounds import reliability_bounds
 from acclimate.core.slices import slices_of
+from acclimate.core.strategy_traits import TRAITS
 from acclimate.examples import Examples, Inputs
 from acclimate.predictions import AnswerScores, ClassPredictions, JudgedRows
 from acclimate.records import (
@@ -40,7 +42,7 @@ from acclimate.records import (
     SliceScore,
 )
 
-Role = Literal["comparator", "trivial", "control", "seed"]
+Role = Literal["comparator", "trivial", "control", "seed", "trained"]
 # goal.min_gain's default: a smaller effect is nothing a test set need be able to show
 SMALLEST_RELEVANT_EFFECT = 0.01
 
@@ -161,6 +163,8 @@ def _role(other: str, comparator: str) -> Role:
         return "comparator"
     if other in TRIVIAL:
         return "trivial"
+    if other in TRAITS and other != SCRATCH:
+        return "trained"
     return "seed" if other.startswith(SEED) else "control"
 
 

@@ -202,6 +202,28 @@ def test_the_scratch_control_that_was_decided_must_have_been_compared(card: Data
 
 
 @pytest.mark.parametrize(
+    ("trained", "verdict"),
+    [
+        (comparison("lora", "trained", 0.86, -0.03, 0.01), "PROMOTE"),
+        (comparison("lora", "trained", 0.86, -0.03, -0.001), "REJECT"),  # it is shown to be better
+        (comparison("full", "trained", 0.86, -0.03, 0.01), "REJECT"),  # not the one that was chosen
+        (None, "REJECT"),
+    ],
+)
+def test_the_frozen_model_may_stand_in_for_a_trained_one_that_is_not_shown_to_be_better(
+    card: DataCard, trained: Comparison | None, verdict: str
+) -> None:
+    comparisons = [
+        comparison("tfidf", "comparator", 0.75, 0.05, 0.15),
+        *COMPARISONS[1:3],
+        *([trained] if trained else []),
+    ]
+    evaluation = evaluated("frozen", comparisons)
+    found = judge(card, finetune=finetuned(), evaluation=evaluation, integrity=Integrity(0.0, None, True))
+    assert (found.verdict, outcome(found, "integrity") == "passed") == (verdict, verdict == "PROMOTE")
+
+
+@pytest.mark.parametrize(
     ("finetune", "strategy"),
     [
         (finetuned(chosen="frozen"), "lora"),  # another arm was handed on

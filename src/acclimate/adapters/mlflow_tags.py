@@ -95,7 +95,8 @@ def arm_tags(records: RunRecords) -> dict[str, str]:
         f"{ARM_PREFIX}{arm.strategy}": json.dumps(
             {
                 "role": arm.role,
-                "chosen": arm.chosen,
+                # the frozen model may stand in for the one that was chosen on validation
+                "chosen": arm.role == "arm" and arm.strategy == records.evaluation.strategy,
                 "trained_fully": arm.trained_fully,
                 "validation_score": round(arm.score.point, 6),
                 "model_digest": arm.model_digest,

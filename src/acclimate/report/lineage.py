@@ -75,7 +75,8 @@ def _measured(view: ReportView) -> Iterator[Link]:
 
 def _trained(view: ReportView) -> Iterator[Link]:
     for arm in view.finetune.arms if view.finetune else []:
-        fate = "chosen" if arm.chosen else ("control, never handed on" if arm.role == "control" else "not taken")
+        own = "chosen, not handed on" if view.gave_way else "chosen"
+        fate = own if arm.chosen else ("control, never handed on" if arm.role == "control" else "not taken")
         says = f"{model_name(arm.strategy, view.data.task)}, {numbers.score(arm.score.point)} on validation: {fate}"
         digests = {"pretrained": arm.pretraining.start_digest} if arm.pretraining else {}
         yield Link(f"Arm {arm.strategy}", says, digests | ({"model": arm.model_digest} if arm.model_digest else {}))

@@ -178,11 +178,12 @@ def _history_values(records: RunRecords) -> dict[str, Any]:
         "decision": " + ".join(model_name(one, task) for one in decision.strategy.split("+")),
         "rule": decision.rule,
         "reason": inert(decision.reason),
+        "handed_on": inert(records.evaluation.handed_on.says) if records.evaluation.handed_on else None,
         "arms": [
             {
                 "name": model_name(arm.strategy, task),
                 "score": f"{numbers.score(arm.score.point)} ({numbers.bounds(arm.score)})",
-                "chosen": arm.chosen,
+                "chosen": arm.role == "arm" and arm.strategy == records.evaluation.strategy,
                 "pretraining": _pretraining(arm.pretraining) if arm.pretraining else None,
             }
             for arm in (records.finetune.arms if records.finetune else [])

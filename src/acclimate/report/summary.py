@@ -40,6 +40,8 @@ def summary(view: ReportView, report_path: Path | None = None) -> Summary:
         "decision": {"strategy": decision.strategy if decision else None, "rule": decision.rule if decision else None},
         "arms": _arms(view),
         "result": {
+            "strategy": result.strategy if result else None,
+            "rule": result.handed_on.says if result and result.handed_on else None,
             "score": result.score.point if result else None,
             "score_low": result.score.low if result else None,
             "score_high": result.score.high if result else None,
@@ -93,6 +95,7 @@ def summary_text(found: Summary) -> str:
         ("baseline", _score_line(found["metric"], found["baseline"]["score"], baseline_words(found["task"]))),
         ("decision", _decision_line(found)),
         ("result", _result_line(found)),
+        ("", found["result"]["rule"]),
         ("verdict", found["verdict"]),
         ("error", _error_line(found["error"])),
         ("report", found["report_path"]),

@@ -116,6 +116,12 @@ class ReportView:
         return next((self.timing[s][strategy] for s in stages if strategy in self.timing.get(s, {})), None)
 
     @property
+    def gave_way(self) -> bool:
+        """Whether the frozen model was handed on in the place of the arm that was chosen (rule R10)."""
+        rule = self.evaluation.handed_on if self.evaluation else None
+        return rule is not None and rule.fired
+
+    @property
     def chosen_arm(self) -> Arm | None:
         """The arm handed on, None without fine-tuning."""
         arms = self.finetune.arms if self.finetune else []

@@ -10,7 +10,7 @@ from acclimate.calibrating import calibration_of
 from acclimate.digests import code_digest, data_digest
 from acclimate.execution import Context, Work, content_digest, execute
 from acclimate.keys import data_digests, of_generation, run_key
-from acclimate.records import FinetuneReport, Manifest
+from acclimate.records import Evaluation, FinetuneReport, Manifest
 from acclimate.wiring import source_of, trainer_of
 
 
@@ -103,3 +103,9 @@ def candidate_of(candidate: Path, baseline: Path) -> Candidate:
     chosen = FinetuneReport.read(candidate).chosen
     model = baseline / "model" if chosen == "frozen" else candidate / "arms" / chosen / "model"
     return Candidate(model, chosen, candidate)
+
+
+def handed_on(candidate: Path, baseline: Path, evaluation: Evaluation) -> Path:
+    """Folder of the model that was evaluated: the branch's, or the frozen baseline in its place."""
+    model = candidate_of(candidate, baseline)
+    return baseline / "model" if evaluation.strategy == "frozen" else model.model

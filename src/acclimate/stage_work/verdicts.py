@@ -24,7 +24,7 @@ from acclimate.records import (
     Manifest,
     Registration,
 )
-from acclimate.stage_work.training import candidate_of
+from acclimate.stage_work.training import candidate_of, handed_on
 from acclimate.wiring import live_versions, registry_of, source_of
 
 CHAMPION_TRIES = 2
@@ -68,7 +68,7 @@ def evaluate_work(
             into = context.scratch / "champion"
             other = (champion.model_uri, registry_of(context).fetch(champion.model_uri, into))
         compared = (baseline, model.model, model.strategy, model.finetune, other)
-        judged_by: dict[str, Any] = {"config": config.evaluate, "metric": config.goal.metric}
+        judged_by: dict[str, Any] = {"config": config.evaluate, "goal": config.goal}
         if writes:
             from acclimate.stages.evaluate_writing import evaluate_writing
 
@@ -89,7 +89,7 @@ def evaluate_work(
             "candidate": content_digest(candidate),
             "champion": [champion.name, champion.version, champion.run_key] if champion else None,
             "evaluate": config.evaluate.model_dump(mode="json"),
-            "metric": config.goal.metric,
+            "goal": config.goal.model_dump(mode="json", include={"metric", "at_least", "at_least_by"}),
         },
         call=call,
         run_key=run_key(context, data),
@@ -150,7 +150,7 @@ def register_work(context: Context, folders: Folders) -> Work:
 
         done = register(
             records,
-            candidate_of(folders.candidate, folders.baseline).model,
+            handed_on(folders.candidate, folders.baseline, records.evaluation),
             data=folders.data,
             baseline=folders.baseline,
             evaluation=folders.evaluation,

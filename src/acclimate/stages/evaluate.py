@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from acclimate.config import EvaluateSpec
+from acclimate.config import EvaluateSpec, Goal
+from acclimate.core.control_names import SEED
 from acclimate.core.metrics import IntArray
 from acclimate.core.pool_rows import overlap_rows
 from acclimate.errors import DataError
 from acclimate.examples import Examples, Inputs, read_examples
+from acclimate.handing_on import FROZEN, frozen_instead
 from acclimate.nn.compared import (
     logits_in_order,
     models_to_compare,
@@ -53,11 +56,13 @@ def evaluate(
     champion: tuple[str, Path] | None,
     *,
     config: EvaluateSpec,
-    metric: str,
+    goal: Goal,
     out: Path,
     progress: Progress = silent,
 ) -> Evaluation:
     """Score the candidate on target's test split, the one stage that reads it.
+
+    Without a champion a trained candidate that is not shown to be better gives way to the frozen model (rule R10).
 
     Writes ``evaluation.json``, ``predictions.parquet`` and ``timing.json``.
 
@@ -70,7 +75,7 @@ def evaluate(
         finetune: finetune's folder, whose scratch arm is compared where there is one; None without training.
         champion: the champion's model URI and its model folder; None without one.
         config: how it is judged.
-        metric: the goal's metric.
+        goal: the metric, and the score that is asked for.
         out: folder for the results, there already.
         progress: told what is being predicted.
 
@@ -82,34 +87,68 @@ def evaluate(
     card, frozen = DataCard.read(data), BaselineReport.read(baseline)
     examples, labels, truth = _read_test(data, card)
     progress("evaluate", says="predicting the test rows with the candidate")
-    model = AdaptedModel.load(candidate)
-    started = time.perf_counter()
-    logits = logits_in_order(model, examples.inputs, labels, where=candidate, progress=progress)
-    rows_per_second = len(truth) / (time.perf_counter() - started)
+    judged = _predicted(candidate, candidate_strategy, examples.inputs, labels, progress)
     models = models_to_compare(baseline, candidate_strategy, finetune, champion)
     others = _others(data, source, baseline, frozen, models, examples, labels, progress)
     comparator = whom_to_beat(candidate_strategy, champion, frozen)
-    found = ClassPredictions(JudgedRows.of(examples), labels, truth, logits, others)
-    test = TestRows(found.rows, truth, labels, metric, config.bootstraps, config.seed)
+    found = ClassPredictions(JudgedRows.of(examples), labels, truth, judged.logits, others)
+    by: dict[str, Any] = {"metric": goal.metric, "how": config}
+    scored = scored_classes(found, judged.model.temperature, comparator=comparator, **by)
+    rule = None
+    if comparator == "baseline":
+        instead = _predicted(baseline / "model", FROZEN, examples.inputs, labels, progress)
+        beside = replace(found, logits=instead.logits, others=_without_training(found, candidate_strategy))
+        alone = scored_classes(beside, instead.model.temperature, comparator=frozen.best_control, **by)
+        rule = frozen_instead(candidate_strategy, alone["score"], alone["comparisons"], goal)
+        progress("handed_on", says=rule.says)
+        if rule.fired:
+            judged, found, scored, comparator = instead, beside, alone, frozen.best_control
+    model = judged.model
+    test = TestRows(found.rows, truth, labels, goal.metric, config.bootstraps, config.seed)
     report = Evaluation(
-        **scored_classes(found, model.temperature, metric=metric, comparator=comparator, how=config),
-        strategy=candidate_strategy,
+        **scored,
+        strategy=judged.strategy,
+        handed_on=rule,
         comparator=comparator if champion is None else f"champion {champion[0].removeprefix('models:/')}",
         robustness=_robustness(found, test, examples.inputs, model, comparator, models, config, progress),
         errors=hardest_errors(test, examples.inputs, found.probabilities(model.temperature), shown),
         model_digest=model.digest,
-        size_bytes=sum(path.stat().st_size for path in candidate.rglob("*") if path.is_file()),
+        size_bytes=sum(path.stat().st_size for path in judged.folder.rglob("*") if path.is_file()),
         overlap_rows=overlap_with(examples, read_examples(data, "target", ("train", "validation"), None)),
         near_duplicates=card.target.near_duplicates_across_splits,
         pool_overlap_rows=_pool_overlap(data, card, examples),
-        retention=_retention(data, baseline, model, metric, config, progress),
+        retention=_retention(data, baseline, model, goal.metric, config, progress),
     )
     found.write(out / FILE, model.temperature)
-    timing = serving_cost(candidate, model.predict, examples.inputs[:LATENCY_ROWS], progress=progress)
-    timing["rows_per_second"] = round(rows_per_second, 1)
+    timing = serving_cost(judged.folder, model.predict, examples.inputs[:LATENCY_ROWS], progress=progress)
+    timing["rows_per_second"] = round(judged.rows_per_second, 1)
     (out / "timing.json").write_text(json.dumps(timing, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     report.write(out)
     return report
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """A model that may be handed on, and its answers to the test rows."""
+
+    folder: Path
+    strategy: str
+    model: AdaptedModel
+    logits: np.ndarray
+    rows_per_second: float
+
+
+def _predicted(folder: Path, strategy: str, inputs: Inputs, labels: list[str], progress: Progress) -> _Predicted:
+    model = AdaptedModel.load(folder)
+    started = time.perf_counter()
+    logits = logits_in_order(model, inputs, labels, where=folder, progress=progress)
+    return _Predicted(folder, strategy, model, logits, len(inputs) / (time.perf_counter() - started))
+
+
+def _without_training(found: ClassPredictions, strategy: str) -> dict[str, IntArray]:
+    """What the frozen model is compared with in the place of a trained one, that one among them."""
+    others = {name: rows for name, rows in found.others.items() if name != "baseline" and not name.startswith(SEED)}
+    return {strategy: found.logits.argmax(axis=1).astype(np.int64), **others}
 
 
 def _read_test(data: Path, card: DataCard) -> tuple[Examples, list[str], IntArray]:

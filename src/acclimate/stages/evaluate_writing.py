@@ -7,12 +7,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from acclimate.config import EvaluateSpec
+from acclimate.config import EvaluateSpec, Goal
+from acclimate.core.control_names import SEED
 from acclimate.core.metrics import FloatArray
 from acclimate.examples import Examples, read_examples
+from acclimate.handing_on import FROZEN, frozen_instead
 from acclimate.nn.causal.judged import Judged, judged, pairs_of
 from acclimate.nn.causal.model_free import trivial_scores
 from acclimate.nn.causal.source_text import SourceText
@@ -38,6 +41,36 @@ class _Compared:
     scores: dict[str, FloatArray]
     perplexity: dict[str, float]
 
+    def beside_frozen(self, strategy: str, trained: Judged) -> _Compared:
+        """What the frozen model is compared with in the place of a trained one, that one among them."""
+        left = {name for name in self.scores if name != "baseline" and not name.startswith(SEED)}
+        return _Compared(
+            {strategy: trained.scores, **{name: rows for name, rows in self.scores.items() if name in left}},
+            {
+                strategy: trained.likelihood.perplexity,
+                **{name: value for name, value in self.perplexity.items() if name in left},
+            },
+        )
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A model that may be handed on, and what it makes of the test rows."""
+
+    folder: Path
+    strategy: str
+    model: Writer
+    found: Judged
+    rows_per_second: float
+
+    @classmethod
+    def judged(cls, folder: Path, strategy: str, pairs: Pairs, metric: str, progress: Progress) -> _Candidate:
+        """Load it and ask it."""
+        model = Writer.load(folder)
+        started = time.perf_counter()
+        found = judged(model, pairs, metric, progress=progress)
+        return cls(folder, strategy, model, found, len(pairs) / (time.perf_counter() - started))
+
 
 def evaluate_writing(
     data: Path,
@@ -48,11 +81,13 @@ def evaluate_writing(
     champion: tuple[str, Path] | None,
     *,
     config: EvaluateSpec,
-    metric: str,
+    goal: Goal,
     out: Path,
     progress: Progress = silent,
 ) -> Evaluation:
     """Score the candidate on target's test split, the one stage that reads it.
+
+    Without a champion a trained candidate that is not shown to be better gives way to the frozen model (rule R10).
 
     Writes ``evaluation.json``, ``predictions.parquet`` and ``timing.json``.
 
@@ -64,7 +99,7 @@ def evaluate_writing(
         finetune: finetune's folder, whose scratch arm is compared where there is one; None without training.
         champion: the champion's model URI and its model folder; None without one.
         config: how it is judged.
-        metric: the goal's metric.
+        goal: the metric, and the score that is asked for.
         out: folder for the results, there already.
         progress: told what is being written.
 
@@ -77,21 +112,32 @@ def evaluate_writing(
     examples = read_examples(data, "target", ("test",), None)
     pairs = pairs_of(examples)
     progress("evaluate", says="writing the test rows with the candidate")
-    model = Writer.load(candidate)
-    started = time.perf_counter()
-    found = judged(model, pairs, metric, progress=progress)
-    rows_per_second = len(examples) / (time.perf_counter() - started)
+    own = _Candidate.judged(candidate, candidate_strategy, pairs, goal.metric, progress)
     models = models_to_compare(baseline, candidate_strategy, finetune, champion)
-    others = _compared(data, baseline, model, models, pairs, metric, progress)
+    others = _compared(data, baseline, own.model, models, pairs, goal.metric, progress)
     comparator = whom_to_beat(candidate_strategy, champion, frozen)
-    answers = AnswerScores(JudgedRows.of(examples), found.scores, others.scores)
+    answers = AnswerScores(JudgedRows.of(examples), own.found.scores, others.scores)
+    by: dict[str, Any] = {"metric": goal.metric, "how": config}
+    scored = scored_answers(answers, comparator=comparator, **by)
+    rule = None
+    if comparator == "baseline":
+        beside = others.beside_frozen(candidate_strategy, own.found)
+        alone = replace(answers, scores=others.scores["baseline"], others=beside.scores)
+        instead = scored_answers(alone, comparator=frozen.best_control, **by)
+        rule = frozen_instead(candidate_strategy, instead["score"], instead["comparisons"], goal)
+        progress("handed_on", says=rule.says)
+        if rule.fired:
+            own = _Candidate.judged(baseline / "model", FROZEN, pairs, goal.metric, progress)
+            answers, scored, others, comparator = alone, instead, beside, frozen.best_control
+    model, found = own.model, own.found
     report = Evaluation(
-        **scored_answers(answers, metric=metric, comparator=comparator, how=config),
-        strategy=candidate_strategy,
+        **scored,
+        strategy=own.strategy,
+        handed_on=rule,
         comparator=comparator if champion is None else f"champion {champion[0].removeprefix('models:/')}",
         errors=_hardest(examples, pairs, found),
         model_digest=model.digest,
-        size_bytes=sum(path.stat().st_size for path in candidate.rglob("*") if path.is_file()),
+        size_bytes=sum(path.stat().st_size for path in own.folder.rglob("*") if path.is_file()),
         overlap_rows=overlap_with(examples, read_examples(data, "target", ("train", "validation"), None)),
         near_duplicates=card.target.near_duplicates_across_splits,
         retention=_retention(data, baseline, model, config, progress),
@@ -99,8 +145,8 @@ def evaluate_writing(
     )
     answers.write(out / FILE, answers=pairs.answers, written=found.written, nll=found.likelihood.row_loss)
     asked = _asked(model, examples.texts[:LATENCY_ROWS])
-    timing = serving_cost(candidate, model.predict, asked, progress=progress)
-    timing["rows_per_second"] = round(rows_per_second, 1)
+    timing = serving_cost(own.folder, model.predict, asked, progress=progress)
+    timing["rows_per_second"] = round(own.rows_per_second, 1)
     (out / "timing.json").write_text(json.dumps(timing, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     report.write(out)
     return report

@@ -41,7 +41,7 @@ def test_body_states_interval_comparisons_and_digests() -> None:
 def test_rejected_arms_are_named_beside_the_chosen_one() -> None:
     text = render_model_card(run_records())
     assert "Arm LoRA: 0.850 (0.830 to 0.870) on validation\n" in text
-    assert "Arm full fine-tuning: 0.900 (0.880 to 0.920) on validation, chosen\n" in text
+    assert "Arm full fine-tuning: 0.900 (0.880 to 0.920) on validation, handed on\n" in text
 
 
 def test_a_frozen_model_has_no_arms() -> None:

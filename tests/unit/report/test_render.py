@@ -19,7 +19,7 @@ from acclimate.errors import UnavailableError
 from acclimate.report.render import html, render
 from acclimate.report.summary import summary
 from acclimate.report.view import ReportView
-from tests.unit.report.made_up import evaluation, gap_report, hard_row, verdict
+from tests.unit.report.made_up import evaluation, gap_report, gave_way, hard_row, verdict
 
 LIMIT = 2_000_000
 HOSTILE = [
@@ -296,6 +296,21 @@ def test_every_verdict_is_explained(view: ReportView, word: str) -> None:
     if word == "REJECT":
         assert "✕ failed" in text
         assert "? not computed" in text
+
+
+def test_a_trained_model_that_gave_way_is_told(view: ReportView) -> None:
+    page = shown(html(gave_way(view)))
+    assert "full fine-tuning was chosen on validation, but not handed on" in page
+    assert "the frozen model is handed on: full is not shown to be better" in page
+    assert "trained, not handed on" in page
+    assert "not handed on" not in shown(html(view))
+
+
+def test_further_seeds_are_shown(view: ReportView) -> None:
+    page = shown(html(view))
+    assert "full was trained with further seeds" in page
+    assert "0.865 with seed 1" in page
+    assert "same training, another seed" in page
 
 
 def test_a_waived_check_says_who_answers_for_it(view: ReportView) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from acclimate.report.summary import summary, summary_text
 from acclimate.report.view import ReportView
-from tests.unit.report.made_up import verdict
+from tests.unit.report.made_up import gave_way, verdict
 
 PROMISED = {
     *("run_id", "run_key", "setting", "gap", "baseline", "decision", "arms", "result", "verdict", "model_uri"),
@@ -25,7 +25,13 @@ def test_it_has_every_promised_name_and_the_records_numbers(view: ReportView) ->
     assert found["baseline"]["score"] == view.baseline.score.point
     assert found["decision"] == {"strategy": "lora+full", "rule": "R5"}
     score = view.evaluation.score
-    assert found["result"] == {"score": score.point, "score_low": score.low, "score_high": score.high}
+    assert found["result"] == {
+        "strategy": "full",
+        "rule": view.evaluation.handed_on.says,
+        "score": score.point,
+        "score_low": score.low,
+        "score_high": score.high,
+    }
     assert [arm["strategy"] for arm in found["arms"] if arm["chosen"]] == ["full"]
     assert found["arms"][1] == {
         "strategy": "lora",
@@ -48,7 +54,7 @@ def test_what_was_not_reached_is_null_and_the_shape_stays(view: ReportView, stop
     early = summary(stopped["gap"])
     assert early["setting"] is None
     assert early["gap"] == {"verdict": None, "units": None}
-    assert early["result"] == {"score": None, "score_low": None, "score_high": None}
+    assert set(early["result"].values()) == {None}
     assert early["arms"] == []
     assert early["error"] == {
         "stage": "gap", "code": "E-TRAIN-003", "message": "the loss is not finite at step 40",
@@ -89,6 +95,13 @@ def test_lines_for_the_terminal_say_it_all(view: ReportView) -> None:
         "models:/support-mail/3",
     )
     assert lines["next"] == "Promote it: acclimate promote, or gate.auto_promote next time."
+
+
+def test_a_trained_model_that_gave_way_is_told(view: ReportView) -> None:
+    frozen = gave_way(view)
+    assert (view.gave_way, frozen.gave_way) == (False, True)
+    assert "the frozen model is handed on: full is not shown to be better" in summary_text(summary(frozen))
+    assert summary(frozen)["result"]["strategy"] == "frozen"
 
 
 def test_the_next_command_uses_the_model_or_carries_out_the_plan(

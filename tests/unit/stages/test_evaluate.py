@@ -1,7 +1,7 @@
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,8 @@ import pytest
 from safetensors.numpy import load_file
 from sklearn import metrics as reference
 
-from acclimate.config import BaselineSpec, EvaluateSpec
+from acclimate.config import BaselineSpec, EvaluateSpec, Goal
+from acclimate.core.probe import fit_probe
 from acclimate.core.text_noise import TEXT_NOISE, noisy_texts
 from acclimate.errors import AcclimateError
 from acclimate.examples import Examples, read_examples, split_path, write_examples
@@ -28,6 +29,8 @@ WORDS = {"bad": "awful poor slow hate", "fine": "okay average usual plain", "goo
 COMMON = ["the", "of", "and", "in", "that", "it", "for", "on", "with", "he", "as", "you", "do", "at"]
 ROWS = {"train": 150, "validation": 45, "test": 90}
 CONFIG = EvaluateSpec(bootstraps=300, min_slice=20)
+# the frozen model misses it, so that it stands in for no trained one
+STAYS = Goal(at_least=1.0)
 
 
 def write_data(folder: Path, *, groups: bool = False, leaked_rows: int = 0, labelled: bool = True) -> Path:
@@ -97,7 +100,7 @@ class World:
             "finetune": None,
             "champion": None,
             "config": CONFIG,
-            "metric": "macro_f1",
+            "goal": STAYS,
             "progress": silent,
         }
         return evaluate(**call | changes, out=out)
@@ -210,6 +213,66 @@ def test_a_frozen_candidate_is_held_against_the_control_that_was_best_on_train(w
     assert report.comparator == best
     assert [row.other for row in report.comparisons if row.role == "comparator"] == [best]
     assert {row.other for row in report.comparisons} == {"tfidf", "majority", "random_features"}
+
+
+def knowing_the_answers(world: World, into: Path) -> Path:
+    """A head fitted on the test rows themselves: sure to be better than the frozen one."""
+    model, test = AdaptedModel.load(world.baseline / "model"), world.test_rows()
+    probe = fit_probe(model.encoder.embed(test.inputs), test.labels, len(LABELS), c=1000.0)
+    given = {"strategy": "full", "source": model.source, "temperature": 1.0}
+    AdaptedModel.build(model.encoder, probe.weight, probe.bias, LABELS, **given).save(into)
+    return into
+
+
+def test_a_trained_model_that_is_not_shown_to_be_better_gives_way_to_the_frozen_one(
+    world: World, tmp_path: Path
+) -> None:
+    seeds = tmp_path / "finetune" / "arms" / "full" / "seeds"
+    changed_model(world.trained, seeds / "2" / "model", noise=0.5)
+    # on these rows TF-IDF is as good as the frozen model
+    easy = shutil.copytree(world.baseline, tmp_path / "baseline")
+    BaselineReport.read(easy).model_copy(update={"best_control": "majority"}).write(easy)
+    world = replace(world, baseline=easy)
+    report = world.run(tmp_path / "out", goal=Goal(), finetune=tmp_path / "finetune")
+    alone = world.run(tmp_path / "frozen", strategy="frozen", goal=Goal())
+    assert report.handed_on.fired
+    assert report.handed_on.rejected == ["full: not shown to be better than the frozen model on the test rows"]
+    trained = next(row for row in report.comparisons if row.role == "trained")
+    assert trained.other == "full"
+    assert trained.high_one_sided >= 0
+    assert trained.difference.point == pytest.approx(report.score.point - trained.other_score.point)
+    assert predictions(tmp_path / "out")["predicted:full"] == AdaptedModel.load(world.trained).predict(
+        world.test_rows().texts
+    )
+    # but for that comparison it is the frozen model's own evaluation
+    rest = [row for row in report.comparisons if row.role != "trained"]
+    assert report.model_copy(update={"comparisons": rest, "handed_on": None}) == alone
+    assert alone.handed_on is None
+    assert report.model_digest == AdaptedModel.load(world.baseline / "model").digest
+
+
+def test_a_trained_model_that_is_shown_to_be_better_stays(world: World, tmp_path: Path) -> None:
+    better = knowing_the_answers(world, tmp_path / "better")
+    report = world.run(tmp_path / "out", candidate=better, goal=Goal())
+    assert (report.strategy, report.handed_on.fired) == ("full", False)
+    assert report.handed_on.says.startswith("full is shown to be better than the frozen model: +")
+    baseline = next(row for row in report.comparisons if row.role == "comparator")
+    assert report.handed_on.inputs["low_one_sided"] == pytest.approx(baseline.low_one_sided)
+    assert baseline.low_one_sided > 0
+
+
+def test_the_frozen_model_stands_in_only_where_it_would_pass(world: World, tmp_path: Path) -> None:
+    no_better = world.run(tmp_path / "no-better", goal=Goal())
+    assert (no_better.strategy, no_better.handed_on.fired) == ("full", False)
+    assert no_better.handed_on.says.endswith("nor that than tfidf")
+    easy = shutil.copytree(world.baseline, tmp_path / "baseline")
+    BaselineReport.read(easy).model_copy(update={"best_control": "majority"}).write(easy)
+    missed = world.run(tmp_path / "missed", baseline=easy, goal=STAYS)
+    assert (missed.strategy, missed.handed_on.fired) == ("full", False)
+    assert missed.handed_on.says.endswith("which misses 1")
+    champion = changed_model(world.baseline / "model", tmp_path / "champion")
+    report = world.run(tmp_path / "out", goal=Goal(), champion=("models:/mail/3", champion))
+    assert (report.strategy, report.handed_on) == ("full", None)
 
 
 @pytest.mark.parametrize("strategy", ["full", "frozen"])

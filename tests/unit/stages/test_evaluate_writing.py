@@ -68,7 +68,7 @@ class Chain:
             self.finetune,
             None if champion is None else ("models:/n/1", champion),
             config=JUDGED,
-            metric=self.evaluation.metric,
+            goal=Goal.model_validate({"metric": self.evaluation.metric}),
             out=out,
         )
 
@@ -120,7 +120,16 @@ def chain(root: Path, source: Path, target: list[Row], reference: list[Row] | No
     )
     model = tuned / "arms" / "full" / "model"
     found = evaluate_writing(
-        data, base, model, "full", tuned, None, config=JUDGED, metric=metric, out=out, progress=silent
+        data,
+        base,
+        model,
+        "full",
+        tuned,
+        None,
+        config=JUDGED,
+        goal=Goal.model_validate({"metric": metric}),
+        out=out,
+        progress=silent,
     )
     assert Evaluation.read(out) == found
     assert card.task == "text-generation"
