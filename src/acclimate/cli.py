@@ -264,6 +264,7 @@ def doctor(
     path: Annotated[
         Path | None, typer.Argument(help="an adaptation.yaml whose services, data and source model are checked too")
     ] = None,
+    allow_outside: Outside = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -278,7 +279,7 @@ def doctor(
     from acclimate.diagnosis import doctor_text
 
     def action() -> int:
-        found = examine(path)
+        found = examine(path, allow_outside=allow_outside)
         print_result(found, as_json, lambda: doctor_text(found))
         return 0 if found["healthy"] else 75
 
@@ -298,12 +299,12 @@ def schema() -> None:
 
 
 @config_app.command("show")
-def show(path: ConfigFile, overrides: Overrides = None, debug: Debug = False) -> None:
+def show(path: ConfigFile, overrides: Overrides = None, allow_outside: Outside = False, debug: Debug = False) -> None:
     """Print a file with all defaults filled in, as JSON."""
     from acclimate.config_file import load_config
 
     def action() -> int:
-        config = load_config(path, overrides or []).config
+        config = load_config(path, overrides or [], allow_outside=allow_outside).config
         sys.stdout.write(config.model_dump_json(indent=1) + "\n")
         return 0
 

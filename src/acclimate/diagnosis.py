@@ -52,7 +52,7 @@ RAYJOBS = "/apis/ray.io/v1"
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
-def doctor(path: Path | None) -> dict[str, Any]:
+def doctor(path: Path | None, *, allow_outside: bool = False) -> dict[str, Any]:
     """Check this installation and, with a configuration, every service it names.
 
     KFP is checked where ``KFP_ENDPOINT`` is set and in every pod, Ray where ``RAY_ADDRESS`` is set, MLflow where the
@@ -61,6 +61,7 @@ def doctor(path: Path | None) -> dict[str, Any]:
 
     Args:
         path: an adaptation.yaml, or None.
+        allow_outside: data and the policy may lie outside the project root.
 
     Returns:
         ``healthy`` and ``checks``: a list of ``name``, ``ok``, ``says`` and ``hint``, which a failed check never lacks.
@@ -69,7 +70,7 @@ def doctor(path: Path | None) -> dict[str, Any]:
         ConfigError: the configuration can't be used as written.
         DataError: a local file that it names is not there.
     """
-    request = load_request(path) if path else None
+    request = load_request(path, allow_outside=allow_outside) if path else None
     checks = [_python(), *(_extra(name, modules) for name, modules in NEEDED.items()), *_services(request)]
     return {"healthy": all(check["ok"] for check in checks), "version": __version__, "checks": checks}
 

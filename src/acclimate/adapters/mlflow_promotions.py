@@ -176,7 +176,6 @@ class Promoter:
         if not {verdict.verdict, verdict.if_approved} & {"PROMOTE", "SHADOW"}:
             raise refused(version, verdict, "shadow")
         self._act("shadow", version, acting, _if_not_recalled(version))
-        self._connection.client.set_registered_model_alias(version.name, CHALLENGER, str(version.version))
 
     def approve(self, version: RegisteredVersion, acting: Acting) -> None:
         """Record that somebody answers for a version as its verdict saw it.
@@ -337,7 +336,13 @@ class Promoter:
         return last
 
     def _remember(self, entry: PromotionEntry, name: str) -> None:
-        """Tell a version whom it succeeded: for lineage, and for the next evaluation of its own run key."""
+        """Do what an entry asks for beside the champion.
+
+        A promoted version is told whom it succeeded, for lineage and for the next evaluation of its own run key; one that
+        is to run beside the champion gets the alias for that.
+        """
+        if entry.act == "shadow":
+            self._connection.client.set_registered_model_alias(name, CHALLENGER, str(entry.version))
         if entry.act == "promote":
             previous = "" if entry.champion_before is None else str(entry.champion_before)
             self._connection.client.set_model_version_tag(name, str(entry.version), PREVIOUS_CHAMPION, previous)
