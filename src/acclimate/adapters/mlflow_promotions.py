@@ -338,8 +338,8 @@ class Promoter:
     def _remember(self, entry: PromotionEntry, name: str) -> None:
         """Do what an entry asks for beside the champion.
 
-        A promoted version is told whom it succeeded, for lineage and for the next evaluation of its own run key; one that
-        is to run beside the champion gets the alias for that.
+        A promoted version is told whom it succeeded, for lineage and for the next evaluation of its own run key; one to
+        run beside the champion gets the alias for that.
         """
         if entry.act == "shadow":
             self._connection.client.set_registered_model_alias(name, CHALLENGER, str(entry.version))
