@@ -245,6 +245,7 @@ def gate_inputs(
         if calibration is None
         else Reliability(calibration.ece, calibration.ece_before, calibration.nll, calibration.brier),
         gives_probabilities=not data.is_generation,
+        seeds_diverged=_seeds_diverged(finetune),
         seed_scores=tuple(row.other_score.point for row in evaluation.comparisons if row.role == "seed"),
         retention_low=evaluation.retention.low_one_sided if evaluation.retention else None,
         size_bytes=evaluation.size_bytes,
@@ -258,6 +259,11 @@ def gate_inputs(
         look=look,
         grouped=data.target.grouped,
     )
+
+
+def _seeds_diverged(finetune: FinetuneReport | None) -> int:
+    runs = [run for arm in finetune.arms if arm.chosen for run in arm.seeds] if finetune else []
+    return sum(run.score is None for run in runs)
 
 
 def _trivial(data: DataCard) -> tuple[str, ...]:

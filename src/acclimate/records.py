@@ -386,9 +386,9 @@ class SeedRun(Record):
     """The chosen arm trained once more with another seed, in arms/<strategy>/seeds/<seed>/model."""
 
     seed: int
-    score: Interval = Field(description="on validation")
-    best_epoch: int
-    model_digest: str
+    score: Interval | None = Field(description="on validation; null where its training diverged, and nothing is kept")
+    best_epoch: int | None
+    model_digest: str | None
 
 
 class Arm(Record):

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from acclimate.config import EvaluateSpec
+from acclimate.config import EvaluateSpec, Goal
 from acclimate.config_gate import PolicySpec
 from acclimate.errors import IntegrityError, Problem
+from acclimate.handing_on import frozen_instead, stood_in_for
 from acclimate.judging import judge_evidence
 from acclimate.predictions import AnswerScores, ClassPredictions
 from acclimate.records import Evaluation, Evidence, Verdict
@@ -66,7 +67,10 @@ def replayed(model_uri: str, stored: Verdict, evidence: Evidence, predictions: P
         run_key=stored.run_key,
         name=stored.name,
     )
-    found = [*differences(evidence.evaluation, evaluation), *differences(stored, verdict)]
+    # a policy of an earlier release lacks keys that mean nothing for it
+    rules = PolicySpec.model_validate(stored.rules).model_dump(mode="json")
+    sealed = stored.model_copy(update={"rules": rules})
+    found = [*differences(evidence.evaluation, evaluation), *differences(sealed, verdict)]
     if found:
         hint = "do not rely on this version before it was judged again: acclimate run adaptation.yaml"
         main = Problem("E-GATE-010", f"the verdict can't be computed again: {found[0]}", model_uri, hint)
@@ -83,6 +87,10 @@ def again(evidence: Evidence, predictions: Path) -> Evaluation:
         scored = scored_answers(AnswerScores.read(predictions), **judged)
     else:
         scored = scored_classes(ClassPredictions.read(predictions), was.calibration.temperature, **judged)
+    if stood_in_for(evidence.finetune, was) and was.handed_on is not None:
+        goal = Goal(at_least=evidence.at_least, at_least_by=evidence.at_least_by)
+        trained = evidence.finetune.chosen if evidence.finetune else ""
+        scored["handed_on"] = frozen_instead(trained, scored["score"], scored["comparisons"], goal)
     return was.model_copy(update=scored)
 
 
@@ -90,7 +98,8 @@ def _taken(evidence: Evidence) -> list[str]:
     """What does not follow from predictions, in words."""
     retention = ["what is kept of the source's task"] if evidence.evaluation.retention else []
     stored = ["the stored model's logits beside the evaluated one's"] if evidence.stored else []
-    return ["which look at the test rows it was", "rows in several splits", *stored, *retention]
+    cost = ["time and memory of a row"] if evidence.latency_p95_ms or evidence.memory_bytes else []
+    return ["which look at the test rows it was", "rows in several splits", *stored, *retention, *cost]
 
 
 def differences(stored: Evaluation | Verdict, computed: Evaluation | Verdict) -> list[str]:

@@ -1,9 +1,18 @@
 import numpy as np
-from hypothesis import given, settings
+import pytest
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from acclimate.core.metrics import METRICS
-from acclimate.core.paired import bootstrap_score, detectable_effect, mcnemar_exact, paired_difference, rows_needed
+from acclimate.core.paired import (
+    PairedDifference,
+    bootstrap_score,
+    detectable_effect,
+    mcnemar_exact,
+    paired_difference,
+    rows_needed,
+)
+from acclimate.core.paired_means import paired_mean_difference
 
 METRIC = st.sampled_from(sorted(METRICS))
 
@@ -37,6 +46,26 @@ def test_order_of_rows_does_not_matter(metric: str, rows: tuple) -> None:
     first = paired_difference(metric, truth, a, b, classes, bootstraps=100, seed=3, groups=groups)
     again = paired_difference(metric, truth[order], a[order], b[order], classes, bootstraps=100, seed=3, groups=moved)
     assert first == again
+
+
+@given(METRIC, comparisons())
+@settings(deadline=None)
+def test_exchanging_the_models_gives_the_mirror_image(metric: str, rows: tuple) -> None:
+    classes, truth, a, b, groups = rows
+    there = paired_difference(metric, truth, a, b, classes, bootstraps=100, seed=3, groups=groups)
+    back = paired_difference(metric, truth, b, a, classes, bootstraps=100, seed=3, groups=groups)
+    tables = [sorted(zip(truth.tolist(), x.tolist(), y.tolist(), strict=True)) for x, y in ((a, b), (b, a))]
+    assume(groups is not None or tables[0] != tables[1])
+    assert there == PairedDifference(-back.point, -back.high, -back.low, -back.high_one_sided, -back.low_one_sided)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=20))
+@settings(deadline=None)
+def test_exchanging_two_models_with_scores_gives_the_mirror_image(rows: list[tuple[float, float]]) -> None:
+    assume(sorted(rows) != sorted((b, a) for a, b in rows))
+    a, b = np.array(rows).T
+    there, back = (paired_mean_difference(x, y, bootstraps=100, seed=3) for x, y in ((a, b), (b, a)))
+    assert (there.low, there.low_one_sided) == pytest.approx((-back.high, -back.high_one_sided), abs=1e-12)
 
 
 @given(comparisons())

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from acclimate.ports import RunRecords
-from acclimate.records import Interval
+from acclimate.records import Arm, Evaluation, Interval
 
 
 def _with_interval(value: Interval) -> str:
     return f"{value.point:.3f} [{value.low:.3f}, {value.high:.3f}]"
+
+
+def _fate(arm: Arm, evaluation: Evaluation) -> str:
+    """The frozen model may be handed on in the place of the arm that was chosen."""
+    handed_on = arm.role == "arm" and arm.strategy == evaluation.strategy
+    return "handed on" if handed_on else "chosen on validation" if arm.chosen else arm.role
 
 
 def summary(records: RunRecords) -> str:
@@ -35,7 +41,7 @@ def summary(records: RunRecords) -> str:
     if records.finetune is not None:
         lines += ["", "| arm | validation score | |", "|---|---|---|"]
         lines += [
-            f"| {arm.strategy} | {_with_interval(arm.score)} | {'chosen' if arm.chosen else arm.role} |"
+            f"| {arm.strategy} | {_with_interval(arm.score)} | {_fate(arm, evaluation)} |"
             for arm in records.finetune.arms[:20]
         ]
     return "\n".join(lines)

@@ -110,6 +110,7 @@ class GateInputs:
         memory_bytes: of a process that served some rows there.
         licences: by what they belong to, None where unknown [SourceCard.licence, TableCard.licence].
         seed_scores: of the same training with further seeds, on the test split [Evaluation.comparisons].
+        seeds_diverged: further seeds with which it diverged [Arm.seeds].
         retention_low: lower bound of (source score after - before); None without reference measurement.
         look: how many run keys were evaluated at this test digest, this one included.
         bound_alpha: one-sided error rate of the bounds in ``comparisons``.
@@ -139,6 +140,7 @@ class GateInputs:
     memory_bytes: int | None = None
     licences: Mapping[str, str | None] = field(default_factory=dict)
     seed_scores: tuple[float | None, ...] = ()
+    seeds_diverged: int = 0
     retention_low: float | None = None
     look: int = 1
     pool_overlap_rows: int | None = 0

@@ -19,7 +19,14 @@ import numpy.typing as npt
 from scipy import stats
 
 from acclimate.core.metrics import FloatArray, IntArray, as_classes, score, score_of_counts
-from acclimate.core.resampling import Groups, group_counts, group_sums, outward, stratified_counts
+from acclimate.core.resampling import (
+    Groups,
+    group_counts,
+    group_sums,
+    outward,
+    stratified_counts,
+    whichever_comes_first,
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,9 @@ def _bootstrap(
     cells, cell_of_row, rows = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
     units = _unit_counts(cells, n_classes)
     if groups is None:
-        blocks = stratified_counts(cells[:, 0], rows, bootstraps, rng)
+        order = whichever_comes_first(cells, rows) if codes.shape[1] == 3 else np.arange(len(cells))
+        units = units[order]
+        blocks = stratified_counts(cells[order, 0], rows[order], bootstraps, rng)
     else:
         units = group_sums(units[cell_of_row.ravel()], groups)
         blocks = group_counts(len(units), bootstraps, rng)
@@ -172,7 +181,7 @@ def paired_difference(
         alpha: error rate: two-sided for ``low`` and ``high``, one-sided for the other two bounds.
 
     Returns:
-        Differences, -1..1; 0 means equal.
+        Differences, -1..1; 0 means equal. Those of b and a are their mirror image.
 
     Raises:
         ValueError: unknown metric, no rows, unequal lengths, indices out of range, no bootstraps.

@@ -14,7 +14,14 @@ import numpy.typing as npt
 
 from acclimate.core.metrics import FloatArray
 from acclimate.core.paired import Bounds, PairedDifference, mcnemar_exact
-from acclimate.core.resampling import Groups, group_counts, group_sums, outward, stratified_counts
+from acclimate.core.resampling import (
+    Groups,
+    group_counts,
+    group_sums,
+    outward,
+    stratified_counts,
+    whichever_comes_first,
+)
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,9 @@ def _bootstrap(columns: FloatArray, *, bootstraps: int, seed: int, groups: Group
     rng = np.random.default_rng(seed)
     if groups is None:
         cells, rows = np.unique(columns, axis=0, return_counts=True)
+        if columns.shape[1] == 2:
+            order = whichever_comes_first(cells, rows)
+            cells, rows = cells[order], rows[order]
         blocks = stratified_counts(np.zeros(len(cells), dtype=np.int64), rows, bootstraps, rng)
         return np.concatenate([counts @ cells / len(columns) for counts in blocks])
     sums = group_sums(np.column_stack([columns, np.ones(len(columns))]), groups)  # [groups, models + 1]

@@ -61,6 +61,25 @@ def group_sums(units: FloatArray, groups: Groups) -> FloatArray:
     return sums
 
 
+def whichever_comes_first(cells: np.ndarray, rows: IntArray) -> IntArray:
+    """An order of cells in which (a, b) and (b, a) get the same draws, so that their differences are mirror images.
+
+    The lexical order of the cells, or that with the two models exchanged: which of both, the tables alone decide. Two
+    models that differ by chance alone (equal tables) have no order.
+
+    Args:
+        cells: distinct rows in lexical order, the two models in the last columns, ``[cells, k]``.
+        rows: how often each occurs, ``[cells]``.
+    """
+    exchanged = np.concatenate([cells[:, :-2], cells[:, [-1, -2]]], axis=1)
+    order = np.lexsort(exchanged.T[::-1])
+    own, other = (
+        [*table.ravel().tolist(), *counts.tolist()]
+        for table, counts in ((cells, rows), (exchanged[order], rows[order]))
+    )
+    return order if other < own else np.arange(len(cells))
+
+
 def outward(values: FloatArray, tail: float) -> tuple[float, float]:
     """The percentiles that leave ``tail`` on either side, rounded outwards to a bootstrap value."""
     low = np.quantile(values, tail, method="lower")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import resource
+import re
 import subprocess
 import sys
 import time
@@ -22,6 +22,7 @@ MEMORY_ROWS = 8
 # a large model on a slow disk takes its time to load
 LONGEST_SECONDS = 600
 STATUS = Path("/proc/self/status")
+PEAK = b"peak memory in bytes: "
 
 
 def serving_cost(
@@ -60,27 +61,37 @@ def serving_memory(folder: Path, inputs: Inputs, *, progress: Progress) -> int |
         None where that process does not end well; ``progress`` is told why.
     """
     rows = [one if isinstance(one, str) else {"base64": base64.b64encode(one).decode("ascii")} for one in inputs]
-    command = [sys.executable, "-m", __name__, str(folder)]
+    # -P: nothing is imported from the working directory
+    command = [sys.executable, "-P", "-m", __name__, str(folder)]
+    sent = json.dumps(rows).encode("ascii")
     try:
         done = subprocess.run(  # noqa: S603  # our own interpreter and module, no shell
-            command, input=json.dumps(rows), capture_output=True, text=True, timeout=LONGEST_SECONDS, check=True
+            command, input=sent, capture_output=True, timeout=LONGEST_SECONDS, check=False
         )
-    except subprocess.CalledProcessError as error:
-        last = (error.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        progress("memory_not_measured", says=f"a process that serves the model ended with {error.returncode}: {last}")
-        return None
     except subprocess.TimeoutExpired:
-        progress("memory_not_measured", says=f"a process that serves the model took over {LONGEST_SECONDS} s")
-        return None
-    return int(done.stdout.split()[-1])
+        why = f"took over {LONGEST_SECONDS} s"
+    except OSError as error:
+        why = f"could not be started: {error}"
+    else:
+        found = re.search(rb"^%s(\d+)$" % PEAK, done.stdout, re.MULTILINE)
+        if done.returncode == 0 and found:
+            return int(found.group(1))
+        last = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"])[-1]
+        why = f"ended with {done.returncode}: {last[:300]}"
+    progress("memory_not_measured", says=f"a process that serves the model {why}")
+    return None
 
 
 def _peak_bytes() -> int:
     """Most memory of this process. Not ``ru_maxrss`` on Linux: that starts with what the parent process held."""
-    if STATUS.is_file():
-        line = next(line for line in STATUS.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    lines = STATUS.read_text(encoding="ascii").splitlines() if STATUS.is_file() else []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def main() -> None:
@@ -88,7 +99,7 @@ def main() -> None:
     rows: list[Any] = json.loads(sys.stdin.read())
     inputs: list[Any] = [one if isinstance(one, str) else base64.b64decode(one["base64"]) for one in rows]
     load_adapted(Path(sys.argv[1])).predict(inputs)
-    sys.stdout.write(f"{_peak_bytes()}\n")
+    sys.stdout.write(f"\n{PEAK.decode()}{_peak_bytes()}\n")
 
 
 if __name__ == "__main__":

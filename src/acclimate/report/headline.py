@@ -38,10 +38,10 @@ def headline(view: ReportView) -> Headline:
     if view.verdict is not None:
         word = view.verdict.verdict
         uri = view.registration.model_uri if view.registration else None
-        usable = uri and word in {"PROMOTE", "SHADOW"}
+        told = view.registration.other_weights if view.registration else None
+        usable = uri and word in {"PROMOTE", "SHADOW"} and not told
         rows = "FOLDER" if view.data.has_images else "DATA.csv"
         command = f"acclimate predict {uri} {rows}{_workspace(view)}" if usable else ""
-        told = view.registration.other_weights if view.registration else None
         return Headline(word, TONES[word], VERDICTS[word], told or view.verdict.next_step, command)
     if view.retrain is not None and view.retrain.action == "nothing":
         return Headline("IDLE", "calm", view.retrain.reason, "", "")

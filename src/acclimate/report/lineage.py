@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from acclimate.records import StoredRecord, TableCard
+from acclimate.records import Arm, StoredRecord, TableCard
 from acclimate.report import numbers
 from acclimate.report.safety import without_credentials
 from acclimate.report.task_words import model_name, scored_by
@@ -75,11 +75,19 @@ def _measured(view: ReportView) -> Iterator[Link]:
 
 def _trained(view: ReportView) -> Iterator[Link]:
     for arm in view.finetune.arms if view.finetune else []:
-        own = "chosen, not handed on" if view.gave_way else "chosen"
-        fate = own if arm.chosen else ("control, never handed on" if arm.role == "control" else "not taken")
+        fate = _fate(view, arm)
         says = f"{model_name(arm.strategy, view.data.task)}, {numbers.score(arm.score.point)} on validation: {fate}"
         digests = {"pretrained": arm.pretraining.start_digest} if arm.pretraining else {}
         yield Link(f"Arm {arm.strategy}", says, digests | ({"model": arm.model_digest} if arm.model_digest else {}))
+
+
+def _fate(view: ReportView, arm: Arm) -> str:
+    """What came of an arm in the end."""
+    if arm.role == "control":
+        return "control, never handed on"
+    if view.gave_way:
+        return {"frozen": "handed on"}.get(arm.strategy, "chosen, not handed on" if arm.chosen else "not taken")
+    return "chosen" if arm.chosen else "not taken"
 
 
 def _judged(view: ReportView) -> Iterator[Link]:

@@ -64,7 +64,9 @@ def summary(view: ReportView, report_path: Path | None = None) -> Summary:
 
 def _arms(view: ReportView) -> list[Summary]:
     if view.finetune is not None:
-        arms = [(arm.strategy, arm.score.point, arm.chosen) for arm in view.finetune.arms]
+        # the one that is handed on, where that is known by now
+        own = view.evaluation.strategy if view.evaluation else view.finetune.chosen
+        arms = [(a.strategy, a.score.point, a.role == "arm" and a.strategy == own) for a in view.finetune.arms]
     elif view.baseline is not None and view.decision is not None and view.decision.action == "freeze":
         arms = [("frozen", view.baseline.validation_score.point, True)]
     else:

@@ -108,6 +108,8 @@ class ReportView:
         spent = self.seconds.get("finetune")
         if spent is None or self.finetune is None or self.primary is None or self.primary.difference.point <= 0:
             return None
+        if self.evaluation is not None and self.evaluation.strategy == "frozen":
+            return None
         return spent / (100 * self.primary.difference.point)
 
     def arm_seconds(self, strategy: str) -> float | None:

@@ -120,10 +120,10 @@ def evaluate(
         retention=_retention(data, baseline, model, goal.metric, config, progress),
     )
     found.write(out / FILE, model.temperature)
+    report.write(out)
     timing = serving_cost(judged.folder, model.predict, examples.inputs[:LATENCY_ROWS], progress=progress)
     timing["rows_per_second"] = round(judged.rows_per_second, 1)
     (out / "timing.json").write_text(json.dumps(timing, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    report.write(out)
     return report
 
 

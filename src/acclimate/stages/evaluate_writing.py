@@ -144,11 +144,11 @@ def evaluate_writing(
         perplexity={"candidate": found.likelihood.perplexity, **others.perplexity},
     )
     answers.write(out / FILE, answers=pairs.answers, written=found.written, nll=found.likelihood.row_loss)
+    report.write(out)
     asked = _asked(model, examples.texts[:LATENCY_ROWS])
     timing = serving_cost(own.folder, model.predict, asked, progress=progress)
     timing["rows_per_second"] = round(own.rows_per_second, 1)
     (out / "timing.json").write_text(json.dumps(timing, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    report.write(out)
     return report
 
 

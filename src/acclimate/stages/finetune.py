@@ -201,27 +201,16 @@ def _arms(stage: _Stage, seconds: dict[str, float]) -> list[_Tried]:
 
 
 def _train(
-    stage: _Stage, strategy: str, schedule: Schedule, epochs: int, seconds: dict[str, float], seed: int | None = None
+    stage: _Stage, strategy: str, schedule: Schedule, epochs: int, seconds: dict[str, float]
 ) -> tuple[Job, TrainResult]:
     """Train; where that diverges, again at a third of the rate, and once more at a ninth.
-
-    Args:
-        stage: what all arms share.
-        strategy: what is trained.
-        schedule: how its rate goes on.
-        epochs: how long.
-        seconds: gets what it took, added to the strategy's or, of a further seed, to ``<strategy>.seeds``.
-        seed: instead of the configured one.
 
     Raises:
         ModelError: it still diverges, or anything else that training raises.
     """
     settings, folder = stage.settings(strategy), stage.checkpoints / f"{strategy}-{schedule}-{epochs}"
-    if seed is not None:
-        folder = folder.with_name(f"{folder.name}-seed-{seed}")
     for retry in range(RETRIES + 1):
         job = stage.task.job(strategy, settings, schedule, epochs, folder)
-        job = job if seed is None else replace(job, seed=seed)
         before = stage.task.preparation(strategy).seconds
         if before and strategy not in seconds:
             seconds |= {strategy: before, f"{strategy}.pretraining": before}
@@ -237,8 +226,7 @@ def _train(
             stage.progress("diverged", strategy=strategy, says=says)
         else:
             break
-    spent_on = strategy if seed is None else f"{strategy}.seeds"
-    seconds[spent_on] = seconds.get(spent_on, 0.0) + result.seconds
+    seconds[strategy] = seconds.get(strategy, 0.0) + result.seconds
     return job, result
 
 
@@ -323,19 +311,35 @@ def _report(stage: _Stage, tried: list[_Tried], tolerance: float) -> FinetuneRep
 
 def _with_seeds(stage: _Stage, report: FinetuneReport, seconds: dict[str, float]) -> FinetuneReport:
     """The chosen arm trained again with further seeds: not to hand on the best, but to know how far they are apart."""
-    name = report.chosen
-    if name == FROZEN:
+    chosen = next(arm for arm in report.arms if arm.chosen)
+    if chosen.strategy == FROZEN:
         return report
-    runs = []
-    for seed in range(stage.config.seed + 1, stage.config.seed + stage.decision.seeds):
-        stage.progress("seed", strategy=name, says=f"training {name} again with seed {seed}")
-        job, result = _train(stage, name, stage.config.schedule, stage.cost(name).epochs, seconds, seed)
-        folder = stage.out / "arms" / name / "seeds" / str(seed) / "model"
-        found = stage.task.finished(job, result, "control", folder)
-        score = _interval(stage.task.judge.score(found.answers))
-        runs.append(SeedRun(seed=seed, score=score, best_epoch=result.best_epoch, model_digest=found.digest))
+    further = range(stage.config.seed + 1, stage.config.seed + stage.decision.seeds)
+    runs = [_with_seed(stage, chosen, seed, seconds) for seed in further]
     arms = [arm.model_copy(update={"seeds": runs}) if arm.chosen else arm for arm in report.arms]
     return report.model_copy(update={"arms": arms})
+
+
+def _with_seed(stage: _Stage, chosen: Arm, seed: int, seconds: dict[str, float]) -> SeedRun:
+    """The chosen arm's training again, at the rate it was trained with; one that diverges is a finding, not an end."""
+    name = chosen.strategy
+    stage.progress("seed", strategy=name, says=f"training {name} again with seed {seed}")
+    settings = {**stage.settings(name), "learning_rate": chosen.settings["learning_rate"]}
+    folder = stage.checkpoints / f"{name}-{stage.config.schedule}-{stage.cost(name).epochs}-seed-{seed}"
+    job = stage.task.job(name, settings, stage.config.schedule, stage.cost(name).epochs, folder)
+    job = replace(job, seed=seed)
+    try:
+        result = stage.trainer.train(job, progress=stage.progress)
+    except ModelError as error:
+        if error.code not in DIVERGED:
+            raise
+        stage.progress("diverged", strategy=name, says=f"{error.problems[0].message}; seed {seed} is left out")
+        return SeedRun(seed=seed, score=None, best_epoch=None, model_digest=None)
+    spent_on = f"{name}.seeds"
+    seconds[spent_on] = seconds.get(spent_on, 0.0) + result.seconds
+    found = stage.task.finished(job, result, "control", stage.out / "arms" / name / "seeds" / str(seed) / "model")
+    score = _interval(stage.task.judge.score(found.answers))
+    return SeedRun(seed=seed, score=score, best_epoch=result.best_epoch, model_digest=found.digest)
 
 
 def _front(arms: list[Arm]) -> set[str]:

@@ -18,12 +18,14 @@ from acclimate.config_gate import CostRule, GateSpec
 from acclimate.digests import file_digest
 from acclimate.examples import Examples, read_examples
 from acclimate.judging import judge_evidence
+from acclimate.nn import serving_cost
 from acclimate.nn.adapted import load_adapted
 from acclimate.nn.causal.judged import pairs_of
 from acclimate.nn.causal.writer import Writer
 from acclimate.nn.compared import logits_in_order
 from acclimate.nn.frozen import frozen_on_train
 from acclimate.nn.model import AdaptedModel
+from acclimate.nn.serving_cost import MEMORY_ROWS
 from acclimate.nn.source_card import folder_digest
 from acclimate.ports import Progress, Registry, RunRecords, silent
 from acclimate.predictions import FILE
@@ -92,7 +94,7 @@ def register(
         waivers=[WaivedCheck(check=one.check, by=one.by, reason=one.reason) for one in gate.waivers],
         look=registry.look(records.evaluation.test_digest, records.run_key),
         auto_promote=gate.auto_promote,
-        **_limited_cost(policy.checks.cost, evaluation),
+        **_limited_cost(policy.checks.cost, evaluation, candidate, data, progress),
     )
     judge: dict[str, Any] = {"policy": policy, "run_key": records.run_key, "name": records.name}
     verdict, model_uri = judge_evidence(evidence, **judge), None
@@ -111,15 +113,22 @@ def register(
     return done
 
 
-def _limited_cost(limits: CostRule, evaluation: Path) -> dict[str, float]:
-    """What evaluate measured of time and memory, as far as the policy sets a limit: it differs each time."""
+def _limited_cost(
+    limits: CostRule, evaluation: Path, candidate: Path, data: Path, progress: Progress
+) -> dict[str, float]:
+    """What evaluate measured of time and memory, as far as the policy sets a limit: it differs each time.
+
+    Memory that could not be measured then is measured now: what was in the way may have passed.
+    """
     path = evaluation / "timing.json"
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     cost = {}
     if limits.latency_p95_ms_at_most is not None and "latency_p95_ms" in found:
         cost["latency_p95_ms"] = float(found["latency_p95_ms"])
-    if limits.memory_mb_at_most is not None and "peak_memory_bytes" in found:
-        cost["memory_bytes"] = int(found["peak_memory_bytes"])
+    if limits.memory_mb_at_most is not None:
+        rows = read_examples(data, "target", ["validation"], None).inputs[:MEMORY_ROWS]
+        memory = found.get("peak_memory_bytes") or serving_cost.serving_memory(candidate, rows, progress=progress)
+        cost |= {} if memory is None else {"memory_bytes": int(memory)}
     return cost
 
 
@@ -132,6 +141,12 @@ def _other_weights(records: RunRecords, registry: Registry) -> str | None:
     for one in registry.versions(records.name):
         theirs = one.tags.get("acclimate.model_digest", digest)
         if one.run_key == records.run_key and theirs != digest:
+            own, other = records.evaluation.strategy, one.tags.get("acclimate.strategy")
+            if "frozen" in (own, other) and own != other:
+                return (
+                    f"Version {one.version} of this run key is not this model but the {other} one, judged when another "
+                    f"or no champion was in use. To register this {own} one, delete it in MLflow and run again."
+                )
             return (
                 f"Use version {one.version}: it holds this run key with other weights ({theirs[:12]}, these are "
                 f"{digest[:12]}). To register these, delete it in MLflow and run again."

@@ -270,6 +270,7 @@ def test_fails_closed_on_a_margin_that_is_no_number() -> None:
         ({"seed_scores": (0.86,)}, "seeds", "warned"),
         ({"seed_scores": (0.86, 0.80)}, "seeds", "warned"),
         ({"seed_scores": (0.86, 0.801)}, "seeds", "passed"),
+        ({"seeds_diverged": 1}, "seeds", "warned"),
         ({"seed_scores": (0.86, None)}, "seeds", "missing"),
         ({"seed_scores": (0.86, math.nan)}, "seeds", "missing"),
         ({"strategy": "frozen"}, "seeds", "not_applicable"),

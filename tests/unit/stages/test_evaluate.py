@@ -15,12 +15,22 @@ from acclimate.core.probe import fit_probe
 from acclimate.core.text_noise import TEXT_NOISE, noisy_texts
 from acclimate.errors import AcclimateError
 from acclimate.examples import Examples, read_examples, split_path, write_examples
+from acclimate.handing_on import frozen_instead
 from acclimate.nn.compared import trivial_predictions
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.source_card import source_card
 from acclimate.ports import silent
-from acclimate.records import SPLITS, BaselineReport, DataCard, Evaluation, SplitCard, TableCard
+from acclimate.records import (
+    SPLITS,
+    BaselineReport,
+    Comparison,
+    DataCard,
+    Evaluation,
+    Interval,
+    SplitCard,
+    TableCard,
+)
 from acclimate.stages.baseline import baseline
 from acclimate.stages.evaluate import evaluate
 
@@ -215,11 +225,11 @@ def test_a_frozen_candidate_is_held_against_the_control_that_was_best_on_train(w
     assert {row.other for row in report.comparisons} == {"tfidf", "majority", "random_features"}
 
 
-def knowing_the_answers(world: World, into: Path) -> Path:
+def knowing_the_answers(world: World, into: Path, strategy: str = "full") -> Path:
     """A head fitted on the test rows themselves: sure to be better than the frozen one."""
     model, test = AdaptedModel.load(world.baseline / "model"), world.test_rows()
     probe = fit_probe(model.encoder.embed(test.inputs), test.labels, len(LABELS), c=1000.0)
-    given = {"strategy": "full", "source": model.source, "temperature": 1.0}
+    given = {"strategy": strategy, "source": model.source, "temperature": 1.0}
     AdaptedModel.build(model.encoder, probe.weight, probe.bias, LABELS, **given).save(into)
     return into
 
@@ -229,10 +239,11 @@ def test_a_trained_model_that_is_not_shown_to_be_better_gives_way_to_the_frozen_
 ) -> None:
     seeds = tmp_path / "finetune" / "arms" / "full" / "seeds"
     changed_model(world.trained, seeds / "2" / "model", noise=0.5)
-    # on these rows TF-IDF is as good as the frozen model
-    easy = shutil.copytree(world.baseline, tmp_path / "baseline")
-    BaselineReport.read(easy).model_copy(update={"best_control": "majority"}).write(easy)
-    world = replace(world, baseline=easy)
+    # on these rows TF-IDF is as good as the real one
+    better = shutil.copytree(world.baseline, tmp_path / "baseline")
+    shutil.rmtree(better / "model")
+    knowing_the_answers(world, better / "model", strategy="frozen")
+    world = replace(world, baseline=better)
     report = world.run(tmp_path / "out", goal=Goal(), finetune=tmp_path / "finetune")
     alone = world.run(tmp_path / "frozen", strategy="frozen", goal=Goal())
     assert report.handed_on.fired
@@ -265,14 +276,46 @@ def test_the_frozen_model_stands_in_only_where_it_would_pass(world: World, tmp_p
     no_better = world.run(tmp_path / "no-better", goal=Goal())
     assert (no_better.strategy, no_better.handed_on.fired) == ("full", False)
     assert no_better.handed_on.says.endswith("nor that than tfidf")
-    easy = shutil.copytree(world.baseline, tmp_path / "baseline")
-    BaselineReport.read(easy).model_copy(update={"best_control": "majority"}).write(easy)
-    missed = world.run(tmp_path / "missed", baseline=easy, goal=STAYS)
-    assert (missed.strategy, missed.handed_on.fired) == ("full", False)
-    assert missed.handed_on.says.endswith("which misses 1")
     champion = changed_model(world.baseline / "model", tmp_path / "champion")
     report = world.run(tmp_path / "out", goal=Goal(), champion=("models:/mail/3", champion))
     assert (report.strategy, report.handed_on) == ("full", None)
+
+
+def compared(other: str, role: str, low: float, high: float) -> Comparison:
+    ends = {"low_one_sided": low, "high_one_sided": high, "mcnemar_p": 0.5, "detectable_effect": 0.1}
+    counts = {"only_candidate_right": 1, "only_other_right": 1, "rows_needed": 900, "underpowered": True}
+    middle = (low + high) / 2
+    score, difference = (Interval(point=point, low=point, high=point) for point in (0.7, middle))
+    return Comparison(other=other, role=role, other_score=score, difference=difference, **ends, **counts)
+
+
+@pytest.mark.parametrize(
+    ("changed", "fired"),
+    [
+        ({}, True),
+        ({"lora": ("trained", -0.05, -0.01)}, False),  # it is shown to be better
+        ({"random_features": ("comparator", -0.01, 0.1)}, False),
+        ({"tfidf": ("trivial", -0.01, 0.1)}, False),  # the gate would refuse the frozen model
+        ({"scratch": ("control", -0.1, -0.01)}, False),  # likewise: negative transfer
+        ({"scratch": ("control", -0.1, 0.01)}, True),
+    ],
+)
+def test_the_frozen_model_stands_in_where_the_gate_would_take_it(
+    changed: dict[str, tuple[str, float, float]], fired: bool
+) -> None:
+    rows = {
+        "lora": ("trained", -0.03, 0.01),
+        "random_features": ("comparator", 0.05, 0.1),
+        "tfidf": ("trivial", 0.02, 0.1),
+        "scratch": ("control", 0.1, 0.2),
+    }
+    found = [compared(name, *row) for name, row in (rows | changed).items()]
+    rule = frozen_instead("lora", Interval(point=0.8, low=0.75, high=0.85), found, Goal())
+    assert rule.fired == fired
+    assert bool(rule.rejected) == fired
+    for by, at_least, met in (("point", 0.8, True), ("lower", 0.8, False), ("lower", 0.75, True)):
+        goal = Goal(at_least=at_least, at_least_by=by)
+        assert frozen_instead("lora", Interval(point=0.8, low=0.75, high=0.85), found, goal).fired == (fired and met)
 
 
 @pytest.mark.parametrize("strategy", ["full", "frozen"])

@@ -38,6 +38,20 @@ CONFIG: dict[str, Any] = {
 }
 
 
+@dataclass
+class DivergesWith:
+    """A trainer with which one seed diverges."""
+
+    inner: Trainer
+    seed: int
+    workers: int = 1
+
+    def train(self, job: Job, *, progress: Progress = silent) -> TrainResult:
+        if job.seed == self.seed:
+            raise ModelError("E-TRAIN-001", "the gradient is not finite", where="full", hint="lower the rate")
+        return self.inner.train(job, progress=progress)
+
+
 class Killed(Exception):
     """Stands for a signal."""
 
@@ -291,6 +305,19 @@ def test_the_chosen_arm_is_trained_again_with_further_seeds(place: Place) -> Non
     other, _ = place.run(["full"], config=CONFIG | {"seed": 6}, checkpoints="other seed")
     assert arms_of(other)["full"].model_digest == arms["full"].seeds[0].model_digest
     assert "full.seeds" in json.loads((out / "timing.json").read_text())
+
+
+def test_a_further_seed_that_diverges_is_told_and_ends_nothing(place: Place) -> None:
+    place.seeds = 3
+    place.trainer = DivergesWith(InProcessTrainer(), seed=1)
+    report, out = place.run(["full"])
+    runs = arms_of(report)["full"].seeds
+    assert [(run.seed, run.score is None, run.model_digest is None) for run in runs] == [
+        (1, True, True),
+        (2, False, False),
+    ]
+    assert sorted(path.name for path in (out / "arms" / "full" / "seeds").iterdir()) == ["2"]
+    assert any(event == "diverged" and "seed 1 is left out" in fields["says"] for event, fields in place.events)
 
 
 def test_a_frozen_choice_has_no_seeds_to_train(place: Place) -> None:

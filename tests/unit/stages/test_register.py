@@ -18,6 +18,7 @@ from acclimate.config import Goal
 from acclimate.config_gate import ApprovalRule, ChecksSpec, CostRule, GateSpec, PolicySpec
 from acclimate.digests import data_digest
 from acclimate.errors import ModelError, UnavailableError
+from acclimate.nn import serving_cost
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.frozen import PROBE
 from acclimate.nn.model import AdaptedModel
@@ -141,24 +142,35 @@ def test_a_policy_may_limit_how_long_a_row_takes(
     assert (said.verdict, cost.numbers.get("latency_p95_ms")) == (verdict, measured)
 
 
-@pytest.mark.parametrize(("measured", "verdict"), [(500_000_000, "PROMOTE"), (500_000_001, "REJECT"), (None, "REJECT")])
+@pytest.mark.parametrize(
+    ("measured", "later", "verdict"),
+    [
+        (500_000_000, None, "PROMOTE"),
+        (500_000_001, None, "REJECT"),
+        (None, 400_000_000, "PROMOTE"),  # evaluate could not measure it
+        (None, None, "REJECT"),
+    ],
+)
 def test_a_policy_may_limit_the_memory_it_takes(
     measured: int | None,
+    later: int | None,
     verdict: str,
+    monkeypatch: pytest.MonkeyPatch,
     run_stage: Callable[..., Registration],
     models: Models,
     tmp_path: Path,
 ) -> None:
     small = PolicySpec(name="small", checks=ChecksSpec(cost=CostRule(required=True, memory_mb_at_most=500)))
+    monkeypatch.setattr(serving_cost, "serving_memory", lambda *args, **kwargs: later)
     timing = {} if measured is None else {"peak_memory_bytes": measured}
     (tmp_path / "timing.json").write_text(json.dumps(timing))
     run_stage(
-        run_records(name=f"small-{measured or 0}", model_digest=models.digest),
+        run_records(name=f"small-{measured or 0}-{later or 0}", model_digest=models.digest),
         gate=GateSpec(policy="small", rules=small),
     )
     said = Verdict.read(tmp_path / "out")
     cost = next(check for check in said.checks if check.name == "cost")
-    assert (said.verdict, cost.numbers.get("memory_bytes")) == (verdict, measured)
+    assert (said.verdict, cost.numbers.get("memory_bytes")) == (verdict, measured or later)
 
 
 def test_only_small_files_stay_in_the_stages_folder(

@@ -47,7 +47,7 @@ CHECKS = (
     GateCheck(
         3, "primary", primary.check, "Keep what is in use; add labels or another source model before trying again."
     ),
-    GateCheck(4, "seeds", seeds.check, "Train with further seeds: finetune.seeds."),
+    GateCheck(4, "seeds", seeds.check, "Train with more seeds next time: finetune.seeds."),
     GateCheck(5, "controls", controls.check, "Use the simpler control, or try another source model."),
     GateCheck(6, "slices", slices.check, "Add labels in the weakest slice."),
     GateCheck(7, "calibration", calibration.check, "Add validation rows: the temperature is fitted on them."),

@@ -18,6 +18,10 @@ def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
         return Finding("not_applicable", "the frozen baseline has no training seed")
     trained = 1 + len(inputs.seed_scores)
     numbers: dict[str, Number] = {"seeds": trained}
+    if inputs.seeds_diverged:
+        numbers["diverged"] = inputs.seeds_diverged
+        says = f"with {inputs.seeds_diverged} of {trained + inputs.seeds_diverged} seeds training diverged"
+        return Finding("warned", f"{says}: the rate is too high to be relied on", numbers)
     if trained < policy.seeds:
         plural = "s" if trained > 1 else ""
         says = f"{trained} training seed{plural}: the spread between seeds is not known, {policy.seeds} would show it"
