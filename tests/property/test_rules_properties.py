@@ -72,7 +72,7 @@ def test_more_validation_labels_never_make_r4_freeze(evidence: Evidence, more: i
     assert not (settle(evidence).action == "finetune" and after.action == "freeze")
 
 
-@given(evidences(), st.integers(2, 200), st.floats(0.2, 1), st.floats(0, 0.075))
+@given(evidences(), st.integers(2, 30), st.floats(0.2, 1), st.floats(0, 0.2))
 def test_the_labels_r4_asks_for_are_enough(evidence: Evidence, rows: int, disagreement: float, gain: float) -> None:
     few = {"validation_rows": rows, "disagreement": disagreement, "min_gain": gain}
     evidence = replace(evidence, **few, at_least=None, probe_low=0.0)

@@ -27,7 +27,7 @@ class DecisionPolicy:
 
     name: str = "acclimate policy v1"
     arms: tuple[str, ...] = ("lora", "full")
-    smallest_wanted_gain: float = 0.075
+    smallest_wanted_gain: float = 0.2
     alpha: float = 0.05
     power: float = 0.8
     validation_share: float = 0.2

@@ -102,11 +102,11 @@ def succession(disagreement: float, rows: int = OPEN.train_rows) -> float:
     ("rows", "disagreement", "at_least", "min_gain", "fires"),
     [
         (600, 0.15, 0.9, 0.01, False),  # shows .039, wanted .10
-        (60, 0.15, None, 0.01, True),  # shows .124, wanted .075
-        (60, 0.15, 0.95, 0.01, False),  # wanted .15 because the requirement is far
-        (60, 0.15, 0.70, 0.01, True),  # requirement below the baseline asks for nothing
-        (60, 0.15, None, 0.13, False),  # wanted .13 by min_gain
-        (100, 0.15, None, 0.01, True),
+        (20, 0.15, None, 0.01, True),  # shows .215, wanted .2
+        (15, 0.15, 1.0, 0.01, True),  # shows .249, wanted .2: the requirement is not farther
+        (20, 0.15, 0.70, 0.01, True),  # requirement below the baseline asks for nothing
+        (20, 0.15, None, 0.22, False),  # wanted .22 by min_gain
+        (60, 0.15, None, 0.01, False),  # shows .124
     ],
 )
 def test_r4_freezes_when_validation_is_too_small(
@@ -116,7 +116,7 @@ def test_r4_freezes_when_validation_is_too_small(
         OPEN, validation_rows=rows, disagreement=disagreement, at_least=at_least, min_gain=min_gain, probe_low=0.6
     )
     settled = settle(evidence)
-    wanted = max(min_gain, 0.075, (at_least or 0.0) - 0.8)
+    wanted = max(min_gain, 0.2, (at_least or 0.0) - 0.8)
     shown = math.sqrt(Z2 * succession(disagreement) / rows)
     assert fires == (shown > wanted)
     assert settled.detectable_effect == pytest.approx(shown, rel=1e-5)
@@ -125,25 +125,25 @@ def test_r4_freezes_when_validation_is_too_small(
 
 
 def test_r4_does_not_fire_when_the_detectable_effect_equals_the_wanted_gain() -> None:
-    evidence = replace(OPEN, validation_rows=60, probe_low=0.5, at_least=None)
+    evidence = replace(OPEN, validation_rows=20, probe_low=0.5, at_least=None)
     shown = settle(evidence).detectable_effect
     assert settle(replace(evidence, min_gain=shown)).rule == "R5"
     assert settle(replace(evidence, min_gain=math.nextafter(shown, 0))).rule == "R4"
 
 
 def test_r4_says_how_many_labels_would_make_validation_large_enough() -> None:
-    settled = settle(replace(OPEN, validation_rows=60, at_least=None))
+    settled = settle(replace(OPEN, validation_rows=15, at_least=None))
     assert settled.label_more is not None
-    # 6.18 x .15 / .075^2 = 166 validation rows; 106 are missing, and validation gets a fifth of new labels
-    assert settled.label_more == 5 * (math.ceil(Z2 * succession(0.15) / 0.075**2) - 60)
+    # 6.18 x .15 / .2^2 = 24 validation rows; 9 are missing, and validation gets a fifth of new labels
+    assert settled.label_more == 5 * (math.ceil(Z2 * succession(0.15) / 0.2**2) - 15)
     assert f"label about {settled.label_more} more" in settled.reason
-    enough = settle(replace(OPEN, validation_rows=60 + settled.label_more // 5, at_least=None))
+    enough = settle(replace(OPEN, validation_rows=15 + settled.label_more // 5, at_least=None))
     assert enough.rule == "R5"
-    short = settle(replace(OPEN, validation_rows=60 + settled.label_more // 5 - 1, at_least=None))
+    short = settle(replace(OPEN, validation_rows=15 + settled.label_more // 5 - 1, at_least=None))
     assert short.rule == "R4"
 
 
-@pytest.mark.parametrize("rows", [10, 40])
+@pytest.mark.parametrize("rows", [6, 14])
 def test_r4_does_not_take_agreement_on_a_few_rows_for_certainty(rows: int) -> None:
     tiny = replace(OPEN, train_rows=rows, validation_rows=rows // 2, disagreement=0.0, at_least=None)
     settled = settle(tiny)

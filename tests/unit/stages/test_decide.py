@@ -181,11 +181,11 @@ def test_requirement_met_freezes_by_r3(run: Callable[..., Decision]) -> None:
 
 
 def test_few_rows_freeze_by_r4(run: Callable[..., Decision]) -> None:
-    decision = run(baseline=changed(BASELINE, validation_rows=40))
+    decision = run(baseline=changed(BASELINE, validation_rows=20))
     assert (decision.rule, decision.action) == ("R4", "freeze")
     assert decision.label_more
-    # sqrt(6.18 x (.15 x 1800 + 1) / 1802 / 40)
-    assert decision.detectable_effect == pytest.approx(0.1525, abs=1e-4)
+    # sqrt(6.18 x (.15 x 1800 + 1) / 1802 / 20)
+    assert decision.detectable_effect == pytest.approx(0.2156, abs=1e-4)
 
 
 def test_large_gap_and_many_rows_add_the_scratch_control(run: Callable[..., Decision]) -> None:
