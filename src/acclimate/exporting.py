@@ -57,6 +57,9 @@ def export(model: str, format_: str, out: Path, workspace: Path | None, source: 
             written = Path(temporary) / "export"
             written.mkdir()
             difference = _write(model, folder, format_, written, workspace, source)
+            # safetensors writes files that only their owner may read; whoever serves the model is often somebody else
+            for path in written.iterdir():
+                path.chmod((written / CARD_NAME).stat().st_mode)
             out.parent.mkdir(parents=True, exist_ok=True)
             if out.exists():
                 out.rmdir()

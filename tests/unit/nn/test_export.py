@@ -125,6 +125,9 @@ def test_a_text_classifier_used_as_its_readme_says_predicts_the_same(
     done = export(str(model), format_, tmp_path / "out", None, str(tiny_source))
     assert done["largest_difference"] < 1e-5
     assert done["files"].keys() == {path.name for path in (tmp_path / "out").iterdir()}
+    assert len({path.stat().st_mode for path in (tmp_path / "out").iterdir()}) == 1, (
+        "all may be read by whoever serves it"
+    )
     found, own = used(tmp_path / "out", texts=TEXTS, SOURCE=str(tiny_source)), load_adapted(model)
     assert isinstance(own, AdaptedModel)
     np.testing.assert_allclose(np.asarray(found["probabilities"]), own.predict_proba(TEXTS), atol=1e-5)

@@ -57,6 +57,13 @@ def plain_classifier(model: AdaptedModel) -> PlainClassifier:
         )
     name = "AutoModelForImageClassification" if model.reads_images else "AutoModelForTokenClassification"
     config = copy.deepcopy(model.encoder.module.config)
+    if not isinstance(config, transformers.PretrainedConfig):
+        kind = getattr(config, "model_type", type(config).__name__)
+        raise ModelError(
+            "E-EXPORT-003",
+            f"transformers has no class for {kind}, which acclimate computes itself",
+            hint="export it with --format onnx, or load it with acclimate.load",
+        )
     try:
         module, head = _assembled(model, getattr(transformers, name), config)
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
