@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from acclimate.adapters import mlflow_versions
@@ -81,7 +82,15 @@ def test_a_run_keeps_parameters_metrics_data_tags_and_records(
     }
     assert len(run.inputs.model_inputs) == 1
     assert run.info.status == "FINISHED"
-    assert {file.path for file in client.list_artifacts(run_id)} == {"records", "report.html"}
+    assert {file.path for file in client.list_artifacts(run_id)} == {"records", "tables", "report.html"}
+    tables = {one["path"]: one["type"] for one in json.loads(run.data.tags["mlflow.loggedArtifacts"])}
+    assert tables == {file.path: "table" for file in client.list_artifacts(run_id, "tables")}
+    # as MLflow itself reads what its log_table wrote
+    table = pd.read_json(client.download_artifacts(run_id, "tables/comparisons.json", str(tmp_path)), orient="split")
+    assert list(table["compared with"]) == [one.other for one in records.evaluation.comparisons]
+    assert list(table["difference"]) == [one.difference.point for one in records.evaluation.comparisons]
+    arms = pd.read_json(client.download_artifacts(run_id, "tables/arms.json", str(tmp_path)), orient="split")
+    assert list(arms["arm"][arms["handed on"]]) == ["full"]
     experiment = client.get_experiment(run.info.experiment_id)
     assert experiment.name == name
     assert experiment.tags["mlflow.experiment.primaryMetric.name"] == "test.macro_f1"
@@ -135,6 +144,7 @@ def test_promote_sets_both_aliases_and_tags_the_version(
     done = register(registry, records, model_folder)
     assert (done.version, done.created, done.model_uri) == (1, True, f"models:/{name}/1")
     assert done.aliases == ["challenger", "champion"]
+    assert registry._connection.client.get_model_version(name, "1").description.startswith("**Adaptation")
     (version,) = registry.versions(name)
     assert (version.run_key, version.verdict) == (records.run_key, "PROMOTE")
     expected = data_digest(verdict_of(records).model_dump(mode="json"))

@@ -10,6 +10,7 @@ from acclimate.adapters import mlflow_artifacts, mlflow_descendants, mlflow_line
 from acclimate.adapters.mlflow_client import Connection, connect, every
 from acclimate.adapters.mlflow_errors import repeated, translated
 from acclimate.adapters.mlflow_lock import LOCKS, alias_lock
+from acclimate.adapters.mlflow_note import summary
 from acclimate.adapters.mlflow_promotions import Promoter
 from acclimate.adapters.mlflow_sources import ensure_source
 from acclimate.adapters.mlflow_tags import (
@@ -32,6 +33,8 @@ from acclimate.ports import Descendant, Move, Promotions, RegisteredVersion, Run
 from acclimate.records import Evidence, LineageNode, Registration, Verdict
 
 AUTO_PROMOTED = "gate.auto_promote: the verdict is PROMOTE"
+# what MLflow's databases hold of a version's description is 5,000 characters
+_DESCRIPTION_LIMIT = 5000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 
@@ -345,8 +348,9 @@ class MlflowRegistry:
         if promote:
             mlflow_versions.check_champion(connection, name, expected, (RUN_KEY, records.run_key))
         source, stored = self._stored(records, run_id, model_uri)
+        described = {**source, "description": summary(records)[:_DESCRIPTION_LIMIT]}
         version, created = mlflow_versions.ensure_version(
-            connection, name, (RUN_KEY, records.run_key), source, {**tags, **stored}
+            connection, name, (RUN_KEY, records.run_key), described, {**tags, **stored}
         )
         # A version of this run key with other bytes was judged by its own evaluation: leave it as it is. So is the
         # champion, which keeps the verdict that made it so: who finds it wanting now has to take the alias away.

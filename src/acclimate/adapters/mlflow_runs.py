@@ -16,6 +16,7 @@ from typing import Any
 from acclimate.adapters.mlflow_client import Connection, every
 from acclimate.adapters.mlflow_errors import is_error, without_credentials
 from acclimate.adapters.mlflow_note import summary
+from acclimate.adapters.mlflow_tables import FOLDER, tables_tag, write_tables
 from acclimate.adapters.mlflow_tags import RUN_KEY, TEST_DIGEST, arm_tags, flattened, lineage_tags
 from acclimate.errors import ConfigError
 from acclimate.ports import RunRecords
@@ -232,6 +233,7 @@ def _log_tags(connection: Connection, run_id: str, experiment: str, records: Run
         **lineage_tags(records, source_model_uri),
         **arm_tags(records),
         **{f"config.{name}": value for name, value in flattened(rest).items()},
+        **tables_tag(records),
         "mlflow.note.content": summary(records),
     }
     entries = [RunTag(name, value[:_TAG_LIMIT]) for name, value in sorted(tags.items())]
@@ -287,5 +289,8 @@ def _log_files(connection: Connection, run_id: str, records: RunRecords, artifac
         card = records.source.model_dump_json(indent=1)
         (Path(folder) / "source_card.json").write_text(card + "\n", encoding="utf-8")
         connection.client.log_artifacts(run_id, folder, "records")
+    with tempfile.TemporaryDirectory() as folder:
+        write_tables(records, Path(folder))
+        connection.client.log_artifacts(run_id, folder, FOLDER)
     for path in artifacts:
         connection.client.log_artifact(run_id, str(path))

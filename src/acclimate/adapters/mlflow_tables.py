@@ -1,0 +1,70 @@
+"""Tables of a run as MLflow's own pages show them: what the candidate was compared with, arms, slices and labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from acclimate.ports import RunRecords
+from acclimate.records import Arm, Comparison, Interval
+
+FOLDER = "tables"
+# the tag by which MLflow knows that a JSON file is a table
+LOGGED = "mlflow.loggedArtifacts"
+ENDS = ("low", "high")
+_MOST_ROWS = 200
+
+Rows = list[list[Any]]
+
+
+def tables(records: RunRecords) -> dict[str, tuple[list[str], Rows]]:
+    """Columns and rows of each table that has any, by name."""
+    evaluation, finetune = records.evaluation, records.finetune
+    arms = finetune.arms if finetune else []
+    found: dict[str, tuple[list[str], Rows]] = {
+        "comparisons": (
+            ["compared with", "role", "its score", "difference", *ENDS, "one-sided low", "p", "test rows needed"],
+            [_compared(one) for one in evaluation.comparisons],
+        ),
+        "arms": (
+            ["arm", "role", "on validation", *ENDS, "chosen on validation", "handed on", "epochs", "trained weights"],
+            [_tried(arm, evaluation.strategy) for arm in arms],
+        ),
+        "slices": (
+            ["column", "value", "test rows", "score", *ENDS],
+            [[one.column, one.value, one.rows, *_three(one.score)] for one in evaluation.slices],
+        ),
+        "labels": (
+            ["label", "test rows", "precision", "recall", "F1"],
+            [[one.label, one.rows, one.precision, one.recall, one.f1] for one in evaluation.classes],
+        ),
+    }
+    return {name: (columns, rows[:_MOST_ROWS]) for name, (columns, rows) in found.items() if rows}
+
+
+def _compared(one: Comparison) -> list[Any]:
+    shown = [one.low_one_sided, one.mcnemar_p, one.rows_needed]
+    return [one.other, one.role, one.other_score.point, *_three(one.difference), *shown]
+
+
+def _tried(arm: Arm, handed_on: str) -> list[Any]:
+    is_handed_on = arm.role == "arm" and arm.strategy == handed_on
+    fate = [arm.chosen, is_handed_on, arm.epochs, arm.trained_parameters]
+    return [arm.strategy, arm.role, *_three(arm.score), *fate]
+
+
+def _three(value: Interval) -> list[float]:
+    return [value.point, value.low, value.high]
+
+
+def write_tables(records: RunRecords, folder: Path) -> None:
+    """Write each as a JSON file in the form of ``mlflow.log_table``."""
+    for name, (columns, rows) in tables(records).items():
+        content = json.dumps({"columns": columns, "data": rows})
+        (folder / f"{name}.json").write_text(content, encoding="utf-8")
+
+
+def tables_tag(records: RunRecords) -> dict[str, str]:
+    """The tag that makes MLflow's pages show them as tables."""
+    return {LOGGED: json.dumps([{"path": f"{FOLDER}/{name}.json", "type": "table"} for name in tables(records)])}
