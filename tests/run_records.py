@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from acclimate.config import Adaptation
-from acclimate.ports import RunRecords
+from acclimate.ports import FinishedStage, RunRecords
 from acclimate.records import (
     Arm,
     BaselineReport,
@@ -258,7 +258,7 @@ def run_records(
         ),
         finetune=finetune_report(model_digest),
         evaluation=evaluation(model_digest, comparator=comparator, difference=difference),
-        seconds={"ingest": 0.5, "evaluate": 2.0},
+        stages={"ingest": FinishedStage(0.5), "evaluate": FinishedStage(2.0)},
     )
 
 

@@ -19,6 +19,7 @@ from acclimate.records import Manifest
 
 TIMING = "timing.json"
 WORK_SECONDS = "work_seconds"
+STARTED_AT = "started_at"
 
 
 @dataclass(frozen=True)
@@ -155,11 +156,13 @@ def _compute(context: Context, work: Work, started: float) -> Path:
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir(parents=True)
+    started_at = time.time() - (time.monotonic() - started)
     importlib.import_module(work.module)
     ready = time.monotonic()
     values = work.call(partial)
     done = time.monotonic()
-    add_timing(partial, {"stage_seconds": round(done - started, 3), WORK_SECONDS: round(done - ready, 3)})
+    seconds = {"stage_seconds": round(done - started, 3), WORK_SECONDS: round(done - ready, 3)}
+    add_timing(partial, {**seconds, STARTED_AT: round(started_at, 3)})
     manifest = Manifest(
         stage=work.stage,
         key=work.key,
@@ -178,7 +181,7 @@ def add_timing(folder: Path, more: dict[str, float]) -> None:
 
 
 def read_timing(folder: Path) -> dict[str, float]:
-    """A stage's timing.json: seconds and latencies by name; empty when the stage wrote none."""
+    """A stage's timing.json: seconds and latencies by name, and when it began; empty when the stage wrote none."""
     path = folder / TIMING
     if not path.is_file():
         return {}

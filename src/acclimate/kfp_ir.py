@@ -16,6 +16,8 @@ from acclimate.errors import ConfigError
 PIPELINES = ("adapt", "retrain", "predict")
 TRAINING = "exec-finetune"
 LOCAL_IMAGE = "python"
+# the environment variable that tells a step on a cluster what image it runs in
+STEP_IMAGE = "ACCLIMATE_STEP_IMAGE"
 MANIFESTS = "pipelines.kubeflow.org/v2beta1"
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -71,7 +73,9 @@ def prepared(
     spec, platform = _read(compiled(name))
     for label, executor in _executors(spec).items():
         trains = label == TRAINING
-        executor["container"]["image"] = training_image if trains and training_image else image
+        own = training_image if trains and training_image else image
+        executor["container"]["image"] = own
+        executor["container"].setdefault("env", []).append({"name": STEP_IMAGE, "value": own})
         if trains and gpus:
             executor["container"]["resources"]["accelerator"] = _accelerator(accelerator, gpus)
     return _written(spec, platform)

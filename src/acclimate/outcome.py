@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from acclimate.calibrating import calibration_of
 from acclimate.errors import AcclimateError
-from acclimate.execution import Context, read_timing
-from acclimate.keys import run_key
-from acclimate.records import (
-    BaselineReport,
-    DataCard,
-    Decision,
-    Evaluation,
-    FinetuneReport,
-    GapReport,
-    Registration,
-    StoredRecord,
-    Verdict,
-)
+from acclimate.execution import Context
 from acclimate.records_retrain import RetrainDecision
-from acclimate.version import __version__
-from acclimate.wiring import pinned, source_of
+from acclimate.viewing import view_of
+from acclimate.wiring import pinned
 
 GATE_REFUSED = 10
 SUMMARY = "summary.json"
 REPORT = "report.html"
 KEPT = "report"
 REFUSALS = ("HOLD", "REJECT")
-LIBRARIES = ("torch", "transformers", "peft", "scikit-learn", "numpy", "mlflow", "kfp")
 
 
 @dataclass
@@ -87,11 +71,10 @@ def outcome(context: Context, followed: Followed, command: str, error: Acclimate
         return RunResult({}, error.exit_code if error else 0, None)
     from acclimate.report.render import render
     from acclimate.report.summary import summary
-    from acclimate.report.view import ReportView
 
     context = settled(context, followed)
     folders = {stage: context.store.open(reference) for stage, reference in followed.folders.items()}
-    view = ReportView(**_view(context, folders, followed, command, error))
+    view = view_of(context, folders, seconds=followed.seconds, command=command, error=error)
     report = render(view, context.run_folder)
     result = _with_decision(view.retrain, {**summary(view), "report_path": str(report)})
     (context.run_folder / SUMMARY).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -125,47 +108,3 @@ def _keep(context: Context) -> None:
     for file in (REPORT, SUMMARY):
         shutil.copyfile(context.run_folder / file, folder / file)
     context.store.push(name)
-
-
-def _view(
-    context: Context, folders: dict[str, Path], followed: Followed, command: str, error: AcclimateError | None
-) -> dict[str, Any]:
-    def read(stage: str, kind: type[StoredRecord]) -> Any:
-        folder = folders.get(stage)
-        return kind.read(folder) if folder else None
-
-    config, data = context.request.adaptation, folders["ingest"]
-    measured = "gap" in folders or "baseline" in folders
-    return {
-        "config": config.model_dump(mode="json"),
-        "run_id": context.run_id,
-        "run_key": run_key(context, data),
-        "data": DataCard.read(data),
-        "retrain": read("check", RetrainDecision),
-        "source_uri": config.source.model,
-        "source": source_of(context)[1],
-        "gap": read("gap", GapReport),
-        "baseline": read("baseline", BaselineReport),
-        "calibration": calibration_of(context, data) if measured else None,
-        "decision": read("decide", Decision),
-        "finetune": read("finetune", FinetuneReport),
-        "evaluation": read("evaluate", Evaluation),
-        "verdict": read("register", Verdict),
-        "registration": read("register", Registration),
-        "seconds": followed.seconds,
-        "timing": {stage: read_timing(folder) for stage, folder in folders.items()},
-        "error": error.to_dict() if error else None,
-        "command": command,
-        "versions": _versions(),
-        "code_version": __version__,
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found

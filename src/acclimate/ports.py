@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -262,8 +262,23 @@ class Promotions:
 
 
 @dataclass(frozen=True)
+class FinishedStage:
+    """When a stage ran, and what of.
+
+    Args:
+        seconds: what it took.
+        started_at: in seconds since 1970; None where that is not known.
+        inputs: sha256 of each thing that its key is made of, its code included.
+    """
+
+    seconds: float
+    started_at: float | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RunRecords:
-    """Everything one adaptation produced, as handed to the tracker."""
+    """Everything one adaptation produced, as handed to the tracker; its stages in the order in which they ran."""
 
     run_key: str
     name: str
@@ -276,7 +291,7 @@ class RunRecords:
     decision: Decision
     finetune: FinetuneReport | None
     evaluation: Evaluation
-    seconds: dict[str, float]
+    stages: dict[str, FinishedStage]
 
 
 def licence_of_run(records: RunRecords) -> str | None:
@@ -334,8 +349,11 @@ class Registry(Protocol):
     def look(self, test_digest: str, run_key: str) -> int:
         """Which look at the test rows of that digest a run key is, the first is 1; the next where it isn't recorded."""
 
-    def record_run(self, records: RunRecords, artifacts: list[Path]) -> str:
+    def record_run(self, records: RunRecords) -> str:
         """Keep the run (once per run key; written again it updates the same run) and return its id."""
+
+    def keep_files(self, mlflow_run_id: str, folder: Path) -> None:
+        """Keep all that lies in a folder with the run, in the place of what it had by the same names."""
 
     def log_model(self, mlflow_run_id: str, records: RunRecords, model_folder: Path) -> str:
         """Store the model with the run, not yet registered; returns a URI that :meth:`fetch` takes."""

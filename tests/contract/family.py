@@ -53,7 +53,7 @@ class World:
         folder = self.folder / digest(key)
         folder.mkdir(exist_ok=True)
         (folder / "config.json").write_text(key)
-        run_id = self.registry.record_run(records, [])
+        run_id = self.registry.record_run(records)
         stored = self.registry.log_model(run_id, records, folder)
         done = self.registry.register(records, run_id, stored, verdict_of(records), auto_promote=False)
         return str(done.model_uri)

@@ -22,7 +22,7 @@ _PATIENCE_SECONDS = 120
 
 def open_store(workspace: str) -> Callable[[], object]:
     """Open the embedded store and write to it; gives the run's id."""
-    return lambda: open_registry(None, Path(workspace)).record_run(run_records(), [])
+    return lambda: open_registry(None, Path(workspace)).record_run(run_records())
 
 
 def record(uri: str, workspace: str, name: str) -> Callable[[], object]:
@@ -30,7 +30,7 @@ def record(uri: str, workspace: str, name: str) -> Callable[[], object]:
     registry = open_registry(uri, Path(workspace))
     registry.versions("warm-up")
     source = SOURCE.model_copy(update={"name": f"source-of-{name}"})
-    return lambda: registry.record_run(run_records(name=name, source=source), [])
+    return lambda: registry.record_run(run_records(name=name, source=source))
 
 
 def register(

@@ -340,7 +340,7 @@ def test_a_champion_that_was_moved_by_hand_is_told(write, tmp_path):
         folder = tmp_path / key
         folder.mkdir()
         (folder / "config.json").write_text(key)
-        run_id = registry.record_run(records, [])
+        run_id = registry.record_run(records)
         stored = registry.log_model(run_id, records, folder)
         registry.register(records, run_id, stored, verdict_of(records), auto_promote=key == "one")
     assert checks(path)["champion"]["says"].startswith("version 1, by ")

@@ -31,7 +31,7 @@ def make(registry: MlflowRegistry, folder: Path, key: str, **changes: Any) -> st
     model = folder / key
     model.mkdir()
     (model / "config.json").write_text(key)
-    run_id = registry.record_run(records, [])
+    run_id = registry.record_run(records)
     stored = registry.log_model(run_id, records, model)
     return str(registry.register(records, run_id, stored, verdict_of(records), auto_promote=False).model_uri)
 

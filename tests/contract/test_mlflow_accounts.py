@@ -80,7 +80,7 @@ def log_in(environment: pytest.MonkeyPatch, user: str | None, password: str | No
 
 
 def register(registry: MlflowRegistry, records: RunRecords, folder: Path) -> Registration:
-    run_id = registry.record_run(records, [])
+    run_id = registry.record_run(records)
     uri = registry.log_model(run_id, records, folder)
     return registry.register(records, run_id, uri, verdict_of(records), auto_promote=True)
 
@@ -149,7 +149,7 @@ def test_with_name_and_password_a_model_goes_the_whole_way(server: Server, login
     [
         lambda registry, into: registry.versions(NAME),
         lambda registry, into: registry.fetch(f"models:/{NAME}@champion", into),
-        lambda registry, into: registry.record_run(run_records(name=NAME), []),
+        lambda registry, into: registry.record_run(run_records(name=NAME)),
     ],
     ids=["versions", "fetch", "record_run"],
 )

@@ -35,8 +35,8 @@ def runs_of(client):
 def test_an_injected_run_becomes_the_adaptations_run(client, injected, tmp_path):
     records = run_records()
     registry = open_registry(None, tmp_path)
-    assert registry.record_run(records, []) == injected
-    assert registry.record_run(records, []) == injected
+    assert registry.record_run(records) == injected
+    assert registry.record_run(records) == injected
     (run,) = runs_of(client)
     assert run.data.tags["acclimate.run_key"] == records.run_key
     assert run.data.metrics
@@ -45,31 +45,31 @@ def test_an_injected_run_becomes_the_adaptations_run(client, injected, tmp_path)
 
 def test_a_run_key_that_has_a_run_keeps_it(client, tmp_path, monkeypatch):
     records = run_records()
-    first = open_registry(None, tmp_path).record_run(records, [])
+    first = open_registry(None, tmp_path).record_run(records)
     monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run(client.create_experiment("kubeflow")).info.run_id)
-    assert open_registry(None, tmp_path).record_run(records, []) == first
+    assert open_registry(None, tmp_path).record_run(records) == first
 
 
 def test_an_injected_run_of_another_adaptation_is_left_alone(client, injected, tmp_path):
     registry = open_registry(None, tmp_path)
-    registry.record_run(run_records(run_key="a" * 64), [])
-    assert registry.record_run(run_records(run_key="b" * 64), []) != injected
+    registry.record_run(run_records(run_key="a" * 64))
+    assert registry.record_run(run_records(run_key="b" * 64)) != injected
 
 
 def test_an_adopted_run_is_found_again_without_the_injection(client, injected, tmp_path, monkeypatch):
     records = run_records()
-    open_registry(None, tmp_path).record_run(records, [])
+    open_registry(None, tmp_path).record_run(records)
     monkeypatch.delenv("MLFLOW_RUN_ID")
-    assert open_registry(None, tmp_path).record_run(records, []) == injected
+    assert open_registry(None, tmp_path).record_run(records) == injected
 
 
 def test_a_run_injected_for_another_server_is_not_touched(client, injected, tmp_path):
     registry = open_registry(f"sqlite:///{tmp_path / 'another.db'}", tmp_path)
-    assert registry.record_run(run_records(), []) != injected
+    assert registry.record_run(run_records()) != injected
 
 
 def test_an_injected_run_that_does_not_exist_is_named(client, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
     with pytest.raises(ConfigError) as caught:
-        open_registry(None, tmp_path).record_run(run_records(), [])
+        open_registry(None, tmp_path).record_run(run_records())
     assert caught.value.code == "E-REGISTRY-011"

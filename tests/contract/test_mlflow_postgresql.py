@@ -81,7 +81,7 @@ def register(
     registry: MlflowRegistry, folder: Path, name: str, key: str, *, verdict: dict[str, Any] | None = None, **made: Any
 ) -> Registration:
     records = run_records(key, name=name, model_digest=digest(key), **made)
-    run_id = registry.record_run(records, [])
+    run_id = registry.record_run(records)
     said = verdict_of(records).model_copy(update=verdict or {})
     return registry.register(records, run_id, registry.log_model(run_id, records, folder), said, auto_promote=False)
 
@@ -114,7 +114,7 @@ def test_racers_of_one_run_key_make_one_version(
     registry: MlflowRegistry, server: str, workspace: Path, name: str, folder: Path
 ) -> None:
     records = run_records("key", name=name)
-    run_id = registry.record_run(records, [])
+    run_id = registry.record_run(records)
     uri = registry.log_model(run_id, records, folder)
     said = race(registry_race.register, [[str(workspace), name, "key", uri, run_id, server, PROMOTIONS]] * RACERS)
     (version,) = registry.versions(name)
@@ -201,7 +201,7 @@ def test_a_verdict_is_computed_again_from_what_lies_on_s3(
     predictions = tmp_path / "predictions.parquet"
     records = classified(predictions, name)
     evidence = evidence_of(records, predictions)
-    run_id = registry.record_run(records, [])
+    run_id = registry.record_run(records)
     uri = registry.log_model(run_id, records, folder)
     registry.keep_evidence(run_id, evidence, predictions)
     registry.register(records, run_id, uri, judged(records, evidence), auto_promote=False)

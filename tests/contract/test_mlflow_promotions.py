@@ -47,7 +47,7 @@ def make(registry: MlflowRegistry, name: str, tmp_path: Path) -> Callable[..., i
         (folder / "config.json").write_text(key)
         comparator = NONE if against is None else f"champion models:/{name}/{against}"
         records = run_records(key, name=name, comparator=comparator, model_digest=digest(key))
-        run_id = registry.record_run(records, [])
+        run_id = registry.record_run(records)
         uri = registry.log_model(run_id, records, folder) if verdict != "REJECT" else None
         said = verdict_of(records, verdict).model_copy(update=changes)
         registry.register(records, run_id, uri, said, auto_promote=auto)

@@ -20,7 +20,7 @@ from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
 from acclimate.adapters.mlflow_versions import expected_champion
 from acclimate.digests import data_digest
 from acclimate.errors import IntegrityError, ModelError, UnavailableError
-from acclimate.ports import RunRecords
+from acclimate.ports import FinishedStage, RunRecords
 from acclimate.records import InputFile, Registration
 from tests.contract import registry_race
 from tests.contract.registry_race import race
@@ -49,7 +49,7 @@ def model_folder(tmp_path: Path) -> Path:
 def register(
     registry: MlflowRegistry, records: RunRecords, folder: Path, verdict: str = "PROMOTE", *, auto_promote: bool = True
 ) -> Registration:
-    run_id = registry.record_run(records, [])
+    run_id = registry.record_run(records)
     uri = registry.log_model(run_id, records, folder)
     return registry.register(records, run_id, uri, verdict_of(records, verdict), auto_promote=auto_promote)
 
@@ -61,9 +61,7 @@ def test_a_run_keeps_parameters_metrics_data_tags_and_records(
     registry: MlflowRegistry, workspace: Path, name: str, tmp_path: Path
 ) -> None:
     records = run_records(name=name)
-    extra = tmp_path / "report.html"
-    extra.write_text("<!doctype html>")
-    run_id = registry.record_run(records, [extra])
+    run_id = registry.record_run(records)
     client = connect(local_uri(workspace), workspace).client
     run = client.get_run(run_id)
     assert run.data.params["goal.metric"] == "macro_f1"
@@ -82,7 +80,7 @@ def test_a_run_keeps_parameters_metrics_data_tags_and_records(
     }
     assert len(run.inputs.model_inputs) == 1
     assert run.info.status == "FINISHED"
-    assert {file.path for file in client.list_artifacts(run_id)} == {"records", "tables", "report.html"}
+    assert {file.path for file in client.list_artifacts(run_id)} == {"records", "tables"}
     tables = {one["path"]: one["type"] for one in json.loads(run.data.tags["mlflow.loggedArtifacts"])}
     assert tables == {file.path: "table" for file in client.list_artifacts(run_id, "tables")}
     # as MLflow itself reads what its log_table wrote
@@ -96,8 +94,96 @@ def test_a_run_keeps_parameters_metrics_data_tags_and_records(
     assert experiment.tags["mlflow.experiment.primaryMetric.name"] == "test.macro_f1"
 
 
+def nested(workspace: Path, run_id: str) -> dict[str, Any]:
+    """The runs below a run, by name."""
+    client = connect(local_uri(workspace), workspace).client
+    experiment = client.get_run(run_id).info.experiment_id
+    found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'")
+    assert len({run.info.run_name for run in found}) == len(found)
+    return {run.info.run_name: run for run in found}
+
+
+def test_a_run_has_a_nested_run_for_each_stage_with_its_times_and_what_it_found(
+    registry: MlflowRegistry, workspace: Path, name: str, tmp_path: Path
+) -> None:
+    seconds = {"ingest": 0.5, "gap": 3.0, "baseline": 4.0, "decide": 0.25, "finetune": 90.0, "evaluate": 2.0}
+    started = {stage: 1.7e9 + 100 * place for place, stage in enumerate(seconds)}
+    stages = {stage: FinishedStage(took, started[stage], {"code": digest(stage)}) for stage, took in seconds.items()}
+    records = replace(run_records(name=name), stages=stages)
+    run_id = registry.record_run(records)
+    assert registry.record_run(records) == run_id
+    runs = nested(workspace, run_id)
+    assert set(runs) == {*seconds, "register"}
+    for stage, took in seconds.items():
+        info = runs[stage].info
+        assert (info.status, info.start_time) == ("FINISHED", started[stage] * 1000)
+        assert info.end_time - info.start_time == took * 1000
+        assert runs[stage].data.metrics["seconds"] == took
+        assert runs[stage].data.tags["acclimate.digest.code"] == digest(stage)
+    assert runs["ingest"].data.metrics["rows.target.train"] == records.data.target.splits["train"].rows
+    assert runs["gap"].data.metrics["gap.units"] == pytest.approx(4.0)
+    assert runs["finetune"].data.params["finetune.lora.rank"] == "16"
+    assert runs["finetune"].data.metrics["arm.lora.validation_score"] == pytest.approx(0.85)
+    assert runs["evaluate"].data.metrics["test.macro_f1"] == pytest.approx(0.9)
+    client = connect(local_uri(workspace), workspace).client
+    run = client.get_run(run_id)
+    assert run.info.end_time - run.info.start_time == pytest.approx(sum(seconds.values()) * 1000, abs=30_000)
+    assert [
+        point.step for point in client.get_metric_history(runs["finetune"].info.run_id, "arm.full.epoch_train_loss")
+    ] == [1, 2]
+    assert runs["register"].info.status == "RUNNING"
+    registry.register(records, run_id, None, verdict_of(records, "REJECT"), auto_promote=False)
+    last = nested(workspace, run_id)["register"]
+    assert (last.info.status, last.data.tags["acclimate.verdict"]) == ("FINISHED", "REJECT")
+    table = client.download_artifacts(last.info.run_id, "tables/checks.json", str(tmp_path))
+    assert list(pd.read_json(table, orient="split")["check"]) == [one.name for one in verdict_of(records).checks]
+
+
+def test_a_nested_run_that_was_left_half_written_is_finished_by_the_next_record(
+    registry: MlflowRegistry, workspace: Path, name: str
+) -> None:
+    records = run_records(name=name)
+    run_id = registry.record_run(records)
+    client = connect(local_uri(workspace), workspace).client
+    parent = client.get_run(run_id)
+    whole = nested(workspace, run_id)
+    client.delete_run(whole["evaluate"].info.run_id)
+    tags = {"mlflow.parentRunId": run_id, "acclimate.stage": "evaluate"}
+    client.create_run(parent.info.experiment_id, 1000, tags, "evaluate")
+    assert registry.record_run(records) == run_id
+    found = nested(workspace, run_id)
+    assert set(found) == set(whole)
+    assert found["evaluate"].info.status == "FINISHED"
+    assert found["evaluate"].data.metrics == whole["evaluate"].data.metrics
+
+
+def test_looks_are_counted_in_the_order_in_which_runs_were_recorded(registry: MlflowRegistry, name: str) -> None:
+    quick = replace(run_records(name, name=name), stages={"evaluate": FinishedStage(1.0)})
+    long = replace(run_records(f"{name}-long", name=name), stages={"evaluate": FinishedStage(9000.0)})
+    for records in (quick, long):
+        registry.record_run(records)
+    assert registry.look(long.evaluation.test_digest, long.run_key) == 1 + registry.look(
+        quick.evaluation.test_digest, quick.run_key
+    )
+
+
+def test_files_that_are_kept_again_take_the_place_of_earlier_ones(
+    registry: MlflowRegistry, workspace: Path, name: str, tmp_path: Path
+) -> None:
+    run_id = registry.record_run(run_records(name=name))
+    folder = tmp_path / "pages"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "figures" / "arms.svg").write_text("<svg/>")
+    client = connect(local_uri(workspace), workspace).client
+    for page in ("one", "two"):
+        (folder / "report.html").write_text(page)
+        registry.keep_files(run_id, folder)
+        assert Path(client.download_artifacts(run_id, "report.html", str(tmp_path))).read_text() == page
+    assert [file.path for file in client.list_artifacts(run_id, "figures")] == ["figures/arms.svg"]
+
+
 def test_a_run_that_writes_keeps_perplexities_and_no_calibration(registry: MlflowRegistry, workspace: Path) -> None:
-    run_id = registry.record_run(writing_records(), [])
+    run_id = registry.record_run(writing_records())
     run = connect(local_uri(workspace), workspace).client.get_run(run_id)
     expected = {
         "test.exact_match": 0.82,
@@ -118,18 +204,29 @@ def test_the_same_run_key_is_the_same_run_and_may_change_what_is_not_in_the_key(
     registry: MlflowRegistry, workspace: Path, name: str
 ) -> None:
     first = run_records(name=name)
-    run_id = registry.record_run(first, [])
+    run_id = registry.record_run(first)
     first.config["gate"]["margin"] = 0.02
-    assert registry.record_run(first, []) == run_id
+    assert registry.record_run(first) == run_id
     client = connect(local_uri(workspace), workspace).client
     assert client.get_run(run_id).data.tags["config.gate.margin"] == "0.02"
     assert len(client.get_metric_history(run_id, "test.macro_f1")) == 1
 
 
+def test_on_a_cluster_the_image_of_the_step_is_a_tag(
+    registry: MlflowRegistry, workspace: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect(local_uri(workspace), workspace).client
+    own = registry.record_run(run_records(f"{name}-laptop", name=name))
+    assert "acclimate.image" not in client.get_run(own).data.tags
+    monkeypatch.setenv("ACCLIMATE_STEP_IMAGE", "registry.example/acclimate@sha256:" + "ab" * 32)
+    run = client.get_run(registry.record_run(run_records(name=name)))
+    assert run.data.tags["acclimate.image"] == "registry.example/acclimate@sha256:" + "ab" * 32
+
+
 def test_credentials_reach_no_tag_or_parameter(registry: MlflowRegistry, workspace: Path, name: str) -> None:
     records = run_records(name=name, source_uri="https://user:hunter2@models.example/tiny")
     records.config["tracking"]["uri"] = "https://user:hunter2@mlflow.example"
-    run = connect(local_uri(workspace), workspace).client.get_run(registry.record_run(records, []))
+    run = connect(local_uri(workspace), workspace).client.get_run(registry.record_run(records))
     assert "hunter2" not in json.dumps([run.data.tags, run.data.params])
     assert "mlflow.example" in run.data.tags["config.tracking.uri"]
 
@@ -242,7 +339,7 @@ def test_a_verdict_that_was_changed_is_found(
 
 
 def test_a_source_model_has_no_verdict(registry: MlflowRegistry, name: str) -> None:
-    registry.record_run(run_records(name=name, source=SOURCE.model_copy(update={"name": f"org/{name}"})), [])
+    registry.record_run(run_records(name=name, source=SOURCE.model_copy(update={"name": f"org/{name}"})))
     with pytest.raises(ModelError) as caught:
         registry.verdict(f"source--org-{name}")
     assert caught.value.code == "E-REGISTRY-018"
@@ -294,7 +391,7 @@ def test_who_is_overtaken_by_its_own_run_key_is_not_refused(
     registry: MlflowRegistry, name: str, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records, read = run_records(name=name), mlflow_versions.aliases
-    uri = registry.log_model(registry.record_run(records, []), records, model_folder)
+    uri = registry.log_model(registry.record_run(records), records, model_folder)
 
     def overtaken(connection: Any, asked: str) -> dict[str, int]:
         if asked == name:
@@ -303,7 +400,7 @@ def test_who_is_overtaken_by_its_own_run_key_is_not_refused(
         return read(connection, asked)
 
     monkeypatch.setattr(mlflow_versions, "aliases", overtaken)
-    done = registry.register(records, registry.record_run(records, []), uri, verdict_of(records), auto_promote=True)
+    done = registry.register(records, registry.record_run(records), uri, verdict_of(records), auto_promote=True)
     assert (done.version, done.created, done.aliases) == (1, False, ["challenger", "champion"])
 
 
@@ -321,9 +418,9 @@ def test_an_older_version_takes_no_alias_back(registry: MlflowRegistry, name: st
 
 def test_a_model_of_another_run_is_refused(registry: MlflowRegistry, name: str, model_folder: Path) -> None:
     one, two = run_records("one", name=name), run_records("two", name=name)
-    uri = registry.log_model(registry.record_run(one, []), one, model_folder)
+    uri = registry.log_model(registry.record_run(one), one, model_folder)
     with pytest.raises(IntegrityError) as caught:
-        registry.register(two, registry.record_run(two, []), uri, verdict_of(two), auto_promote=True)
+        registry.register(two, registry.record_run(two), uri, verdict_of(two), auto_promote=True)
     assert caught.value.code == "E-REGISTRY-014"
     assert registry.versions(name) == []
 
@@ -332,7 +429,7 @@ def test_one_source_model_is_one_version_a_digest(registry: MlflowRegistry, name
     card = SOURCE.model_copy(update={"name": f"org/{name}"})
     newer = card.model_copy(update={"digest": digest("newer"), "revision": "0.2.0"})
     for one in (card, card, newer, card):
-        registry.record_run(run_records(name=name, source=one), [])
+        registry.record_run(run_records(name=name, source=one))
     versions = registry.versions(f"source--org-{name}")
     assert [one.tags["acclimate.revision"] for one in versions] == ["0.1.0", "0.2.0"]
     assert versions[0].tags["acclimate.licence"] == "Apache-2.0"
@@ -573,7 +670,7 @@ def test_six_processes_registering_one_run_key_leave_one_version(
     registry: MlflowRegistry, workspace: Path, name: str, model_folder: Path
 ) -> None:
     records = run_records("race", name=name)
-    run_id = registry.record_run(records, [])
+    run_id = registry.record_run(records)
     uri = registry.log_model(run_id, records, model_folder)
     said = race(registry_race.register, [[str(workspace), name, "race", uri, run_id]] * 6)
     (version,) = registry.versions(name)
@@ -587,7 +684,7 @@ def test_of_four_candidates_compared_with_the_same_champion_one_succeeds_it(
     jobs = []
     for key in ("a", "b", "c", "d"):
         records = run_records(key, name=name)
-        run_id = registry.record_run(records, [])
+        run_id = registry.record_run(records)
         jobs.append([str(workspace), name, key, registry.log_model(run_id, records, model_folder), run_id])
     said = race(registry_race.register, jobs)
     champion = registry.champion(name)
@@ -600,7 +697,7 @@ def test_of_four_candidates_compared_with_the_same_champion_one_succeeds_it(
 def test_two_processes_may_create_the_store_at_once(tmp_path: Path) -> None:
     workspace = tmp_path / "new" / "workspace"
     said = race(registry_race.open_store, [[str(workspace)]] * 2)
-    found = open_registry(None, workspace).record_run(run_records(), [])
+    found = open_registry(None, workspace).record_run(run_records())
     assert found in said
     assert all(len(one) == len(found) for one in said), said
     assert not list(workspace.glob("*.partial"))

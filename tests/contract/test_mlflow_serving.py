@@ -73,7 +73,7 @@ def test_mlflow_serves_what_was_stored_without_pickle(model_folder: Path, tmp_pa
     workspace = tmp_path / "workspace"
     registry = open_registry(local_uri(workspace), workspace)
     records = run_records()
-    uri = registry.log_model(registry.record_run(records, []), records, model_folder)
+    uri = registry.log_model(registry.record_run(records), records, model_folder)
     location = connect(local_uri(workspace), workspace).client.get_logged_model(uri.removeprefix("models:/"))
     assert_serves(location.artifact_location, model_folder, tmp_path)
     stored = [path.suffix for path in Path(location.artifact_location).rglob("*") if path.is_file()]
@@ -85,7 +85,7 @@ def test_mlflow_serves_what_a_model_writes(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     workspace, folder = tmp_path / "workspace", saved_writer(tmp_path / "adapted" / "model")
     registry, records = open_registry(local_uri(workspace), workspace), writing_records()
-    run_id = registry.record_run(records, [])
+    run_id = registry.record_run(records)
     uri = registry.log_model(run_id, records, folder)
     location = connect(local_uri(workspace), workspace).client.get_logged_model(uri.removeprefix("models:/"))
     answers = Writer.load(folder).predict(TEXTS)
@@ -109,8 +109,8 @@ def test_the_whole_way_through_a_server(
 ) -> None:
     registry = open_registry(server, tmp_path)
     records = run_records(model_digest=AdaptedModel.load(model_folder).digest)
-    run_id = registry.record_run(records, [])
-    assert registry.record_run(records, []) == run_id
+    run_id = registry.record_run(records)
+    assert registry.record_run(records) == run_id
     uri = registry.log_model(run_id, records, model_folder)
     assert registry.log_model(run_id, records, model_folder) == uri
     registered = registry.register(records, run_id, uri, verdict_of(records), auto_promote=True)
@@ -144,7 +144,7 @@ def answers_like_predict(uri: str, server: str, folder: Path, tmp_path: Path) ->
 
 def race_one_run_key(registry: MlflowRegistry, server: str, name: str, folder: Path, tmp_path: Path) -> None:
     records = run_records("key", name=name)
-    run_id = registry.record_run(records, [])
+    run_id = registry.record_run(records)
     uri = registry.log_model(run_id, records, folder)
     said = race(registry_race.register, [[str(tmp_path), name, "key", uri, run_id, server]] * 6)
     (version,) = registry.versions(name)
@@ -155,7 +155,7 @@ def race_for_the_championship(registry: MlflowRegistry, server: str, name: str, 
     jobs = []
     for key in ("a", "b", "c"):
         records = run_records(key, name=name)
-        run_id = registry.record_run(records, [])
+        run_id = registry.record_run(records)
         jobs.append([str(tmp_path), name, key, registry.log_model(run_id, records, folder), run_id, server])
     said = race(registry_race.register, jobs)
     champion = registry.champion(name)
@@ -173,7 +173,7 @@ def outlive_a_dead_holder(
     client.create_model_version(mlflow_lock.LOCKS, source, run_id=run_id, tags=tags)
     monkeypatch.setattr(mlflow_lock, "STALE_SECONDS", 0.5)
     records = run_records(name="bereaved")
-    own_run = registry.record_run(records, [])
+    own_run = registry.record_run(records)
     uri = registry.log_model(own_run, records, folder)
     done = registry.register(records, own_run, uri, verdict_of(records), auto_promote=True)
     assert done.aliases == ["challenger", "champion"]

@@ -160,7 +160,7 @@ class TestRegistered:
         AdaptedModel.build(encoder, *head, LABELS, strategy="frozen", source=SOURCE, temperature=1.7).save(folder)
         registry = open_registry(local_uri(workspace), workspace)
         records = run_records(name="mail")
-        run_id = registry.record_run(records, [])
+        run_id = registry.record_run(records)
         uri = registry.log_model(run_id, records, folder)
         registry.register(records, run_id, uri, verdict_of(records, "PROMOTE"), auto_promote=True)
         return registry

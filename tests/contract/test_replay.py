@@ -39,7 +39,7 @@ def registered(registry: MlflowRegistry, tmp_path: Path) -> Callable[..., str]:
         folder = tmp_path / name
         folder.mkdir()
         (folder / "config.json").write_text(name)
-        run_id = registry.record_run(records, [])
+        run_id = registry.record_run(records)
         uri = registry.log_model(run_id, records, folder)
         registry.keep_evidence(run_id, evidence, path)
         registry.register(records, run_id, uri, verdict_is(verdict), auto_promote=False)
@@ -111,7 +111,7 @@ def test_a_verdict_of_before_evidence_was_kept_is_told(
     records = run_records(name="old-release", model_digest=digest("old"))
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
-    run_id = registry.record_run(records, [])
+    run_id = registry.record_run(records)
     uri = registry.log_model(run_id, records, tmp_path / "model")
     registry.register(records, run_id, uri, verdict_of(records), auto_promote=False)
     refused(ModelError, "E-REGISTRY-022", "old-release", workspace)

@@ -108,7 +108,7 @@ class World:
     @cached_property
     def run_id(self) -> str:
         """Of that run in MLflow."""
-        return self.registry.record_run(self.records, [])
+        return self.registry.record_run(self.records)
 
     def task(self, precision: Precision) -> ArmTask:
         """As stage ``finetune`` makes it."""

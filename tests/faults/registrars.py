@@ -58,7 +58,7 @@ def whole_stage(uri: str, folder: str, name: str, weights: str) -> Callable[[], 
     records, registry = records_of(name, name, ""), opened(uri, folder)
 
     def act() -> str:
-        run_id = registry.record_run(records, [])
+        run_id = registry.record_run(records)
         model_uri = registry.log_model(run_id, records, Path(weights))
         return str(registry.register(records, run_id, model_uri, verdict_of(records), auto_promote=True).version)
 

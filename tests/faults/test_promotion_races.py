@@ -27,7 +27,7 @@ def candidates(registry: MlflowRegistry, folder: Path, number: int) -> list[Any]
         weights = folder / f"weights {i}"
         weights.mkdir()
         (weights / "config.json").write_text(str(i))
-        run_id = registry.record_run(records, [])
+        run_id = registry.record_run(records)
         uri = registry.log_model(run_id, records, weights)
         registry.register(records, run_id, uri, verdict_of(records), auto_promote=False)
         made.append((records, run_id))

@@ -62,7 +62,7 @@ def weights(folder: Path) -> Path:
 def stored(registry: MlflowRegistry, name: str, key: str, champion: str, weights: Path) -> list[str]:
     """A run and its model, ready to be registered."""
     records = records_of(name, key, champion)
-    run_id = registry.record_run(records, [])
+    run_id = registry.record_run(records)
     return [name, key, champion, registry.log_model(run_id, records, weights), run_id]
 
 

@@ -217,7 +217,7 @@ def ready(cluster, tiny_source):
     model.save(folder)
     registry = open_registry(cluster.address, cluster.pods.folder)
     records = run_records(name="ready-mail", model_digest=AdaptedModel.load(folder).digest)
-    run_id = registry.record_run(records, [])
+    run_id = registry.record_run(records)
     uri = registry.log_model(run_id, records, folder)
     registry.register(records, run_id, uri, verdict_of(records), auto_promote=True)
     return cluster.address

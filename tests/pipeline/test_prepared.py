@@ -25,12 +25,15 @@ def containers(text):
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_the_digest_is_put_everywhere_and_nothing_else_changes(name):
-    text = prepared(name, image=IMAGE)
-    assert {one["image"] for one in containers(text).values()} == {IMAGE}
-    placeholder = containers(compiled(name))["exec-predict" if name == "predict" else "exec-ingest"]["image"]
-    before = list(yaml.safe_load_all(compiled(name)))
-    assert list(yaml.safe_load_all(text.replace(IMAGE, placeholder))) == before
+def test_the_digest_is_put_everywhere_with_a_word_of_it_to_the_step_and_nothing_else_changes(name):
+    before, found = list(yaml.safe_load_all(compiled(name))), list(yaml.safe_load_all(prepared(name, image=IMAGE)))
+    for label, executor in found[0]["deploymentSpec"]["executors"].items():
+        old = before[0]["deploymentSpec"]["executors"][label]["container"]
+        new = executor["container"]
+        assert new.pop("image") == IMAGE
+        assert new.pop("env") == [*old.pop("env", []), {"name": "ACCLIMATE_STEP_IMAGE", "value": IMAGE}]
+        del old["image"]
+    assert found == before
 
 
 def test_only_training_gets_its_own_image_and_accelerators():
@@ -38,6 +41,7 @@ def test_only_training_gets_its_own_image_and_accelerators():
     for label, one in found.items():
         trains = label == "exec-finetune"
         assert one["image"] == (TRAINING if trains else IMAGE)
+        assert {"name": "ACCLIMATE_STEP_IMAGE", "value": one["image"]} in one["env"]
         assert ("accelerator" in one["resources"]) == trains
     assert found["exec-finetune"]["resources"]["accelerator"] == {
         "type": "amd.com/gpu",

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from acclimate.records import Evaluation, FinetuneReport, Manifest
+from acclimate.records import Evaluation, FinetuneReport, Manifest, Registration
 
 STAGES = ("ingest", "gap", "baseline", "decide", "finetune", "evaluate", "register")
 
@@ -61,6 +61,26 @@ def test_the_registry_knows_the_model_and_the_way_back_to_its_source(finished):
     assert traced.code == 0, traced.err
     assert "source--source" in json.dumps(traced.json)
     assert outcome.json["run_key"] in json.dumps(traced.json)
+
+
+def test_mlflows_own_pages_show_the_stages_the_figures_and_the_report(finished):
+    from mlflow import MlflowClient
+
+    project, outcome = finished
+    client = MlflowClient(f"sqlite:///{project.workspace / 'mlflow.db'}")
+    run = client.get_run(Registration.read(project.stage_folder("register")).mlflow_run_id)
+    below = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+    assert {one.info.run_name for one in below} == set(STAGES)
+    assert all(one.info.status == "FINISHED" for one in below)
+    assert all(one.info.end_time > one.info.start_time for one in below)
+    took = sum(value for stage, value in outcome.json["seconds"].items() if stage != "register")
+    assert (run.info.end_time - run.info.start_time) / 1000 == pytest.approx(took, abs=30)
+    assert {"report.html", "figures", "records", "tables"} <= {
+        one.path for one in client.list_artifacts(run.info.run_id)
+    }
+    assert {"figures/arms.svg", "figures/comparisons.svg"} <= {
+        one.path for one in client.list_artifacts(run.info.run_id, "figures")
+    }
 
 
 def test_the_gate_explains_its_verdict_from_the_registry(finished):

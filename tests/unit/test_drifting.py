@@ -50,7 +50,7 @@ def make_champion(project: Project) -> None:
         run_records(name="toy-mail", model_digest=digest), data=DataCard.read(data), source=card, source_uri="source"
     )
     registry = registry_of(context)
-    run_id = registry.record_run(records, [])
+    run_id = registry.record_run(records)
     model_uri = registry.log_model(run_id, records, folder)
     registry.register(records, run_id, model_uri, verdict_of(records), auto_promote=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from acclimate.adapters.mlflow_errors import require_readable, shown, translated
 from acclimate.errors import AccessError
 
 _SQLITE = "sqlite:///"
+_BATCH = 100
 # Set before MLflow is imported, and only where the user has not chosen otherwise.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -91,6 +92,20 @@ def every(search: Callable[..., Any]) -> Iterator[Any]:
         token = page.token
         if not token:
             return
+
+
+def log_entries(
+    connection: Connection,
+    run_id: str,
+    *,
+    params: Sequence[Any] = (),
+    metrics: Sequence[Any] = (),
+    tags: Sequence[Any] = (),
+) -> None:
+    """Write any number of parameters, metrics and tags of a run: MLflow takes so many at a time only."""
+    for start in range(0, max(len(params), len(metrics), len(tags)), _BATCH):
+        part = slice(start, start + _BATCH)
+        connection.client.log_batch(run_id, metrics=metrics[part], params=params[part], tags=tags[part])
 
 
 def _quiet_client_class() -> Any:

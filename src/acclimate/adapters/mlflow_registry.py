@@ -13,6 +13,7 @@ from acclimate.adapters.mlflow_lock import LOCKS, alias_lock
 from acclimate.adapters.mlflow_note import summary
 from acclimate.adapters.mlflow_promotions import Promoter
 from acclimate.adapters.mlflow_sources import ensure_source
+from acclimate.adapters.mlflow_stages import record_verdict
 from acclimate.adapters.mlflow_tags import (
     CHAMPION,
     CONTENT_SHA256,
@@ -237,13 +238,13 @@ class MlflowRegistry:
             keys = mlflow_runs.run_keys_at(self._connection, test_digest)
         return keys.index(run_key) + 1 if run_key in keys else len(keys) + 1
 
-    def record_run(self, records: RunRecords, artifacts: list[Path]) -> str:
+    def record_run(self, records: RunRecords) -> str:
         """Keep the run (once per run key; written again it updates the same run) and return its id."""
-        return repeated(lambda: self._record_run(records, artifacts), self.uri)
+        return repeated(lambda: self._record_run(records), self.uri)
 
-    def _record_run(self, records: RunRecords, artifacts: list[Path]) -> str:
+    def _record_run(self, records: RunRecords) -> str:
         source_uri, source_id = ensure_source(self._connection, records.source, records.source_uri)
-        run_id = mlflow_runs.record(self._connection, records, source_uri, artifacts)
+        run_id = mlflow_runs.record(self._connection, records, source_uri)
         if source_id is not None:
             self._link_source(run_id, source_id)
         return run_id
@@ -254,6 +255,10 @@ class MlflowRegistry:
         known = self._connection.client.get_run(run_id).inputs.model_inputs
         if all(one.model_id != model_id for one in known):
             self._connection.client.log_inputs(run_id, models=[LoggedModelInput(model_id)])
+
+    def keep_files(self, mlflow_run_id: str, folder: Path) -> None:
+        """Keep all that lies in a folder with the run, in the place of what it had by the same names."""
+        repeated(lambda: self._connection.client.log_artifacts(mlflow_run_id, str(folder)), self.uri)
 
     def log_model(self, mlflow_run_id: str, records: RunRecords, model_folder: Path) -> str:
         """Store the model with the run, not yet registered; the same bytes are stored once.
@@ -309,6 +314,7 @@ class MlflowRegistry:
     ) -> Registration:
         source_uri, _ = ensure_source(self._connection, records.source, records.source_uri)
         sha256 = store_verdict(self._connection, run_id, verdict)
+        record_verdict(self._connection, run_id, verdict)
         version, created = None, False
         if verdict.verdict == "REJECT":
             self._tell_rejected(records, sha256, verdict)

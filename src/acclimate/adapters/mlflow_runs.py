@@ -13,11 +13,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from acclimate.adapters.mlflow_client import Connection, every
+from acclimate.adapters.mlflow_client import Connection, every, log_entries
 from acclimate.adapters.mlflow_errors import is_error, without_credentials
 from acclimate.adapters.mlflow_note import summary
-from acclimate.adapters.mlflow_tables import FOLDER, tables_tag, write_tables
-from acclimate.adapters.mlflow_tags import RUN_KEY, TEST_DIGEST, arm_tags, flattened, lineage_tags
+from acclimate.adapters.mlflow_stages import PARAMETER_LIMIT, record_stages
+from acclimate.adapters.mlflow_tables import FOLDER, run_tables, tables_tag, write_tables
+from acclimate.adapters.mlflow_tags import (
+    RECORDED_AT,
+    RUN_KEY,
+    TEST_DIGEST,
+    arm_tags,
+    flattened,
+    lineage_tags,
+    recorded_order,
+)
 from acclimate.errors import ConfigError
 from acclimate.ports import RunRecords
 from acclimate.records import InputFile, Interval, TableCard
@@ -25,9 +34,7 @@ from acclimate.records import InputFile, Interval, TableCard
 # Only what the run key is made of can be a parameter: MLflow never lets one change.
 ADOPTED_FOR = "acclimate.adopted_for"
 _KEYED_SECTIONS = ("task", "goal", "budget", "gap", "baseline", "finetune", "evaluate")
-_PARAMETER_LIMIT = 6000
 _TAG_LIMIT = 5000
-_BATCH = 100
 _DIGEST_LIMIT = 36
 _FILES_NAMED = 50
 
@@ -69,7 +76,7 @@ def find_run(connection: Connection, experiment: str, run_key: str, name: str) -
     if not runs:
         everywhere = [one.experiment_id for one in every(client.search_experiments)]
         runs = client.search_runs(everywhere, f"{having} and tags.`{ADOPTED_FOR}` = '{name}'")
-    return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+    return min(runs, key=recorded_order, default=None)
 
 
 def injected_run(connection: Connection) -> Any | None:
@@ -107,11 +114,11 @@ def run_keys_at(connection: Connection, test_digest: str) -> list[str]:
     experiments = [one.experiment_id for one in every(partial(client.search_experiments, view_type=ViewType.ALL))]
     having = f"tags.`{TEST_DIGEST}` = '{test_digest}'"
     search = partial(client.search_runs, experiments, having, run_view_type=ViewType.ALL)
-    runs = sorted(every(search), key=lambda run: run.info.start_time)
+    runs = sorted(every(search), key=recorded_order)
     return list(dict.fromkeys(run.data.tags[RUN_KEY] for run in runs if RUN_KEY in run.data.tags))
 
 
-def record(connection: Connection, records: RunRecords, source_model_uri: str, artifacts: list[Path]) -> str:
+def record(connection: Connection, records: RunRecords, source_model_uri: str) -> str:
     """Write the run, or bring it up to date; returns its id."""
     run = _run_of(connection, experiment_id(connection, records.name), records)
     run_id, experiment = str(run.info.run_id), str(run.info.experiment_id)
@@ -119,8 +126,10 @@ def record(connection: Connection, records: RunRecords, source_model_uri: str, a
     _log_tags(connection, run_id, experiment, records, source_model_uri)
     if not run.inputs.dataset_inputs:
         connection.client.log_inputs(run_id, datasets=list(_dataset_inputs(records)))
-    _log_files(connection, run_id, records, artifacts)
-    if run_id != os.environ.get("MLFLOW_RUN_ID"):  # that one is ended by who opened it
+    _log_files(connection, run_id, records)
+    record_stages(connection, run, records, list(_metrics(records)))
+    # an injected one is ended by who opened it
+    if run.info.status == "RUNNING" and run_id != os.environ.get("MLFLOW_RUN_ID"):
         connection.client.set_terminated(run_id, "FINISHED")
     return run_id
 
@@ -131,37 +140,38 @@ def _run_of(connection: Connection, experiment: str, records: RunRecords) -> Any
         return run
     injected = injected_run(connection)
     if injected is not None and RUN_KEY not in injected.data.tags:
-        connection.client.set_tag(injected.info.run_id, ADOPTED_FOR, records.name)
-        connection.client.set_tag(injected.info.run_id, RUN_KEY, records.run_key)
+        # found by the last of them
+        adopted = {ADOPTED_FOR: records.name, RECORDED_AT: str(_now()), RUN_KEY: records.run_key}
+        for tag, value in adopted.items():
+            connection.client.set_tag(injected.info.run_id, tag, value)
         return connection.client.get_run(injected.info.run_id)
     name = f"{records.evaluation.strategy} {records.run_key[:8]}"
-    made = connection.client.create_run(experiment, tags={RUN_KEY: records.run_key}, run_name=name)
+    now, took = _now(), round(sum(stage.seconds for stage in records.stages.values()) * 1000)
+    tags = {RUN_KEY: records.run_key, RECORDED_AT: str(now)}
+    # MLflow shows as its duration what its stages took, wherever and whenever that was
+    made = connection.client.create_run(experiment, now - took, tags, name)
     first = find_run(connection, experiment, records.run_key, records.name) or made
     if first.info.run_id != made.info.run_id:
         connection.client.delete_run(made.info.run_id)
     return first
 
 
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
 def _log_numbers(connection: Connection, run: Any, records: RunRecords) -> None:
     from mlflow.entities import Metric, Param
 
     keyed = flattened({name: records.config[name] for name in _KEYED_SECTIONS if name in records.config})
-    params = [Param(name, value[:_PARAMETER_LIMIT]) for name, value in keyed.items() if name not in run.data.params]
-    known, now = run.data.metrics, int(time.time() * 1000)
+    params = [Param(name, value[:PARAMETER_LIMIT]) for name, value in keyed.items() if name not in run.data.params]
+    known, now = run.data.metrics, _now()
     metrics = [
         Metric(name, value, now, step)
         for name, value, step in _metrics(records)
         if (name not in known if step else known.get(name) != value)
     ]
-    for batch in _batches(params):
-        connection.client.log_batch(run.info.run_id, params=batch)
-    for batch in _batches(metrics):
-        connection.client.log_batch(run.info.run_id, metrics=batch)
-
-
-def _batches(entries: list[Any]) -> Iterator[list[Any]]:
-    for start in range(0, len(entries), _BATCH):
-        yield entries[start : start + _BATCH]
+    log_entries(connection, run.info.run_id, params=params, metrics=metrics)
 
 
 def _interval(name: str, value: Interval) -> Iterator[tuple[str, float, int]]:
@@ -203,8 +213,8 @@ def _metrics(records: RunRecords) -> Iterator[tuple[str, float, int]]:
     for row in evaluation.robustness:
         yield from _interval(f"test.changed.{row.change.replace(' ', '_')}", row.lost)
     yield from _perplexities(records)
-    for stage, seconds in records.seconds.items():
-        yield f"seconds.{stage}", seconds, 0
+    for name, stage in records.stages.items():
+        yield f"seconds.{name}", stage.seconds, 0
 
 
 def _perplexities(records: RunRecords) -> Iterator[tuple[str, float, int]]:
@@ -233,12 +243,11 @@ def _log_tags(connection: Connection, run_id: str, experiment: str, records: Run
         **lineage_tags(records, source_model_uri),
         **arm_tags(records),
         **{f"config.{name}": value for name, value in flattened(rest).items()},
-        **tables_tag(records),
+        **tables_tag(run_tables(records)),
         "mlflow.note.content": summary(records),
     }
     entries = [RunTag(name, value[:_TAG_LIMIT]) for name, value in sorted(tags.items())]
-    for batch in _batches(entries):
-        connection.client.log_batch(run_id, tags=batch)
+    log_entries(connection, run_id, tags=entries)
     primary = {
         "mlflow.experiment.primaryMetric.name": f"test.{records.evaluation.metric}",
         "mlflow.experiment.primaryMetric.greaterIsBetter": "True",
@@ -280,7 +289,7 @@ def _origin(file: InputFile) -> dict[str, Any]:
     return {name: without_credentials(value) for name, value in known.items()}
 
 
-def _log_files(connection: Connection, run_id: str, records: RunRecords, artifacts: list[Path]) -> None:
+def _log_files(connection: Connection, run_id: str, records: RunRecords) -> None:
     stored = [records.data, records.gap, records.baseline, records.decision, records.finetune, records.evaluation]
     with tempfile.TemporaryDirectory() as folder:
         for one in stored:
@@ -290,7 +299,5 @@ def _log_files(connection: Connection, run_id: str, records: RunRecords, artifac
         (Path(folder) / "source_card.json").write_text(card + "\n", encoding="utf-8")
         connection.client.log_artifacts(run_id, folder, "records")
     with tempfile.TemporaryDirectory() as folder:
-        write_tables(records, Path(folder))
+        write_tables(run_tables(records), Path(folder))
         connection.client.log_artifacts(run_id, folder, FOLDER)
-    for path in artifacts:
-        connection.client.log_artifact(run_id, str(path))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.ports import RunRecords
-from acclimate.records import Arm, Comparison, Interval
+from acclimate.records import Arm, Comparison, Interval, Verdict
 
 FOLDER = "tables"
 # the tag by which MLflow knows that a JSON file is a table
@@ -15,17 +15,22 @@ LOGGED = "mlflow.loggedArtifacts"
 ENDS = ("low", "high")
 _MOST_ROWS = 200
 
-Rows = list[list[Any]]
+# columns and rows by name
+Tables = dict[str, tuple[list[str], list[list[Any]]]]
 
 
-def tables(records: RunRecords) -> dict[str, tuple[list[str], Rows]]:
-    """Columns and rows of each table that has any, by name."""
+def run_tables(records: RunRecords) -> Tables:
+    """Each table of an adaptation that has any rows."""
     evaluation, finetune = records.evaluation, records.finetune
     arms = finetune.arms if finetune else []
-    found: dict[str, tuple[list[str], Rows]] = {
+    found: Tables = {
         "comparisons": (
             ["compared with", "role", "its score", "difference", *ENDS, "one-sided low", "p", "test rows needed"],
             [_compared(one) for one in evaluation.comparisons],
+        ),
+        "rules": (
+            ["rule", "fired", "says", "threshold", "ruled out"],
+            [[one.rule, one.fired, one.says, one.threshold, "; ".join(one.rejected)] for one in records.decision.rules],
         ),
         "arms": (
             ["arm", "role", "on validation", *ENDS, "chosen on validation", "handed on", "epochs", "trained weights"],
@@ -43,6 +48,13 @@ def tables(records: RunRecords) -> dict[str, tuple[list[str], Rows]]:
     return {name: (columns, rows[:_MOST_ROWS]) for name, (columns, rows) in found.items() if rows}
 
 
+def checks_table(verdict: Verdict) -> Tables:
+    """What the gate said, check by check."""
+    columns = ["number", "check", "outcome", "required", "says", "waived"]
+    rows = [[one.number, one.name, one.outcome, one.required, one.says, one.waived] for one in verdict.checks]
+    return {"checks": (columns, rows)}
+
+
 def _compared(one: Comparison) -> list[Any]:
     shown = [one.low_one_sided, one.mcnemar_p, one.rows_needed]
     return [one.other, one.role, one.other_score.point, *_three(one.difference), *shown]
@@ -58,13 +70,13 @@ def _three(value: Interval) -> list[float]:
     return [value.point, value.low, value.high]
 
 
-def write_tables(records: RunRecords, folder: Path) -> None:
+def write_tables(tables: Tables, folder: Path) -> None:
     """Write each as a JSON file in the form of ``mlflow.log_table``."""
-    for name, (columns, rows) in tables(records).items():
+    for name, (columns, rows) in tables.items():
         content = json.dumps({"columns": columns, "data": rows})
         (folder / f"{name}.json").write_text(content, encoding="utf-8")
 
 
-def tables_tag(records: RunRecords) -> dict[str, str]:
+def tables_tag(tables: Tables) -> dict[str, str]:
     """The tag that makes MLflow's pages show them as tables."""
-    return {LOGGED: json.dumps([{"path": f"{FOLDER}/{name}.json", "type": "table"} for name in tables(records)])}
+    return {LOGGED: json.dumps([{"path": f"{FOLDER}/{name}.json", "type": "table"} for name in tables])}

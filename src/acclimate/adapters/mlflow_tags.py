@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from acclimate.adapters.mlflow_errors import without_credentials
+from acclimate.kfp_ir import STEP_IMAGE
 from acclimate.ports import RunRecords, licence_of_run
 from acclimate.records import TableCard
 from acclimate.version import __version__
@@ -28,6 +30,9 @@ REFERENCE_DIGEST = "acclimate.reference_digest"
 POOL_DIGEST = "acclimate.pool_digest"
 KIND = "acclimate.kind"
 ARM_PREFIX = "acclimate.arm."
+STAGE = "acclimate.stage"
+DIGEST_PREFIX = "acclimate.digest."
+RECORDED_AT = "acclimate.recorded_at"
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -65,6 +70,7 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
         "acclimate.score_high": f"{evaluation.score.high:.6g}",
         COMPARATOR: evaluation.comparator,
         "acclimate.code_version": __version__,
+        "acclimate.image": os.environ.get(STEP_IMAGE),
         **origin_tags("data", records.data.target),
         **(origin_tags("reference", reference) if reference else {}),
         **(origin_tags("pool", pool) if pool else {}),
@@ -121,3 +127,8 @@ def flattened(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
             text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
             flat[f"{prefix}{name}"] = without_credentials(text)
     return flat
+
+
+def recorded_order(run: Any) -> tuple[int, str]:
+    """What sorts runs of MLflow by when they were recorded: their start tells when work on them began."""
+    return int(run.data.tags.get(RECORDED_AT, run.info.start_time)), str(run.info.run_id)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ from acclimate.report.written import write_whole
 
 if TYPE_CHECKING:
     import jinja2
+
+    from acclimate.report.figures.canvas import Drawing
 
 FILE_NAME = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -45,24 +48,41 @@ def render(view: ReportView, out: Path) -> Path:
     return write_whole(out / FILE_NAME, html(view), "the report", hint)
 
 
-def html(view: ReportView) -> str:
-    """The report as text.
-
-    Args:
-        view: the run, however far it came.
+def drawings(view: ReportView) -> dict[str, Drawing]:
+    """Every figure that the run came far enough for, by name.
 
     Raises:
         UnavailableError: E-REPORT-002, a library is not installed.
     """
-    try:
+    with _libraries():
         from acclimate.report.figures import draw_all
 
-        page = environment().get_template("report.html.j2")
-        figures = draw_all(view)
+        return draw_all(view)
+
+
+@contextmanager
+def _libraries() -> Iterator[None]:
+    try:
+        yield
     except ModuleNotFoundError as error:
         raise UnavailableError(
             "E-REPORT-002", f"the report needs {error.name}", hint="pip install 'acclimate[report]'"
         ) from error
+
+
+def html(view: ReportView, figures: Mapping[str, Drawing] | None = None) -> str:
+    """The report as text.
+
+    Args:
+        view: the run, however far it came.
+        figures: what :func:`drawings` made of it; None draws them.
+
+    Raises:
+        UnavailableError: E-REPORT-002, a library is not installed.
+    """
+    figures = drawings(view) if figures is None else figures
+    with _libraries():
+        page = environment().get_template("report.html.j2")
     return page.render(
         view=view,
         headline=headline(view),

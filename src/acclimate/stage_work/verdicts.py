@@ -9,9 +9,9 @@ from typing import Any
 from acclimate.calibrating import calibration_of
 from acclimate.config_file import effective_policy
 from acclimate.errors import UnavailableError
-from acclimate.execution import Context, Work, content_digest, execute, find, read_timing
+from acclimate.execution import STARTED_AT, Context, Work, content_digest, execute, find, read_timing
 from acclimate.keys import data_digests, run_key
-from acclimate.ports import RegisteredVersion, RunRecords
+from acclimate.ports import FinishedStage, RegisteredVersion, RunRecords
 from acclimate.records import (
     FEATURES,
     GENERATION_TASK,
@@ -25,6 +25,7 @@ from acclimate.records import (
     Registration,
 )
 from acclimate.stage_work.training import candidate_of, handed_on
+from acclimate.viewing import view_of
 from acclimate.wiring import live_versions, registry_of, source_of
 
 CHAMPION_TRIES = 2
@@ -99,15 +100,7 @@ def evaluate_work(
 def records_of(context: Context, folders: Folders) -> RunRecords:
     """Everything the run produced, read back from its folders."""
     config = context.request.adaptation
-    model = candidate_of(folders.candidate, folders.baseline)
-    stages = {
-        "ingest": folders.data,
-        "gap": folders.gap,
-        "baseline": folders.baseline,
-        "decide": folders.decision,
-        "finetune": model.finetune,
-        "evaluate": folders.evaluation,
-    }
+    finetune = candidate_of(folders.candidate, folders.baseline).finetune
     return RunRecords(
         run_key=run_key(context, folders.data),
         name=config.name,
@@ -118,10 +111,28 @@ def records_of(context: Context, folders: Folders) -> RunRecords:
         gap=GapReport.read(folders.gap),
         baseline=BaselineReport.read(folders.baseline),
         decision=Decision.read(folders.decision),
-        finetune=FinetuneReport.read(model.finetune) if model.finetune else None,
+        finetune=FinetuneReport.read(finetune) if finetune else None,
         evaluation=Evaluation.read(folders.evaluation),
-        seconds={name: read_timing(path).get("stage_seconds", 0.0) for name, path in stages.items() if path},
+        stages={name: _finished(folder) for name, folder in _by_stage(folders).items()},
     )
+
+
+def _finished(folder: Path) -> FinishedStage:
+    timing = read_timing(folder)
+    return FinishedStage(timing.get("stage_seconds", 0.0), timing.get(STARTED_AT), Manifest.read(folder).inputs)
+
+
+def _by_stage(folders: Folders) -> dict[str, Path]:
+    """The folder of each stage that was run, in their order."""
+    stages = {
+        "ingest": folders.data,
+        "gap": folders.gap,
+        "baseline": folders.baseline,
+        "decide": folders.decision,
+        "finetune": candidate_of(folders.candidate, folders.baseline).finetune,
+        "evaluate": folders.evaluation,
+    }
+    return {stage: folder for stage, folder in stages.items() if folder is not None}
 
 
 def register_work(context: Context, folders: Folders) -> Work:
@@ -146,6 +157,7 @@ def register_work(context: Context, folders: Folders) -> Work:
 
     def call(out: Path) -> dict[str, Any]:
         from acclimate.report.model_card import write_model_card
+        from acclimate.report.pages import write_pages
         from acclimate.stages.register import register
 
         done = register(
@@ -159,10 +171,13 @@ def register_work(context: Context, folders: Folders) -> Work:
             registry=registry_of(context),
             write_card=write_model_card,
             write_sketch=write_sketch,
-            artifacts=[],
             out=out,
             progress=context.progress,
         )
+        pages = context.scratch / "pages"
+        seconds = {name: stage.seconds for name, stage in records.stages.items()}
+        write_pages(view_of(context, {**_by_stage(folders), "register": out}, seconds=seconds), pages)
+        registry_of(context).keep_files(done.mlflow_run_id, pages)
         return {"model_uri": done.model_uri}
 
     return Work(

@@ -51,7 +51,6 @@ def register(
     registry: Registry,
     write_card: CardWriter,
     write_sketch: SketchWriter,
-    artifacts: list[Path],
     out: Path,
     progress: Progress = silent,
 ) -> Registration:
@@ -71,14 +70,13 @@ def register(
         registry: where runs, models and lineage are kept.
         write_card: writes the model card into a folder, e.g. :func:`acclimate.report.model_card.write_model_card`.
         write_sketch: writes what the model remembers of its target into a folder, beside its weights.
-        artifacts: further files to keep with the run.
         out: this stage's folder; gets ``verdict.json``, ``registration.json`` and, if stored, ``model_card.md``.
         progress: told of each step.
 
     Raises:
         UnavailableError: the registry can't be reached, or the champion moved (E-REGISTRY-020).
     """
-    run_id = registry.record_run(records, artifacts)
+    run_id = registry.record_run(records)
     predictions, policy = evaluation / FILE, effective_policy(gate)
     evidence = Evidence(
         data=records.data,
