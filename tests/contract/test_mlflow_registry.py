@@ -16,6 +16,7 @@ import pytest
 
 from acclimate.adapters import mlflow_versions
 from acclimate.adapters.mlflow_client import connect, local_uri
+from acclimate.adapters.mlflow_embedded import read_versions
 from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
 from acclimate.adapters.mlflow_versions import expected_champion
 from acclimate.digests import data_digest
@@ -229,6 +230,47 @@ def test_credentials_reach_no_tag_or_parameter(registry: MlflowRegistry, workspa
     run = connect(local_uri(workspace), workspace).client.get_run(registry.record_run(records))
     assert "hunter2" not in json.dumps([run.data.tags, run.data.params])
     assert "mlflow.example" in run.data.tags["config.tracking.uri"]
+
+
+# --- leftovers of a registration that was cut off -----------------------------------------------
+
+
+def leave_one_over(workspace: Path, name: str) -> int:
+    """A second version of the highest one's run key, as a registrar leaves it that is killed too early."""
+    client = connect(local_uri(workspace), workspace).client
+    last = max(client.search_model_versions(f"name = '{name}'"), key=lambda one: int(one.version))
+    return int(client.create_model_version(name, last.source, run_id=last.run_id, tags=dict(last.tags)).version)
+
+
+def test_a_leftover_is_no_version_to_anybody_and_is_deleted_by_the_next_registration(
+    registry: MlflowRegistry, workspace: Path, name: str, model_folder: Path
+) -> None:
+    records = run_records(name=name)
+    register(registry, records, model_folder, "SHADOW")
+    over = leave_one_over(workspace, name)
+    assert [one.version for one in registry.versions(name)] == [1]
+    assert read_versions(workspace / "mlflow.db", name) == registry.versions(name)
+    assert [one["version"] for one in registry.models(name)["versions"]] == [1]
+    assert registry.version(name).version == 1
+    for refused in (registry.version, registry.lineage, lambda one: registry.promote(one, "ann", "newer", None)):
+        with pytest.raises(ModelError) as caught:
+            refused(f"{name}/{over}")
+        assert caught.value.code == "E-REGISTRY-003"
+    digests = records.data.target.digest
+    assert over not in [one.version.version for one in registry.descendants(None, digests) if one.version.name == name]
+    register(registry, records, model_folder, "SHADOW")
+    client = connect(local_uri(workspace), workspace).client
+    assert [one.version for one in client.search_model_versions(f"name = '{name}'")] == [1]
+
+
+def test_what_somebody_gave_an_alias_by_hand_is_no_leftover(
+    registry: MlflowRegistry, workspace: Path, name: str, model_folder: Path
+) -> None:
+    register(registry, run_records(name=name), model_folder, "SHADOW")
+    over = leave_one_over(workspace, name)
+    connect(local_uri(workspace), workspace).client.set_registered_model_alias(name, "mine", str(over))
+    assert [one.version for one in registry.versions(name)] == [1, over]
+    assert registry.version(f"{name}@mine").version == over
 
 
 # --- registration -----------------------------------------------------------------------------
@@ -640,7 +682,7 @@ def test_however_many_versions_there_are_a_reference_reads_one(
     found = [registry.version(f"{name}{which}") for which in ("", "/2", "@challenger")]
     assert [(one.version, one.aliases) for one in found] == [(3, ("challenger",)), (2, ()), (3, ("challenger",))]
     assert registry.lineage(f"{name}-child").made_from[-1].uri == f"models:/{name}/2"
-    assert read == [1, 1, 1, *[1] * 3]
+    assert read == [1] * 7  # of a version without alias also whether a lower one has its run key
 
 
 @pytest.mark.parametrize("number", ["0", "2147483648", "99999999999999999999"])

@@ -6,7 +6,7 @@ Each question is a search by tag, so that its cost grows with what is found and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from acclimate.adapters.mlflow_client import Connection, every
@@ -20,7 +20,7 @@ from acclimate.adapters.mlflow_tags import (
     SOURCE_DIGEST,
     SOURCE_MODEL,
 )
-from acclimate.adapters.mlflow_versions import find_version, live_versions, registered
+from acclimate.adapters.mlflow_versions import find_version, live_versions, registered, without_leftovers
 from acclimate.errors import ConfigError
 from acclimate.ports import Descendant, RegisteredVersion
 
@@ -98,7 +98,7 @@ def _below(connection: Connection, parents: list[tuple[str, str]]) -> list[Desce
     return found
 
 
-def _tagged(connection: Connection, tag: str, value: str) -> Iterator[RegisteredVersion]:
+def _tagged(connection: Connection, tag: str, value: str) -> list[RegisteredVersion]:
     """Live versions of any name whose tag is a value, or begins with it where that is the beginning of a digest."""
     quoted = value.replace("'", "")
     compared = f"LIKE '{quoted}%'" if _DIGEST.fullmatch(value) else f"= '{quoted}'"
@@ -108,11 +108,12 @@ def _tagged(connection: Connection, tag: str, value: str) -> Iterator[Registered
     def page(page_token: Any) -> Any:
         return search(f"tags.`{tag}` {compared}", page_token=page_token)
 
-    for one in every(page):
-        if one.name not in aliases:
-            model = connection.client.get_registered_model(one.name)
-            aliases[one.name] = {alias: int(version) for alias, version in model.aliases.items()}
-        yield registered(one, aliases[one.name])
+    found = list(every(page))
+    for name in {one.name for one in found}:
+        model = connection.client.get_registered_model(name)
+        aliases[name] = {alias: int(version) for alias, version in model.aliases.items()}
+    versions = (registered(one, aliases[one.name]) for one in found)
+    return without_leftovers(sorted(versions, key=lambda one: (one.name, one.version)))
 
 
 def _unique(found: Iterable[Descendant]) -> list[Descendant]:

@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 from acclimate.adapters.mlflow_tags import RUN_KEY, VERDICT
+from acclimate.adapters.mlflow_versions import without_leftovers
 from acclimate.ports import RegisteredVersion
 
 _VERSIONS = "SELECT version FROM model_versions WHERE name = ? AND current_stage != 'Deleted_Internal' ORDER BY version"
@@ -39,7 +40,7 @@ def read_versions(database: Path, name: str) -> list[RegisteredVersion] | None:
             pointed = [(int(number), str(alias)) for number, alias in connection.execute(_ALIASES, (name,))]
     except sqlite3.OperationalError:
         return None
-    return [
+    found = [
         RegisteredVersion(
             name=name,
             version=number,
@@ -50,3 +51,4 @@ def read_versions(database: Path, name: str) -> list[RegisteredVersion] | None:
         )
         for number in numbers
     ]
+    return without_leftovers(found)

@@ -22,7 +22,27 @@ _REFERENCE = re.compile(r"(?:models:/)?([^/@]+)(?:@([^/@]+)|/(\d+))?")
 
 
 def live_versions(connection: Connection, name: str) -> list[RegisteredVersion]:
-    """Versions of a model with their aliases, lowest first; empty when the name is unknown."""
+    """Versions of a model with their aliases, lowest first, without leftovers; empty when the name is unknown."""
+    return without_leftovers(all_versions(connection, name))
+
+
+def without_leftovers(versions: list[RegisteredVersion]) -> list[RegisteredVersion]:
+    """Versions less each without alias whose run key a lower one of the same model carries.
+
+    Such a one is left where a registrar was cut off, or gave up, before it could delete it. Nothing of acclimate's
+    gives it an alias; the next registration of that run key deletes it.
+
+    Args:
+        versions: of any models, lowest first.
+    """
+    first: dict[tuple[str, str], int] = {}
+    for one in versions:
+        first.setdefault((one.name, one.run_key), one.version)
+    return [one for one in versions if not one.run_key or one.aliases or first[one.name, one.run_key] == one.version]
+
+
+def all_versions(connection: Connection, name: str) -> list[RegisteredVersion]:
+    """Versions of a model as MLflow has them, leftovers too, lowest first; empty when the name is unknown."""
     client = connection.client
     found = list(every(lambda page_token: client.search_model_versions(f"name = '{name}'", page_token=page_token)))
     pointed = aliases(connection, name) if found else {}
@@ -72,10 +92,21 @@ def find_version(connection: Connection, reference: str) -> RegisteredVersion:
         raise unknown("alias", alias, pointed, f"models:/{name}")
     wanted = pointed[alias] if alias else int(number) if number else None
     found = _one_live(connection, name, wanted)
-    if found is None:
-        known = [str(one.version) for one in live_versions(connection, name)]
-        raise unknown("version", str(wanted or 0), known, f"models:/{name}")
-    return registered(found, pointed)
+    version = None if found is None else registered(found, pointed)
+    if version is None or _is_leftover(connection, version):
+        live = live_versions(connection, name)
+        if wanted is not None or not live:
+            raise unknown("version", str(wanted or 0), [str(one.version) for one in live], f"models:/{name}")
+        version = live[-1]
+    return version
+
+
+def _is_leftover(connection: Connection, version: RegisteredVersion) -> bool:
+    if not version.run_key or version.aliases:
+        return False
+    having = f"name = '{version.name}' AND tags.`{RUN_KEY}` = '{version.run_key}'"
+    found = connection.client.search_model_versions(having)
+    return any(int(one.version) < version.version for one in found)
 
 
 def registered(version: Any, pointed: dict[str, int]) -> RegisteredVersion:
@@ -144,7 +175,7 @@ def ensure_version(
 
 
 def _carrying(connection: Connection, name: str, key: tuple[str, str]) -> list[RegisteredVersion]:
-    return [one for one in live_versions(connection, name) if one.tags.get(key[0]) == key[1]]
+    return [one for one in all_versions(connection, name) if one.tags.get(key[0]) == key[1]]
 
 
 def delete_version(connection: Connection, name: str, version: int) -> None:
