@@ -6,7 +6,6 @@ import hashlib
 from typing import Any
 
 from acclimate.config import Adaptation
-from acclimate.ports import FinishedStage, RunRecords
 from acclimate.records import (
     Arm,
     BaselineReport,
@@ -28,6 +27,7 @@ from acclimate.records import (
     TableCard,
     Verdict,
 )
+from acclimate.registry import FinishedStage, RunRecords
 
 LABELS = ["negative", "positive"]
 
@@ -258,7 +258,7 @@ def run_records(
         ),
         finetune=finetune_report(model_digest),
         evaluation=evaluation(model_digest, comparator=comparator, difference=difference),
-        stages={"ingest": FinishedStage(0.5), "evaluate": FinishedStage(2.0)},
+        stages={"ingest": FinishedStage(digest("ingest"), 0.5), "evaluate": FinishedStage(digest(model_digest), 2.0)},
     )
 
 

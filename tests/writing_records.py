@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from acclimate.config import Adaptation
-from acclimate.ports import RunRecords
 from acclimate.records import (
     BaselineReport,
     Control,
@@ -19,6 +18,7 @@ from acclimate.records import (
     SplitCard,
     TableCard,
 )
+from acclimate.registry import RunRecords
 from tests.run_records import arm, comparison, digest, gap_report, interval, run_records, table
 
 HARDEST = HardRow(

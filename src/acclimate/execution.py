@@ -16,10 +16,12 @@ from acclimate.config import Adaptation
 from acclimate.digests import code_digest, data_digest
 from acclimate.ports import Progress, Store, silent
 from acclimate.records import Manifest
+from acclimate.version import step_image
 
 TIMING = "timing.json"
 WORK_SECONDS = "work_seconds"
 STARTED_AT = "started_at"
+RAN_IN = "image"
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def _compute(context: Context, work: Work, started: float) -> Path:
     importlib.import_module(work.module)
     ready = time.monotonic()
     values = work.call(partial)
+    image = step_image()
     done = time.monotonic()
     seconds = {"stage_seconds": round(done - started, 3), WORK_SECONDS: round(done - ready, 3)}
     add_timing(partial, {**seconds, STARTED_AT: round(started_at, 3)})
@@ -168,7 +171,7 @@ def _compute(context: Context, work: Work, started: float) -> Path:
         key=work.key,
         run_key=work.run_key,
         inputs=work.inputs,
-        values=values,
+        values={**values, **({RAN_IN: image} if image else {})},
         files=signed_files(partial),
     )
     return context.store.publish(work.stage, work.key, partial, manifest)

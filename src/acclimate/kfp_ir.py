@@ -12,12 +12,11 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from acclimate.errors import ConfigError
+from acclimate.version import STEP_IMAGE
 
 PIPELINES = ("adapt", "retrain", "predict")
 TRAINING = "exec-finetune"
 LOCAL_IMAGE = "python"
-# the environment variable that tells a step on a cluster what image it runs in
-STEP_IMAGE = "ACCLIMATE_STEP_IMAGE"
 MANIFESTS = "pipelines.kubeflow.org/v2beta1"
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

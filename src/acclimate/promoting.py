@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from acclimate.adapters.promotion_rules import user
 from acclimate.errors import ConfigError
-from acclimate.ports import Move
+from acclimate.registry import Move
 from acclimate.wiring import asked_registry
 
 

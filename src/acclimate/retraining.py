@@ -16,9 +16,9 @@ from acclimate.errors import ModelError
 from acclimate.examples import Table
 from acclimate.execution import Context, Request, Work, execute
 from acclimate.keys import data_digests
-from acclimate.ports import RegisteredVersion
 from acclimate.records import SourceCard
 from acclimate.records_retrain import Attempt, DriftReport, RetrainDecision
+from acclimate.registry import RegisteredVersion
 from acclimate.stage_work import STEPS
 from acclimate.stage_work.ingesting import ingest_work
 from acclimate.wiring import live_versions, pinned, registry_of, source_of

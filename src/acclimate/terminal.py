@@ -47,6 +47,8 @@ class TerminalProgress:
             title = STAGE_TITLES.get(str(fields["stage"]), str(fields["stage"]))
             took = "reused" if fields["reused"] else f"{float(fields['seconds']):.1f} s"
             self.console.print(f"[green]✓[/green] {escape(title)}  [dim]{took}[/dim]")
+        elif event == "warning":
+            self.console.print(f"[yellow]![/yellow] {escape(str(fields['says']))}")
         else:
             self._show(f"{self.stage:<9} {_line(event, fields)}")
 

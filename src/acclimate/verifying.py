@@ -17,8 +17,8 @@ from acclimate.config_file.paths import project_root
 from acclimate.digests import file_digest
 from acclimate.errors import AcclimateError, DataError, IntegrityError
 from acclimate.nn.source_card import folder_digest
-from acclimate.ports import RegisteredVersion, Registry
 from acclimate.records import Evidence, InputFile, TableCard
+from acclimate.registry import RegisteredVersion, Registry
 from acclimate.replaying import replayed
 from acclimate.wiring import asked_registry
 

@@ -12,8 +12,9 @@ from acclimate.adapters.sources import resolve_source
 from acclimate.config_base import DataSpec
 from acclimate.errors import ModelError
 from acclimate.execution import Context, Request
-from acclimate.ports import RegisteredVersion, Registry, Store, Trainer
+from acclimate.ports import Store, Trainer
 from acclimate.records import GENERATION_TASK, IMAGE_TASK, SourceCard
+from acclimate.registry import RegisteredVersion, Registry
 
 if TYPE_CHECKING:
     from acclimate.adapters.data_uris import Located

@@ -12,9 +12,9 @@ from acclimate.config_file import effective_policy
 from acclimate.config_gate import GateSpec
 from acclimate.digests import file_digest
 from acclimate.judging import judge_evidence
-from acclimate.ports import RunRecords
 from acclimate.predictions import AnswerScores, ClassPredictions, JudgedRows
 from acclimate.records import Evidence, StoredModel, Verdict
+from acclimate.registry import RunRecords
 from acclimate.scoring import scored_answers, scored_classes
 from tests.run_records import LABELS, digest, run_records
 from tests.writing_records import writing_records

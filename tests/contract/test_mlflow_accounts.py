@@ -22,8 +22,8 @@ from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
 from acclimate.config_file import load_config
 from acclimate.diagnosis import doctor, doctor_text
 from acclimate.errors import AccessError, AcclimateError, ConfigError, UnavailableError
-from acclimate.ports import RunRecords
 from acclimate.records import Registration
+from acclimate.registry import RunRecords
 from tests.pipeline.project import Project
 from tests.run_records import run_records, verdict_of
 from tests.servers import Accounts, mlflow_server

@@ -12,8 +12,8 @@ import pytest
 from acclimate.adapters.mlflow_client import connect
 from acclimate.adapters.mlflow_registry import MlflowRegistry
 from acclimate.errors import AcclimateError, IntegrityError, ModelError
-from acclimate.ports import RunRecords
 from acclimate.records import Evidence, Verdict
+from acclimate.registry import RunRecords
 from acclimate.replaying import replay
 from tests.contract.judged_models import N, classified, evidence_of, judged, written
 from tests.run_records import digest, run_records, verdict_of

@@ -40,9 +40,10 @@ from acclimate.nn.source_card import source_card
 from acclimate.nn.strategies import STRATEGIES
 from acclimate.nn.strategies.strategy import Form
 from acclimate.nn.train import InProcessTrainer
-from acclimate.ports import RunRecords, silent
+from acclimate.ports import silent
 from acclimate.prediction import predict_file
 from acclimate.records import GENERATION_TASK, IMAGE_TASK
+from acclimate.registry import RunRecords
 from acclimate.stages.baseline import baseline
 from acclimate.stages.ingest import ingest
 from tests.conftest import toy_text, write_tiny_source

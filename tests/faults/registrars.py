@@ -11,7 +11,7 @@ from pathlib import Path
 from acclimate.adapters import mlflow_lock
 from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
 from acclimate.errors import AcclimateError
-from acclimate.ports import RunRecords
+from acclimate.registry import RunRecords
 from tests.contract import registry_race
 from tests.faulty_proxy import ALL_METHODS, FaultyProxy, kill_at
 from tests.run_records import SOURCE, digest, run_records, verdict_of
@@ -61,6 +61,19 @@ def whole_stage(uri: str, folder: str, name: str, weights: str) -> Callable[[], 
         run_id = registry.record_run(records)
         model_uri = registry.log_model(run_id, records, Path(weights))
         return str(registry.register(records, run_id, model_uri, verdict_of(records), auto_promote=True).version)
+
+    return act
+
+
+def record(uri: str, folder: str, name: str) -> Callable[[], str]:
+    """Record the run of a key; gives its id, or the code and exit code of the error."""
+    records, registry = records_of(name, name, ""), opened(uri, folder)
+
+    def act() -> str:
+        try:
+            return registry.record_run(records)
+        except AcclimateError as error:
+            return f"{error.code} exit {error.exit_code}: {error}"
 
     return act
 

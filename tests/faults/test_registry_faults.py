@@ -127,6 +127,28 @@ def test_registrars_that_lose_replies_leave_one_version_a_run_key(
         print(f"round {turn}:", [one[:14] for one in said], f"live {live}", tally, flush=True)
 
 
+@pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=SLOW)])
+def test_recorders_that_lose_replies_leave_one_run_and_one_below_it_for_each_stage(
+    registry: MlflowRegistry, proxy: FaultyProxy, folder: Path, rounds: int
+) -> None:
+    client = registry._connection.client
+    for turn in range(rounds):
+        name = f"recorded-{rounds}-{turn}"
+        proxy.spoil(unreliable(turn, lost=0.2, late=0.1, twice=0.1), methods=ALL_METHODS)
+        said = race(registrars.record, [[proxy.endpoint, str(folder), name]] * REGISTRARS)
+        proxy.heal()
+        failed = [one for one in said if " exit " in one]
+        assert all(" exit 75: " in one or " exit 77: " in one for one in failed), (turn, said)
+        again = registry.record_run(records_of(name, name, ""))
+        assert set(said) - set(failed) <= {again}, (turn, said, again)
+        runs = client.search_runs([client.get_experiment_by_name(name).experiment_id])
+        of_stage = [one.info.run_name for one in runs if one.data.tags.get("mlflow.parentRunId") == again]
+        print(f"round {turn}: {len(failed)} gave up,", sorted(of_stage), f"of {len(runs)} runs", flush=True)
+        assert set(of_stage) == {"ingest", "evaluate"}
+        if not failed:
+            assert len(runs) == 3, (turn, said, runs)
+
+
 def test_while_the_registry_is_down_nobody_becomes_champion(
     registry: MlflowRegistry, proxy: FaultyProxy, folder: Path, weights: Path
 ) -> None:

@@ -2,7 +2,7 @@ import io
 import json
 
 from acclimate.errors import DataError
-from acclimate.terminal import JsonProgress, error_text
+from acclimate.terminal import JsonProgress, TerminalProgress, error_text
 
 
 def written(*events):
@@ -26,6 +26,16 @@ def test_a_second_count_of_the_same_kind_starts_again():
 def test_other_events_are_all_told():
     epochs = [("epoch", {"epoch": i}) for i in range(7)]
     assert [line["epoch"] for line in written(*epochs)] == list(range(7))
+
+
+def test_a_warning_stays_on_the_terminal_and_what_passes_does_not_reach_a_file():
+    stream = io.StringIO()
+    progress = TerminalProgress(stream)
+    progress("stage_started", stage="register")
+    progress("storing_model")
+    progress("warning", says="report and figures are not in MLflow [no room]")
+    progress.close()
+    assert " ".join(stream.getvalue().split()) == "! report and figures are not in MLflow [no room]"
 
 
 def test_an_error_says_code_place_and_what_to_do():

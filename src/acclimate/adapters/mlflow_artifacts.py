@@ -16,8 +16,8 @@ from acclimate.adapters.mlflow_errors import is_error, unknown
 from acclimate.adapters.mlflow_tags import CONTENT_SHA256, KIND, MODEL_DIGEST, RUN_KEY
 from acclimate.digests import data_digest, file_digest
 from acclimate.errors import IntegrityError, ModelError
-from acclimate.ports import RunRecords
 from acclimate.records import GENERATION_TASK, IMAGE_TASK
+from acclimate.registry import RunRecords
 from acclimate.version import __version__
 
 LOADER_MODULE = "acclimate.serving"

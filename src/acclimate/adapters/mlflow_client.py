@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,13 @@ from filelock import FileLock
 from acclimate.adapters.mlflow_errors import require_readable, shown, translated
 from acclimate.errors import AccessError
 
+# name, value and step of each metric
+Measured = Sequence[tuple[str, float, int]]
+
 _SQLITE = "sqlite:///"
 _BATCH = 100
+_PARAM_LIMIT = 6000
+_TAG_LIMIT = 5000
 # Set before MLflow is imported, and only where the user has not chosen otherwise.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -98,14 +104,30 @@ def log_entries(
     connection: Connection,
     run_id: str,
     *,
-    params: Sequence[Any] = (),
-    metrics: Sequence[Any] = (),
-    tags: Sequence[Any] = (),
+    params: Mapping[str, str] | None = None,
+    metrics: Measured = (),
+    tags: Mapping[str, str] | None = None,
+    at: int | None = None,
 ) -> None:
-    """Write any number of parameters, metrics and tags of a run: MLflow takes so many at a time only."""
-    for start in range(0, max(len(params), len(metrics), len(tags)), _BATCH):
+    """Write any number of parameters, metrics and tags of a run: MLflow takes so many at a time only.
+
+    Args:
+        connection: the tracking store.
+        run_id: the run.
+        params: by name, cut where they are longer than MLflow takes.
+        metrics: name, value and step of each.
+        tags: by name, cut likewise.
+        at: when the metrics were measured, in milliseconds since 1970; None is now.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    at = int(time.time() * 1000) if at is None else at
+    all_params = [Param(name, value[:_PARAM_LIMIT]) for name, value in (params or {}).items()]
+    all_metrics = [Metric(name, value, at, step) for name, value, step in metrics]
+    all_tags = [RunTag(name, value[:_TAG_LIMIT]) for name, value in (tags or {}).items()]
+    for start in range(0, max(len(all_params), len(all_metrics), len(all_tags)), _BATCH):
         part = slice(start, start + _BATCH)
-        connection.client.log_batch(run_id, metrics=metrics[part], params=params[part], tags=tags[part])
+        connection.client.log_batch(run_id, all_metrics[part], all_params[part], all_tags[part])
 
 
 def _quiet_client_class() -> Any:

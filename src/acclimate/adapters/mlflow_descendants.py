@@ -22,7 +22,7 @@ from acclimate.adapters.mlflow_tags import (
 )
 from acclimate.adapters.mlflow_versions import find_version, live_versions, registered, without_leftovers
 from acclimate.errors import ConfigError
-from acclimate.ports import Descendant, RegisteredVersion
+from acclimate.registry import Descendant, RegisteredVersion
 
 _DIGEST = re.compile(r"[0-9a-f]{12,64}")
 _TABLES = {DATA_DIGEST: "target", REFERENCE_DIGEST: "reference", POOL_DIGEST: "pool"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from acclimate.adapters.mlflow_tags import RUN_KEY, VERDICT
 from acclimate.adapters.mlflow_versions import without_leftovers
-from acclimate.ports import RegisteredVersion
+from acclimate.registry import RegisteredVersion
 
 _VERSIONS = "SELECT version FROM model_versions WHERE name = ? AND current_stage != 'Deleted_Internal' ORDER BY version"
 _TAGS = "SELECT version, key, value FROM model_version_tags WHERE name = ?"

@@ -22,8 +22,8 @@ from acclimate.adapters.mlflow_tags import (
     VERDICT_SHA256,
 )
 from acclimate.adapters.mlflow_versions import find_version, live_version
-from acclimate.ports import RegisteredVersion
 from acclimate.records import LineageNode
+from acclimate.registry import RegisteredVersion
 
 _DEPTH_LIMIT = 50
 _OF_ADAPTED = ("task", "run_key", "code_version", "previous_champion", "licence", "recalled")

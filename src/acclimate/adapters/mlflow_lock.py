@@ -17,7 +17,7 @@ from filelock import FileLock
 from acclimate.adapters.mlflow_client import Connection, every
 from acclimate.adapters.mlflow_versions import delete_version, ensure_registered_model, registered
 from acclimate.errors import UnavailableError
-from acclimate.ports import RegisteredVersion
+from acclimate.registry import RegisteredVersion
 
 LOCKS = "acclimate--locks"
 _FOR = "acclimate.lock_for"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from acclimate.ports import RunRecords
 from acclimate.records import Arm, Evaluation, Interval
+from acclimate.registry import RunRecords
 
 
 def _with_interval(value: Interval) -> str:

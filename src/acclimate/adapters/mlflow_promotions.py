@@ -46,9 +46,9 @@ from acclimate.adapters.promotion_rules import (
     rollback_target,
 )
 from acclimate.errors import ConfigError, IntegrityError, UnavailableError
-from acclimate.ports import Promotions, RegisteredVersion
 from acclimate.records import Verdict
 from acclimate.records_promotion import Act, PromotionEntry, PromotionLog
+from acclimate.registry import Promotions, RegisteredVersion
 
 HEAD = "acclimate.promotion_head"
 PLACE = "acclimate.promotions"

@@ -30,8 +30,8 @@ from acclimate.adapters.mlflow_verdicts import evidence_of, store_evidence, stor
 from acclimate.adapters.promotion_places import place_at
 from acclimate.adapters.promotion_rules import Acting, user
 from acclimate.errors import ConfigError, IntegrityError
-from acclimate.ports import Descendant, Move, Promotions, RegisteredVersion, RunRecords
 from acclimate.records import Evidence, LineageNode, Registration, Verdict
+from acclimate.registry import Descendant, Move, Promotions, RegisteredVersion, RunRecords
 
 AUTO_PROMOTED = "gate.auto_promote: the verdict is PROMOTE"
 # what MLflow's databases hold of a version's description is 5,000 characters
@@ -314,7 +314,6 @@ class MlflowRegistry:
     ) -> Registration:
         source_uri, _ = ensure_source(self._connection, records.source, records.source_uri)
         sha256 = store_verdict(self._connection, run_id, verdict)
-        record_verdict(self._connection, run_id, verdict)
         version, created = None, False
         if verdict.verdict == "REJECT":
             self._tell_rejected(records, sha256, verdict)
@@ -326,6 +325,7 @@ class MlflowRegistry:
                 POLICY: verdict.policy,
             }
             version, created = self._register(records, run_id, model_uri, tags, verdict, auto_promote)
+        record_verdict(self._connection, run_id, verdict, sha256)
         return Registration(
             tracking_uri=self.uri,
             mlflow_run_id=run_id,

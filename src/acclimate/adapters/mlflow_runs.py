@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import statistics
 import tempfile
 import time
@@ -16,10 +17,11 @@ from typing import Any
 from acclimate.adapters.mlflow_client import Connection, every, log_entries
 from acclimate.adapters.mlflow_errors import is_error, without_credentials
 from acclimate.adapters.mlflow_note import summary
-from acclimate.adapters.mlflow_stages import PARAMETER_LIMIT, record_stages
+from acclimate.adapters.mlflow_stages import record_stages
 from acclimate.adapters.mlflow_tables import FOLDER, run_tables, tables_tag, write_tables
 from acclimate.adapters.mlflow_tags import (
     RECORDED_AT,
+    RECORDED_BY,
     RUN_KEY,
     TEST_DIGEST,
     arm_tags,
@@ -28,13 +30,12 @@ from acclimate.adapters.mlflow_tags import (
     recorded_order,
 )
 from acclimate.errors import ConfigError
-from acclimate.ports import RunRecords
 from acclimate.records import InputFile, Interval, TableCard
+from acclimate.registry import RunRecords
 
 # Only what the run key is made of can be a parameter: MLflow never lets one change.
 ADOPTED_FOR = "acclimate.adopted_for"
 _KEYED_SECTIONS = ("task", "goal", "budget", "gap", "baseline", "finetune", "evaluate")
-_TAG_LIMIT = 5000
 _DIGEST_LIMIT = 36
 _FILES_NAMED = 50
 
@@ -71,12 +72,16 @@ def find_run(connection: Connection, experiment: str, run_key: str, name: str) -
 
     A run that was adopted from KFP lies in an experiment of KFP's, so all of them are looked through for such.
     """
+    return min(_runs_of(connection, experiment, run_key, name), key=recorded_order, default=None)
+
+
+def _runs_of(connection: Connection, experiment: str, run_key: str, name: str) -> list[Any]:
     client, having = connection.client, f"tags.`{RUN_KEY}` = '{run_key}'"
-    runs = client.search_runs([experiment], having)
+    runs = list(client.search_runs([experiment], having))
     if not runs:
         everywhere = [one.experiment_id for one in every(client.search_experiments)]
-        runs = client.search_runs(everywhere, f"{having} and tags.`{ADOPTED_FOR}` = '{name}'")
-    return min(runs, key=recorded_order, default=None)
+        runs = list(client.search_runs(everywhere, f"{having} and tags.`{ADOPTED_FOR}` = '{name}'"))
+    return runs
 
 
 def injected_run(connection: Connection) -> Any | None:
@@ -129,8 +134,9 @@ def record(connection: Connection, records: RunRecords, source_model_uri: str) -
     _log_files(connection, run_id, records)
     record_stages(connection, run, records, list(_metrics(records)))
     # an injected one is ended by who opened it
-    if run.info.status == "RUNNING" and run_id != os.environ.get("MLFLOW_RUN_ID"):
-        connection.client.set_terminated(run_id, "FINISHED")
+    if run.info.status != "FINISHED" and run_id != os.environ.get("MLFLOW_RUN_ID"):
+        ended = None if ADOPTED_FOR in run.data.tags else run.info.start_time + _took(records)
+        connection.client.set_terminated(run_id, "FINISHED", end_time=ended)
     return run_id
 
 
@@ -146,13 +152,16 @@ def _run_of(connection: Connection, experiment: str, records: RunRecords) -> Any
             connection.client.set_tag(injected.info.run_id, tag, value)
         return connection.client.get_run(injected.info.run_id)
     name = f"{records.evaluation.strategy} {records.run_key[:8]}"
-    now, took = _now(), round(sum(stage.seconds for stage in records.stages.values()) * 1000)
-    tags = {RUN_KEY: records.run_key, RECORDED_AT: str(now)}
+    now, token = _now(), secrets.token_hex(8)
+    tags = {RUN_KEY: records.run_key, RECORDED_AT: str(now), RECORDED_BY: token}
     # MLflow shows as its duration what its stages took, wherever and whenever that was
-    made = connection.client.create_run(experiment, now - took, tags, name)
-    first = find_run(connection, experiment, records.run_key, records.name) or made
-    if first.info.run_id != made.info.run_id:
-        connection.client.delete_run(made.info.run_id)
+    made = connection.client.create_run(experiment, now - _took(records), tags, name)
+    found = _runs_of(connection, experiment, records.run_key, records.name) or [made]
+    first = min(found, key=recorded_order)
+    # a racer was earlier, or a reply was lost and the request sent again
+    for one in found:
+        if one is not first and one.data.tags.get(RECORDED_BY) == token:
+            connection.client.delete_run(one.info.run_id)
     return first
 
 
@@ -160,14 +169,17 @@ def _now() -> int:
     return int(time.time() * 1000)
 
 
-def _log_numbers(connection: Connection, run: Any, records: RunRecords) -> None:
-    from mlflow.entities import Metric, Param
+def _took(records: RunRecords) -> int:
+    """Milliseconds."""
+    return round(sum(stage.seconds for stage in records.stages.values()) * 1000)
 
+
+def _log_numbers(connection: Connection, run: Any, records: RunRecords) -> None:
     keyed = flattened({name: records.config[name] for name in _KEYED_SECTIONS if name in records.config})
-    params = [Param(name, value[:PARAMETER_LIMIT]) for name, value in keyed.items() if name not in run.data.params]
-    known, now = run.data.metrics, _now()
+    params = {name: value for name, value in keyed.items() if name not in run.data.params}
+    known = run.data.metrics
     metrics = [
-        Metric(name, value, now, step)
+        (name, value, step)
         for name, value, step in _metrics(records)
         if (name not in known if step else known.get(name) != value)
     ]
@@ -236,8 +248,6 @@ def _perplexities(records: RunRecords) -> Iterator[tuple[str, float, int]]:
 
 
 def _log_tags(connection: Connection, run_id: str, experiment: str, records: RunRecords, source_model_uri: str) -> None:
-    from mlflow.entities import RunTag
-
     rest = {name: value for name, value in records.config.items() if name not in _KEYED_SECTIONS}
     tags = {
         **lineage_tags(records, source_model_uri),
@@ -246,8 +256,7 @@ def _log_tags(connection: Connection, run_id: str, experiment: str, records: Run
         **tables_tag(run_tables(records)),
         "mlflow.note.content": summary(records),
     }
-    entries = [RunTag(name, value[:_TAG_LIMIT]) for name, value in sorted(tags.items())]
-    log_entries(connection, run_id, tags=entries)
+    log_entries(connection, run_id, tags=tags)
     primary = {
         "mlflow.experiment.primaryMetric.name": f"test.{records.evaluation.metric}",
         "mlflow.experiment.primaryMetric.greaterIsBetter": "True",

@@ -1,40 +1,65 @@
-"""A nested run for each stage of an adaptation: when it ran, what it was asked for, and what it found."""
+"""Runs nested below that of an adaptation: one for each stage that was run, one for each verdict."""
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acclimate.adapters.mlflow_client import Connection, log_entries
-from acclimate.adapters.mlflow_tables import FOLDER, checks_table, tables_tag, write_tables
-from acclimate.adapters.mlflow_tags import DIGEST_PREFIX, POLICY, RECORDED_AT, STAGE, VERDICT, flattened, recorded_order
-from acclimate.ports import FinishedStage, RunRecords
+from acclimate.adapters.mlflow_client import Connection, Measured, log_entries
+from acclimate.adapters.mlflow_errors import COLLISION
+from acclimate.adapters.mlflow_tables import FOLDER, Tables, checks_table, tables_tag, write_tables
+from acclimate.adapters.mlflow_tags import (
+    IMAGE,
+    MADE_OF,
+    POLICY,
+    RECORDED_AT,
+    RECORDED_BY,
+    STAGE,
+    STAGE_KEY,
+    VERDICT,
+    VERDICT_SHA256,
+    flattened,
+    recorded_order,
+)
+from acclimate.errors import UnavailableError
 from acclimate.records import Verdict
+from acclimate.registry import FinishedStage, RunRecords
 
-REGISTER = "register"
 # the sections of the configuration that a stage goes by
 _SECTIONS = {
     "gap": ("gap",),
-    "baseline": ("baseline",),
+    "baseline": ("baseline", "generation"),
     "decide": ("goal", "budget"),
-    "finetune": ("finetune",),
-    "evaluate": ("evaluate",),
+    "finetune": ("finetune", "generation"),
+    "evaluate": ("evaluate", "generation"),
 }
 # what the names of the metrics that a stage found begin with
 _FOUND = {"gap": "gap.", "baseline": "baseline.", "finetune": "arm.", "evaluate": "test."}
 _PARENT = "mlflow.parentRunId"
 _FINISHED = "FINISHED"
-PARAMETER_LIMIT = 6000
 
-Measured = list[tuple[str, float, int]]
+
+@dataclass(frozen=True)
+class _Nested:
+    """A nested run as it is to be; ``key`` tells it from others of its name, times are seconds since 1970."""
+
+    name: str
+    key: str
+    began: float
+    ended: float
+    tags: dict[str, str]
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: Measured = field(default_factory=list)
+    tables: Tables = field(default_factory=dict)
 
 
 def record_stages(connection: Connection, parent: Any, records: RunRecords, measured: Measured) -> None:
-    """Keep each stage that was run below its adaptation's run, and open that of registering.
-
-    What is kept of a stage stays as it is; one that was left half written is written again.
+    """Keep each stage that was run; one that was run again, on something else, is one more.
 
     Args:
         connection: the tracking store.
@@ -42,84 +67,92 @@ def record_stages(connection: Connection, parent: Any, records: RunRecords, meas
         records: what the run produced.
         measured: name, value and step of every metric of the run.
     """
-    from mlflow.entities import Metric, Param
-
-    began = {name: _began(stage) for name, stage in records.stages.items()}
-    made_of = {
-        name: {f"{DIGEST_PREFIX}{made_of}": digest for made_of, digest in stage.inputs.items()}
-        for name, stage in records.stages.items()
-    }
-    for name, run in _opened(connection, parent, {**began, REGISTER: time.time()}, made_of).items():
-        if name != REGISTER and run.info.status != _FINISHED:
-            ended = int((began[name] + records.stages[name].seconds) * 1000)
-            found = [*_found(name, records, measured), ("seconds", records.stages[name].seconds, 0)]
-            log_entries(
-                connection,
-                run.info.run_id,
-                params=[Param(param, value[:PARAMETER_LIMIT]) for param, value in _asked(name, records).items()],
-                metrics=[Metric(metric, value, ended, step) for metric, value, step in found],
-            )
-            connection.client.set_terminated(run.info.run_id, _FINISHED, end_time=ended)
+    _keep(connection, parent, [_of_stage(name, stage, records, measured) for name, stage in records.stages.items()])
 
 
-def record_verdict(connection: Connection, parent_id: str, verdict: Verdict) -> None:
-    """Keep what the gate said last, check by check, with the nested run of registering."""
-    client = connection.client
-    run = _opened(connection, client.get_run(parent_id), {REGISTER: time.time()}, {})[REGISTER]
-    run_id = run.info.run_id
-    tables = checks_table(verdict)
-    with tempfile.TemporaryDirectory() as folder:
-        write_tables(tables, Path(folder))
-        client.log_artifacts(run_id, folder, FOLDER)
-    for name, value in {VERDICT: verdict.verdict, POLICY: verdict.policy, **tables_tag(tables)}.items():
-        client.set_tag(run_id, name, value)
-    if run.info.status != _FINISHED:
-        client.set_terminated(run_id, _FINISHED)
+def record_verdict(connection: Connection, parent_id: str, verdict: Verdict, sha256: str) -> None:
+    """Keep what the gate said, check by check."""
+    now, tables = time.time(), checks_table(verdict)
+    tags = {VERDICT: verdict.verdict, POLICY: verdict.policy, VERDICT_SHA256: sha256, **tables_tag(tables)}
+    run = _Nested("gate", sha256, now, now, tags, tables=tables)
+    _keep(connection, connection.client.get_run(parent_id), [run])
 
 
-def _began(stage: FinishedStage) -> float:
-    return time.time() - stage.seconds if stage.started_at is None else stage.started_at
+def _of_stage(name: str, stage: FinishedStage, records: RunRecords, measured: Measured) -> _Nested:
+    began = time.time() - stage.seconds if stage.started_at is None else stage.started_at
+    asked = {section: records.config[section] for section in _SECTIONS.get(name, ()) if section in records.config}
+    tags = {f"{MADE_OF}{made_of}": value for made_of, value in stage.inputs.items()}
+    return _Nested(
+        name,
+        stage.key,
+        began,
+        began + stage.seconds,
+        {**tags, **({IMAGE: stage.image} if stage.image else {})},
+        flattened(asked),
+        [*_found(name, records, measured), ("seconds", stage.seconds, 0)],
+    )
 
 
-def _opened(
-    connection: Connection, parent: Any, began: dict[str, float], tags: dict[str, dict[str, str]]
-) -> dict[str, Any]:
-    """The nested run of each stage of ``began``, new where there was none."""
-    client, known = connection.client, _by_stage(connection, parent)
-    told = {_PARENT: parent.info.run_id, RECORDED_AT: str(int(time.time() * 1000))}
-    made = []
-    for name, start in began.items():
-        if name not in known:
-            all_tags = {**told, STAGE: name, **tags.get(name, {})}
-            made.append(client.create_run(parent.info.experiment_id, int(start * 1000), all_tags, name))
-    if made:
-        known = _by_stage(connection, parent)
-    kept = {run.info.run_id for run in known.values()}
-    for run in made:
-        if run.info.run_id not in kept:  # a racer was earlier
-            client.delete_run(run.info.run_id)
-    return {name: known[name] for name in began}
-
-
-def _asked(stage: str, records: RunRecords) -> dict[str, str]:
-    return flattened({name: records.config[name] for name in _SECTIONS.get(stage, ()) if name in records.config})
-
-
-def _found(stage: str, records: RunRecords, measured: Measured) -> Measured:
-    if stage != "ingest":
-        return [one for one in measured if stage in _FOUND and one[0].startswith(_FOUND[stage])]
+def _found(name: str, records: RunRecords, measured: Measured) -> Measured:
+    if name != "ingest":
+        return [one for one in measured if name in _FOUND and one[0].startswith(_FOUND[name])]
     tables = {"target": records.data.target, "reference": records.data.reference, "pool": records.data.pool}
     return [
-        (f"rows.{name}.{split}", float(part.rows), 0)
-        for name, card in tables.items()
+        (f"rows.{table}.{split}", float(part.rows), 0)
+        for table, card in tables.items()
         if card is not None
         for split, part in card.splits.items()
     ]
 
 
-def _by_stage(connection: Connection, parent: Any) -> dict[str, Any]:
-    """The nested run of each stage; the earliest where racers made several."""
+def _keep(connection: Connection, parent: Any, wanted: Sequence[_Nested]) -> None:
+    """Write those that are not there yet, and again those that were left half written."""
+    client, known = connection.client, _by_key(_below(connection, parent))
+    missing, token = [one for one in wanted if one.key not in known], secrets.token_hex(8)
+    for one in missing:
+        tags = {**one.tags, _PARENT: parent.info.run_id, STAGE: one.name, STAGE_KEY: one.key, RECORDED_BY: token}
+        now = str(int(time.time() * 1000))
+        client.create_run(parent.info.experiment_id, _milliseconds(one.began), {**tags, RECORDED_AT: now}, one.name)
+    if missing:
+        found = _below(connection, parent)
+        known = _by_key(found)
+        # a racer was earlier, or a reply was lost and the request sent again
+        for run in found:
+            if run.data.tags.get(RECORDED_BY) == token and run is not known[run.data.tags[STAGE_KEY]]:
+                client.delete_run(run.info.run_id)
+    for one in wanted:
+        if one.key not in known:
+            raise UnavailableError(
+                COLLISION,
+                f"somebody deleted the run of {one.name} just now",
+                where=connection.shown_uri,
+                hint="run again",
+            )
+        _fill(connection, known[one.key], one)
+
+
+def _fill(connection: Connection, run: Any, wanted: _Nested) -> None:
+    if run.info.status == _FINISHED:
+        return
+    run_id, ended = run.info.run_id, _milliseconds(wanted.ended)
+    log_entries(connection, run_id, params=wanted.params, metrics=wanted.metrics, at=ended)
+    if wanted.tables:
+        with tempfile.TemporaryDirectory() as folder:
+            write_tables(wanted.tables, Path(folder))
+            connection.client.log_artifacts(run_id, folder, FOLDER)
+    connection.client.set_terminated(run_id, _FINISHED, end_time=ended)
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _below(connection: Connection, parent: Any) -> list[Any]:
     having = f"tags.`{_PARENT}` = '{parent.info.run_id}'"
     found = connection.client.search_runs([parent.info.experiment_id], having)
-    nested = sorted((run for run in found if STAGE in run.data.tags), key=recorded_order, reverse=True)
-    return {run.data.tags[STAGE]: run for run in nested}
+    return [run for run in found if STAGE_KEY in run.data.tags]
+
+
+def _by_key(nested: list[Any]) -> dict[str, Any]:
+    """The earliest of each key."""
+    return {run.data.tags[STAGE_KEY]: run for run in sorted(nested, key=recorded_order, reverse=True)}

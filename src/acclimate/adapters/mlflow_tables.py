@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from acclimate.ports import RunRecords
 from acclimate.records import Arm, Comparison, Interval, Verdict
+from acclimate.registry import RunRecords
 
 FOLDER = "tables"
 # the tag by which MLflow knows that a JSON file is a table

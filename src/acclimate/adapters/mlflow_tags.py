@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 from acclimate.adapters.mlflow_errors import without_credentials
-from acclimate.kfp_ir import STEP_IMAGE
-from acclimate.ports import RunRecords, licence_of_run
 from acclimate.records import TableCard
-from acclimate.version import __version__
+from acclimate.registry import RunRecords, licence_of_run
+from acclimate.version import __version__, step_image
 
 RUN_KEY = "acclimate.run_key"
 VERDICT = "acclimate.verdict"
@@ -30,9 +28,12 @@ REFERENCE_DIGEST = "acclimate.reference_digest"
 POOL_DIGEST = "acclimate.pool_digest"
 KIND = "acclimate.kind"
 ARM_PREFIX = "acclimate.arm."
+IMAGE = "acclimate.image"
 STAGE = "acclimate.stage"
-DIGEST_PREFIX = "acclimate.digest."
+STAGE_KEY = "acclimate.stage_key"
+MADE_OF = "acclimate.made_of."
 RECORDED_AT = "acclimate.recorded_at"
+RECORDED_BY = "acclimate.recorded_by"
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -70,7 +71,8 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
         "acclimate.score_high": f"{evaluation.score.high:.6g}",
         COMPARATOR: evaluation.comparator,
         "acclimate.code_version": __version__,
-        "acclimate.image": os.environ.get(STEP_IMAGE),
+        IMAGE: step_image(),
+        "acclimate.training_image": records.stages["finetune"].image if "finetune" in records.stages else None,
         **origin_tags("data", records.data.target),
         **(origin_tags("reference", reference) if reference else {}),
         **(origin_tags("pool", pool) if pool else {}),
@@ -131,4 +133,5 @@ def flattened(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
 
 def recorded_order(run: Any) -> tuple[int, str]:
     """What sorts runs of MLflow by when they were recorded: their start tells when work on them began."""
-    return int(run.data.tags.get(RECORDED_AT, run.info.start_time)), str(run.info.run_id)
+    told = run.data.tags.get(RECORDED_AT, "")
+    return int(told) if told.isdecimal() else run.info.start_time, str(run.info.run_id)

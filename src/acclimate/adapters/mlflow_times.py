@@ -6,7 +6,7 @@ from pathlib import Path
 
 from acclimate.adapters.mlflow_client import connect
 from acclimate.adapters.mlflow_errors import translated
-from acclimate.ports import RegisteredVersion
+from acclimate.registry import RegisteredVersion
 
 
 def registered_at(uri: str | None, workspace: Path, version: RegisteredVersion) -> float:

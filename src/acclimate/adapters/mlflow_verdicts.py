@@ -18,8 +18,8 @@ from acclimate.adapters.mlflow_errors import is_error
 from acclimate.adapters.mlflow_tags import VERDICT, VERDICT_SHA256
 from acclimate.digests import data_digest, file_digest
 from acclimate.errors import IntegrityError, ModelError
-from acclimate.ports import RegisteredVersion
 from acclimate.records import Evidence, Verdict
+from acclimate.registry import RegisteredVersion
 
 FOLDER = "verdicts"
 EVIDENCE = "evidence"

@@ -13,7 +13,7 @@ from acclimate.adapters.mlflow_client import Connection, every
 from acclimate.adapters.mlflow_errors import is_error, unknown
 from acclimate.adapters.mlflow_tags import CHALLENGER, CHAMPION, RUN_KEY, VERDICT
 from acclimate.errors import UnavailableError
-from acclimate.ports import RegisteredVersion
+from acclimate.registry import RegisteredVersion
 
 _CHAMPION_VERSION = re.compile(r"(?:champion\s+)?(?:models:/)?([^/\s@]+)/(\d+)")
 # databases refuse to compare with a larger one

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from acclimate.adapters.mlflow_tags import PREVIOUS_CHAMPION, VERDICT_SHA256
 from acclimate.errors import ConfigError, IntegrityError, RefusalError, UnavailableError
-from acclimate.ports import RegisteredVersion
 from acclimate.records import Verdict
 from acclimate.records_promotion import PromotionEntry, PromotionLog
+from acclimate.registry import RegisteredVersion
 
 NOBODY = "none"
 # controls, formats, surrogates, line and paragraph ends

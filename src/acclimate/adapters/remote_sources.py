@@ -16,8 +16,8 @@ from acclimate.config_file.addresses import model_address
 from acclimate.errors import ConfigError, DataError
 from acclimate.nn.preflight import UNSAFE_ENDINGS, preflight, read_json
 from acclimate.nn.source_card import source_card
-from acclimate.ports import Registry
 from acclimate.records import SourceCard
+from acclimate.registry import Registry
 
 _VERSION = re.compile(r"models:/([^/@]+)/(\d+)")
 _ALIAS = re.compile(r"models:/([^/@]+)@([^/@]+)")

@@ -10,8 +10,8 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from acclimate.core.licences import OWN
-from acclimate.ports import RunRecords, licence_of_run
 from acclimate.records import DataCard, Pretraining, SliceScore
+from acclimate.registry import RunRecords, licence_of_run
 from acclimate.report import numbers
 from acclimate.report.safety import visible
 from acclimate.report.task_words import model_name, scored_by

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from acclimate.adapters.mlflow_errors import without_credentials
 from acclimate.calibrating import calibration_of
 from acclimate.config_file import effective_policy
 from acclimate.errors import UnavailableError
-from acclimate.execution import STARTED_AT, Context, Work, content_digest, execute, find, read_timing
+from acclimate.execution import RAN_IN, STARTED_AT, Context, Work, content_digest, execute, find, read_timing
 from acclimate.keys import data_digests, run_key
-from acclimate.ports import FinishedStage, RegisteredVersion, RunRecords
 from acclimate.records import (
     FEATURES,
     GENERATION_TASK,
@@ -24,6 +24,7 @@ from acclimate.records import (
     Manifest,
     Registration,
 )
+from acclimate.registry import FinishedStage, RegisteredVersion, RunRecords
 from acclimate.stage_work.training import candidate_of, handed_on
 from acclimate.viewing import view_of
 from acclimate.wiring import live_versions, registry_of, source_of
@@ -118,8 +119,9 @@ def records_of(context: Context, folders: Folders) -> RunRecords:
 
 
 def _finished(folder: Path) -> FinishedStage:
-    timing = read_timing(folder)
-    return FinishedStage(timing.get("stage_seconds", 0.0), timing.get(STARTED_AT), Manifest.read(folder).inputs)
+    manifest, timing = Manifest.read(folder), read_timing(folder)
+    seconds, started_at = timing.get("stage_seconds", 0.0), timing.get(STARTED_AT)
+    return FinishedStage(manifest.key, seconds, started_at, manifest.inputs, manifest.values.get(RAN_IN))
 
 
 def _by_stage(folders: Folders) -> dict[str, Path]:
@@ -157,7 +159,6 @@ def register_work(context: Context, folders: Folders) -> Work:
 
     def call(out: Path) -> dict[str, Any]:
         from acclimate.report.model_card import write_model_card
-        from acclimate.report.pages import write_pages
         from acclimate.stages.register import register
 
         done = register(
@@ -174,10 +175,7 @@ def register_work(context: Context, folders: Folders) -> Work:
             out=out,
             progress=context.progress,
         )
-        pages = context.scratch / "pages"
-        seconds = {name: stage.seconds for name, stage in records.stages.items()}
-        write_pages(view_of(context, {**_by_stage(folders), "register": out}, seconds=seconds), pages)
-        registry_of(context).keep_files(done.mlflow_run_id, pages)
+        _keep_pages(context, {**_by_stage(folders), "register": out}, records, done.mlflow_run_id)
         return {"model_uri": done.model_uri}
 
     return Work(
@@ -195,6 +193,20 @@ def register_work(context: Context, folders: Folders) -> Work:
         call=call,
         run_key=records.run_key,
     )
+
+
+def _keep_pages(context: Context, folders: dict[str, Path], records: RunRecords, mlflow_run_id: str) -> None:
+    """Keep report and figures with the run in the registry; the model is registered, with or without them."""
+    from acclimate.report.pages import write_pages
+
+    pages = context.scratch / "pages"
+    seconds = {name: stage.seconds for name, stage in records.stages.items()}
+    try:
+        write_pages(view_of(context, folders, seconds=seconds), pages)
+        registry_of(context).keep_files(mlflow_run_id, pages)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the stage has done what it was asked for
+        because = without_credentials(f"{type(error).__name__}: {error}")
+        context.progress("warning", says=f"report and figures are not in MLflow, the rest of the run is: {because}")
 
 
 def judge_and_register(context: Context, folders: Folders) -> Path:

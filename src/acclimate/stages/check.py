@@ -9,9 +9,9 @@ from acclimate.config_retrain import RetrainSpec
 from acclimate.core.retrain_rules import RetrainEvidence, RetrainPolicy, decide_retraining, is_cooling
 from acclimate.examples import read_examples
 from acclimate.nn.target_sketch import TargetSketch
-from acclimate.ports import RegisteredVersion
 from acclimate.records import SPLITS, DataCard, SourceCard
 from acclimate.records_retrain import DriftReport, RetrainDecision, RetrainTrigger
+from acclimate.registry import RegisteredVersion
 
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 24 * HOUR_SECONDS

@@ -27,9 +27,10 @@ from acclimate.nn.frozen import frozen_on_train
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.serving_cost import MEMORY_ROWS
 from acclimate.nn.source_card import folder_digest
-from acclimate.ports import Progress, Registry, RunRecords, silent
+from acclimate.ports import Progress, silent
 from acclimate.predictions import FILE
 from acclimate.records import Evidence, Registration, StoredModel, WaivedCheck
+from acclimate.registry import Registry, RunRecords
 
 CardWriter = Callable[[RunRecords, Path], Path]
 SketchWriter = Callable[[Path], Path]

@@ -12,8 +12,8 @@ from huggingface_hub import ModelCard
 from acclimate.adapters.licences import licence_of
 from acclimate.core.licences import Grade, grade
 from acclimate.nn.source_card import folder_digest
-from acclimate.ports import RunRecords
 from acclimate.records import ClassScore, SliceScore
+from acclimate.registry import RunRecords
 from acclimate.report.model_card import inert, render_model_card, write_model_card
 from tests.run_records import SOURCE, run_records
 

@@ -10,9 +10,9 @@ import pytest
 from acclimate.config_retrain import RetrainSpec, TriggersSpec
 from acclimate.nn.source_card import source_card
 from acclimate.nn.target_sketch import make_sketch
-from acclimate.ports import RegisteredVersion
 from acclimate.records import DataCard, SourceCard
 from acclimate.records_retrain import DriftReport, RetrainDecision
+from acclimate.registry import RegisteredVersion
 from acclimate.stages.check import Champion, check, source_for, wants_drift
 
 NOW = 1_800_000_000.0

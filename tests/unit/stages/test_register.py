@@ -22,8 +22,8 @@ from acclimate.nn import serving_cost
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.frozen import PROBE
 from acclimate.nn.model import AdaptedModel
-from acclimate.ports import RunRecords
 from acclimate.records import Registration, Verdict
+from acclimate.registry import RunRecords
 from acclimate.report.model_card import write_model_card
 from acclimate.stages.register import register
 from tests.run_records import LABELS, SOURCE, run_records

@@ -1,0 +1,198 @@
+"""What is asked of the model registry, and what it is told; :mod:`acclimate.adapters` implements it on MLflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from acclimate.core.licences import OWN, together
+from acclimate.records import (
+    BaselineReport,
+    DataCard,
+    Decision,
+    Evaluation,
+    Evidence,
+    FinetuneReport,
+    GapReport,
+    LineageNode,
+    Registration,
+    SourceCard,
+    Verdict,
+)
+from acclimate.records_promotion import PromotionEntry, PromotionLog
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """One live version of a registered model."""
+
+    name: str
+    version: int
+    run_key: str
+    verdict: str
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
+
+    @property
+    def model_uri(self) -> str:
+        """``models:/NAME/VERSION``."""
+        return f"models:/{self.name}/{self.version}"
+
+
+@dataclass(frozen=True)
+class Descendant:
+    """A live version that was made from something.
+
+    Args:
+        version: the version.
+        way: what it was made from, oldest first; the last is what it was made from directly.
+    """
+
+    version: RegisteredVersion
+    way: str
+
+
+@dataclass(frozen=True)
+class Move:
+    """Where a champion was and is now; None: there was or is none."""
+
+    name: str
+    before: int | None
+    after: int | None
+
+
+@dataclass(frozen=True)
+class Promotions:
+    """Who acted on a model's aliases, and whether MLflow still agrees.
+
+    Args:
+        log: every act, oldest first.
+        champion: version of the champion by the log; the alias's while it says nothing.
+        pointed: version the alias ``champion`` points at.
+        unfinished: the last act on the champion, where the alias was not seen to follow it yet.
+    """
+
+    log: PromotionLog
+    champion: int | None
+    pointed: int | None
+    unfinished: PromotionEntry | None
+
+    @property
+    def moved_by_hand(self) -> bool:
+        """Somebody moved the alias in MLflow; an act that was interrupted is none of that."""
+        interrupted = self.unfinished is not None and self.pointed == self.unfinished.champion_before
+        return self.pointed != self.champion and not interrupted
+
+
+@dataclass(frozen=True)
+class FinishedStage:
+    """When a stage ran, and what of.
+
+    Args:
+        key: the same one stands for the same output.
+        seconds: what it took.
+        started_at: in seconds since 1970; None where that is not known.
+        inputs: each thing that its key is made of, mostly as sha256, its code included.
+        image: what it ran in on a cluster.
+    """
+
+    key: str
+    seconds: float
+    started_at: float | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    image: str | None = None
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """Everything one adaptation produced, as handed to the tracker; its stages in the order in which they ran."""
+
+    run_key: str
+    name: str
+    config: dict[str, Any]
+    source: SourceCard
+    source_uri: str
+    data: DataCard
+    gap: GapReport
+    baseline: BaselineReport
+    decision: Decision
+    finetune: FinetuneReport | None
+    evaluation: Evaluation
+    stages: dict[str, FinishedStage]
+
+
+def licence_of_run(records: RunRecords) -> str | None:
+    """What the adapted model's licence has to ask for: of the source, and of the rows it was fitted on."""
+    data = records.data
+    pool = [] if data.pool is None else [data.pool.licence]
+    return together([records.source.licence, data.target.licence or OWN, *pool])
+
+
+class Registry(Protocol):
+    """Runs, models and lineage (MLflow)."""
+
+    def versions(self, name: str) -> list[RegisteredVersion]:
+        """Live versions of a model, lowest first; empty when the name is unknown."""
+
+    def champion(self, name: str) -> RegisteredVersion | None:
+        """The version the alias ``champion`` points at."""
+
+    def fetch(self, uri: str, into: Path) -> Path:
+        """Folder of the model behind ``models:/NAME/VERSION``, ``models:/NAME@ALIAS`` or ``runs:/...``."""
+
+    def version(self, reference: str) -> RegisteredVersion:
+        """The version that ``NAME``, ``NAME@ALIAS`` or ``NAME/VERSION`` means."""
+
+    def lineage(self, reference: str) -> LineageNode:
+        """What made the model behind ``NAME``, ``NAME@ALIAS`` or ``NAME/VERSION``, back to its source."""
+
+    def verdict(self, reference: str) -> tuple[RegisteredVersion, Verdict]:
+        """A version, named as for :meth:`lineage`, and what the gate said of it."""
+
+    def promotions(self, name: str) -> Promotions:
+        """Who acted on a model's aliases, and whether they still agree; changes nothing."""
+
+    def promote(self, reference: str, by: str, reason: str, expect: str | None) -> Move:
+        """Make a version the champion, if the gate lets it and ``expect`` (a version or ``none``) is the champion."""
+
+    def rollback(self, name: str, by: str, reason: str, expect: str | None, to: str | None) -> Move:
+        """Go back to the champion before, or to the one that ``to`` names."""
+
+    def shadow(self, reference: str, by: str, reason: str) -> RegisteredVersion:
+        """Make a version the challenger, if the gate lets it."""
+
+    def approve(self, reference: str, by: str, reason: str) -> RegisteredVersion:
+        """Record that somebody answers for a version as its verdict saw it."""
+
+    def descendants(self, source: str | None, data: str | None) -> list[Descendant]:
+        """Live versions that were made from a source model or from the rows of a digest, directly or in steps."""
+
+    def recall(self, reference: str, by: str, reason: str) -> RegisteredVersion:
+        """Take both aliases from a version and let it have none until it is readmitted."""
+
+    def readmit(self, reference: str, by: str, reason: str) -> RegisteredVersion:
+        """Lift a recall."""
+
+    def look(self, test_digest: str, run_key: str) -> int:
+        """Which look at the test rows of that digest a run key is, the first is 1; the next where it isn't recorded."""
+
+    def record_run(self, records: RunRecords) -> str:
+        """Keep the run (once per run key; written again it updates the same run) and return its id."""
+
+    def keep_files(self, mlflow_run_id: str, folder: Path) -> None:
+        """Keep all that lies in a folder with the run, in the place of what it had by the same names."""
+
+    def log_model(self, mlflow_run_id: str, records: RunRecords, model_folder: Path) -> str:
+        """Store the model with the run, not yet registered; returns a URI that :meth:`fetch` takes."""
+
+    def keep_evidence(self, mlflow_run_id: str, evidence: Evidence, predictions: Path) -> None:
+        """Keep what a verdict was computed from with its run, beside that of earlier verdicts."""
+
+    def evidence(self, reference: str, into: Path) -> tuple[RegisteredVersion, Verdict, Evidence, Path]:
+        """A version, its verdict, and what that was computed from; the last is a file of predictions below ``into``."""
+
+    def register(
+        self, records: RunRecords, mlflow_run_id: str, model_uri: str | None, verdict: Verdict, *, auto_promote: bool
+    ) -> Registration:
+        """Register idempotently by run key and set the aliases the verdict asks for."""
