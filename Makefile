@@ -7,6 +7,8 @@ ACCLIMATE := $(VENV)/bin/acclimate
 PIP := $(PYTHON) -m pip --disable-pip-version-check
 export OMP_NUM_THREADS ?= 2
 export HF_HUB_OFFLINE ?= 1
+# empty: every step is a process, and each would compile all that it imports anew where this is set
+export PYTHONDONTWRITEBYTECODE :=
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
