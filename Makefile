@@ -1,4 +1,4 @@
-.PHONY: setup demo demo-images demo-generation test test-faults lint format compile docs bench clean
+.PHONY: setup demo demo-images demo-generation test test-faults lint format compile docs clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
