@@ -43,6 +43,7 @@ class Followed:
     folders: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     reused: dict[str, bool] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     step_pid: int = 0
 
     def take(self, event: dict[str, Any]) -> None:
@@ -53,6 +54,8 @@ class Followed:
             self.folders[stage] = str(event["folder"])
             self.reused[stage] = bool(event["reused"])
             self.seconds[stage] = self.seconds.get(stage, 0.0) + float(event["seconds"])
+        elif event["event"] == "warning":
+            self.warnings.append(str(event["says"]))
 
 
 def outcome(context: Context, followed: Followed, command: str, error: AcclimateError | None = None) -> RunResult:
@@ -76,7 +79,7 @@ def outcome(context: Context, followed: Followed, command: str, error: Acclimate
     folders = {stage: context.store.open(reference) for stage, reference in followed.folders.items()}
     view = view_of(context, folders, seconds=followed.seconds, command=command, error=error)
     report = render(view, context.run_folder)
-    result = _with_decision(view.retrain, {**summary(view), "report_path": str(report)})
+    result = _with_decision(view.retrain, {**summary(view), "warnings": followed.warnings, "report_path": str(report)})
     (context.run_folder / SUMMARY).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if context.is_shared:
         _keep(context)

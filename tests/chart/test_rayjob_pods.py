@@ -57,6 +57,13 @@ def test_without_overrides_they_take_the_step_s_image() -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["trial", "gpu_pool"])
+def test_each_is_told_the_image_it_runs_in(name: str) -> None:
+    for template in templates(name):
+        (container,) = template["spec"]["containers"]
+        assert {"name": "ACCLIMATE_STEP_IMAGE", "value": container["image"]} in container["env"]
+
+
 def test_the_network_rules_know_them() -> None:
     (head, worker), made = (Peer(template["metadata"]["labels"]) for template in templates("trial")), release("trial")
     store = Peer(made.of_kind("Service")["acclimate-seaweedfs"]["spec"]["selector"])

@@ -68,6 +68,13 @@ def test_a_run_injected_for_another_server_is_not_touched(client, injected, tmp_
     assert registry.record_run(run_records()) != injected
 
 
+def test_an_injected_run_that_was_deleted_is_named(client, injected, tmp_path):
+    client.delete_run(injected)
+    with pytest.raises(ConfigError) as caught:
+        open_registry(None, tmp_path).record_run(run_records())
+    assert caught.value.code == "E-REGISTRY-011"
+
+
 def test_an_injected_run_that_does_not_exist_is_named(client, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
     with pytest.raises(ConfigError) as caught:

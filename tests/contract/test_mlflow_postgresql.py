@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from acclimate.adapters import mlflow_versions
 from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
 from acclimate.adapters.s3 import S3, S3Uri
 from acclimate.config_gate import ApprovalRule, ChecksSpec, PolicySpec
@@ -117,7 +118,7 @@ def test_racers_of_one_run_key_make_one_version(
     run_id = registry.record_run(records)
     uri = registry.log_model(run_id, records, folder)
     said = race(registry_race.register, [[str(workspace), name, "key", uri, run_id, server, PROMOTIONS]] * RACERS)
-    (version,) = registry.versions(name)
+    (version,) = mlflow_versions.all_versions(registry._connection, name)
     assert said == [str(version.version)] * RACERS
     assert version.aliases == ("challenger", "champion")
     assert [act["act"] for act in history(name, workspace, None)["acts"]] == ["promote"]

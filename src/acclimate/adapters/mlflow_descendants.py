@@ -1,5 +1,6 @@
-"""Which live versions were made from a source model or from data, directly or by way of other adapted models.
+"""Which versions were made from a source model or from data, directly or by way of other adapted models.
 
+Leftovers of a registration that was cut off are among them: what is withdrawn must not come back by them.
 Each question is a search by tag, so that its cost grows with what is found and not with the registry.
 """
 
@@ -20,7 +21,7 @@ from acclimate.adapters.mlflow_tags import (
     SOURCE_DIGEST,
     SOURCE_MODEL,
 )
-from acclimate.adapters.mlflow_versions import find_version, live_versions, registered, without_leftovers
+from acclimate.adapters.mlflow_versions import all_versions, find_version, registered
 from acclimate.errors import ConfigError
 from acclimate.registry import Descendant, RegisteredVersion
 
@@ -71,9 +72,9 @@ def _meant(connection: Connection, reference: str) -> list[RegisteredVersion]:
             return found
     name, _, revision = reference.removeprefix("models:/").partition("@")
     if "/" in name:
-        return [find_version(connection, name)]
+        return [find_version(connection, name, leftovers=True)]
     source = name if name.startswith(SOURCE_PREFIX) else f"{SOURCE_PREFIX}{name}"
-    versions = live_versions(connection, source)
+    versions = all_versions(connection, source)
     if not versions:
         known = [one.name for one in every(connection.client.search_registered_models)]
         sources = [one.removeprefix(SOURCE_PREFIX) for one in known if one.startswith(SOURCE_PREFIX)]
@@ -113,7 +114,7 @@ def _tagged(connection: Connection, tag: str, value: str) -> list[RegisteredVers
         model = connection.client.get_registered_model(name)
         aliases[name] = {alias: int(version) for alias, version in model.aliases.items()}
     versions = (registered(one, aliases[one.name]) for one in found)
-    return without_leftovers(sorted(versions, key=lambda one: (one.name, one.version)))
+    return sorted(versions, key=lambda one: (one.name, one.version))
 
 
 def _unique(found: Iterable[Descendant]) -> list[Descendant]:

@@ -24,7 +24,7 @@ _ABSENT_FOR_NOW = frozenset(
 _COLLISION = re.compile(
     r"IntegrityError|UniqueViolation|database is locked|[Dd]eadlock|could not serialize|Giving up after"
     # a racer's run that it has just deleted
-    r"|must be in the 'active' state"
+    r"|The run \S+ must be in the 'active' state"
 )
 COLLISION = "E-REGISTRY-015"
 _COLLISION_WAITS_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)

@@ -27,10 +27,10 @@ from acclimate.adapters.mlflow_tags import (
 )
 from acclimate.adapters.mlflow_verdicts import verdict_of
 from acclimate.adapters.mlflow_versions import (
+    all_versions,
     champion_moved,
     expected_champion,
     find_version,
-    live_versions,
     no_challenger,
 )
 from acclimate.adapters.promotion_places import Place, place_at
@@ -139,7 +139,7 @@ class Promoter:
             UnavailableError: E-REGISTRY-020, the champion is not the expected one.
             IntegrityError: E-PROMOTE-004, somebody moved the alias by hand, and ``to`` is not given.
         """
-        versions = {one.version: one for one in live_versions(self._connection, name)}
+        versions = {one.version: one for one in all_versions(self._connection, name)}
         if not versions:
             find_version(self._connection, name)
         before: int | None = None

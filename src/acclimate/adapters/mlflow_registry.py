@@ -221,14 +221,14 @@ class MlflowRegistry:
     def recall(self, reference: str, by: str, reason: str) -> RegisteredVersion:
         """Recall a version; see :meth:`~acclimate.adapters.mlflow_promotions.Promoter.recall`."""
         with translated(self.uri):
-            version = mlflow_versions.find_version(self._connection, reference)
+            version = mlflow_versions.find_version(self._connection, reference, leftovers=True)
             self._promoter.recall(version, Acting(by, reason))
         return version
 
     def readmit(self, reference: str, by: str, reason: str) -> RegisteredVersion:
         """Lift a recall; see :meth:`~acclimate.adapters.mlflow_promotions.Promoter.readmit`."""
         with translated(self.uri):
-            version = mlflow_versions.find_version(self._connection, reference)
+            version = mlflow_versions.find_version(self._connection, reference, leftovers=True)
             self._promoter.readmit(version, Acting(by, reason))
         return version
 

@@ -26,6 +26,7 @@ from acclimate.adapters.mlflow_tags import (
     TEST_DIGEST,
     arm_tags,
     flattened,
+    kept_order,
     lineage_tags,
     recorded_order,
 )
@@ -68,11 +69,11 @@ def experiment_id(connection: Connection, name: str) -> str:
 
 
 def find_run(connection: Connection, experiment: str, run_key: str, name: str) -> Any | None:
-    """The run of a run key for the model ``name``; the earliest where racers made several.
+    """The run of a run key for the model ``name``; where racers made several a whole one, else the earliest.
 
     A run that was adopted from KFP lies in an experiment of KFP's, so all of them are looked through for such.
     """
-    return min(_runs_of(connection, experiment, run_key, name), key=recorded_order, default=None)
+    return min(_runs_of(connection, experiment, run_key, name), key=kept_order, default=None)
 
 
 def _runs_of(connection: Connection, experiment: str, run_key: str, name: str) -> list[Any]:
@@ -95,17 +96,21 @@ def injected_run(connection: Connection) -> Any | None:
     run_id = os.environ.get("MLFLOW_RUN_ID", "")
     if not run_id or os.environ.get("MLFLOW_TRACKING_URI") != connection.uri:
         return None
+    absent = ConfigError(
+        "E-REGISTRY-011",
+        "MLFLOW_RUN_ID names a run that this server does not have",
+        where=f"{connection.shown_uri}, run {run_id[:60]!r}",
+        hint="it was deleted, or injected for another server: unset it, or set MLFLOW_TRACKING_URI to that server",
+    )
     try:
-        return connection.client.get_run(run_id)
+        found = connection.client.get_run(run_id)
     except MlflowException as error:
         if not is_error(error, "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-        raise ConfigError(
-            "E-REGISTRY-011",
-            "MLFLOW_RUN_ID names a run that this server does not have",
-            where=f"{connection.shown_uri}, run {run_id[:60]!r}",
-            hint="it was deleted, or injected for another server: unset it, or set MLFLOW_TRACKING_URI to that server",
-        ) from error
+        raise absent from error
+    if found.info.lifecycle_stage != "active":
+        raise absent
+    return found
 
 
 def run_keys_at(connection: Connection, test_digest: str) -> list[str]:
@@ -133,11 +138,18 @@ def record(connection: Connection, records: RunRecords, source_model_uri: str) -
         connection.client.log_inputs(run_id, datasets=list(_dataset_inputs(records)))
     _log_files(connection, run_id, records)
     record_stages(connection, run, records, list(_metrics(records)))
-    # an injected one is ended by who opened it
-    if run.info.status != "FINISHED" and run_id != os.environ.get("MLFLOW_RUN_ID"):
-        ended = None if ADOPTED_FOR in run.data.tags else run.info.start_time + _took(records)
-        connection.client.set_terminated(run_id, "FINISHED", end_time=ended)
+    _end(connection, run, records)
     return run_id
+
+
+def _end(connection: Connection, run: Any, records: RunRecords) -> None:
+    """Its duration is what the stages took; one that was adopted lasts as long as who opened it says."""
+    if run.info.run_id == os.environ.get("MLFLOW_RUN_ID"):  # that one is still to be ended by who opened it
+        return
+    adopted, finished = ADOPTED_FOR in run.data.tags, run.info.status == "FINISHED"
+    ended = None if adopted else run.info.start_time + _took(records)
+    if not finished or (ended is not None and run.info.end_time != ended):
+        connection.client.set_terminated(run.info.run_id, "FINISHED", end_time=ended)
 
 
 def _run_of(connection: Connection, experiment: str, records: RunRecords) -> Any:
@@ -157,7 +169,7 @@ def _run_of(connection: Connection, experiment: str, records: RunRecords) -> Any
     # MLflow shows as its duration what its stages took, wherever and whenever that was
     made = connection.client.create_run(experiment, now - _took(records), tags, name)
     found = _runs_of(connection, experiment, records.run_key, records.name) or [made]
-    first = min(found, key=recorded_order)
+    first = min(found, key=kept_order)
     # a racer was earlier, or a reply was lost and the request sent again
     for one in found:
         if one is not first and one.data.tags.get(RECORDED_BY) == token:

@@ -24,7 +24,7 @@ from acclimate.adapters.mlflow_tags import (
     VERDICT,
     VERDICT_SHA256,
     flattened,
-    recorded_order,
+    kept_order,
 )
 from acclimate.errors import UnavailableError
 from acclimate.records import Verdict
@@ -33,10 +33,10 @@ from acclimate.registry import FinishedStage, RunRecords
 # the sections of the configuration that a stage goes by
 _SECTIONS = {
     "gap": ("gap",),
-    "baseline": ("baseline", "generation"),
+    "baseline": ("baseline",),
     "decide": ("goal", "budget"),
-    "finetune": ("finetune", "generation"),
-    "evaluate": ("evaluate", "generation"),
+    "finetune": ("finetune",),
+    "evaluate": ("evaluate",),
 }
 # what the names of the metrics that a stage found begin with
 _FOUND = {"gap": "gap.", "baseline": "baseline.", "finetune": "arm.", "evaluate": "test."}
@@ -80,7 +80,8 @@ def record_verdict(connection: Connection, parent_id: str, verdict: Verdict, sha
 
 def _of_stage(name: str, stage: FinishedStage, records: RunRecords, measured: Measured) -> _Nested:
     began = time.time() - stage.seconds if stage.started_at is None else stage.started_at
-    asked = {section: records.config[section] for section in _SECTIONS.get(name, ()) if section in records.config}
+    sections = [*_SECTIONS.get(name, ()), *(["generation"] if records.data.is_generation else [])]
+    asked = {section: records.config[section] for section in sections if section in records.config}
     tags = {f"{MADE_OF}{made_of}": value for made_of, value in stage.inputs.items()}
     return _Nested(
         name,
@@ -154,5 +155,5 @@ def _below(connection: Connection, parent: Any) -> list[Any]:
 
 
 def _by_key(nested: list[Any]) -> dict[str, Any]:
-    """The earliest of each key."""
-    return {run.data.tags[STAGE_KEY]: run for run in sorted(nested, key=recorded_order, reverse=True)}
+    """One of each key: a whole one, else the earliest."""
+    return {run.data.tags[STAGE_KEY]: run for run in sorted(nested, key=kept_order, reverse=True)}

@@ -135,3 +135,8 @@ def recorded_order(run: Any) -> tuple[int, str]:
     """What sorts runs of MLflow by when they were recorded: their start tells when work on them began."""
     told = run.data.tags.get(RECORDED_AT, "")
     return int(told) if told.isdecimal() else run.info.start_time, str(run.info.run_id)
+
+
+def kept_order(run: Any) -> tuple[bool, int, str]:
+    """What sorts runs of one key, the one to keep first: a whole one, else the earliest."""
+    return (run.info.status != "FINISHED", *recorded_order(run))

@@ -73,12 +73,13 @@ def _pointed(model: Any) -> dict[str, int]:
     return {alias: int(version) for alias, version in model.aliases.items()}
 
 
-def find_version(connection: Connection, reference: str) -> RegisteredVersion:
+def find_version(connection: Connection, reference: str, *, leftovers: bool = False) -> RegisteredVersion:
     """The version somebody means.
 
     Args:
         connection: the registry.
         reference: ``NAME`` (its highest version), ``NAME@alias`` or ``NAME/7``; ``models:/`` may stand before it.
+        leftovers: a number may mean one, see :func:`without_leftovers`.
 
     Raises:
         ModelError: E-REGISTRY-003, there is no such model, alias or version.
@@ -93,7 +94,7 @@ def find_version(connection: Connection, reference: str) -> RegisteredVersion:
     wanted = pointed[alias] if alias else int(number) if number else None
     found = _one_live(connection, name, wanted)
     version = None if found is None else registered(found, pointed)
-    if version is None or _is_leftover(connection, version):
+    if version is None or (_is_leftover(connection, version) and not (leftovers and number)):
         live = live_versions(connection, name)
         if wanted is not None or not live:
             raise unknown("version", str(wanted or 0), [str(one.version) for one in live], f"models:/{name}")
@@ -170,7 +171,8 @@ def ensure_version(
         )
     winner, *rest = found
     for loser in rest:
-        delete_version(connection, name, loser.version)
+        if not loser.aliases:  # somebody's hand gave it one
+            delete_version(connection, name, loser.version)
     return winner, made is not None and int(made.version) == winner.version
 
 

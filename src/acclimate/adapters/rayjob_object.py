@@ -6,6 +6,8 @@ import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
+from acclimate.version import STEP_IMAGE
+
 LABELS = {"app.kubernetes.io/part-of": "acclimate", "app.kubernetes.io/component": "ray"}
 RECORD = "acclimate/record"
 RAY_VERSION = "2.60.0"
@@ -139,7 +141,7 @@ def _pod(spec: RayJobSpec, name: str, gpus: int, maps: Named, secrets: Named) ->
         "image": spec.image,
         "imagePullPolicy": "IfNotPresent",
         "env": [
-            *({"name": key, "value": value} for key, value in SETTINGS.items()),
+            *({"name": key, "value": value} for key, value in {**SETTINGS, STEP_IMAGE: spec.image}.items()),
             *_from("configMapKeyRef", maps),
             *_from("secretKeyRef", secrets),
         ],

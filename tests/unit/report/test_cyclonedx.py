@@ -7,25 +7,22 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acclimate.records import LineageNode
 from acclimate.report.cyclonedx import cyclonedx, cyclonedx_text
 from acclimate.report.spdx import IDS, licences
+from tests.bom_schema import BOM
 from tests.run_records import digest
 from tests.unit.report.lineages import adapted, chain, leaf, poisoned, source
 from tests.unit.report.test_render import HOSTILE
-
-VALIDATOR = JsonStrictValidator(SchemaVersion.V1_6)
 
 
 def checked(root: LineageNode) -> dict[str, Any]:
     """The bill, valid and with every reference to something that is there, named once."""
     text = cyclonedx_text(root)
-    assert VALIDATOR.validate_str(text) is None
+    assert BOM.validate_str(text) is None
     bom: dict[str, Any] = json.loads(text)
     refs = [bom["metadata"]["component"]["bom-ref"], *(one["bom-ref"] for one in bom["components"])]
     assert len(refs) == len(set(refs))
@@ -119,6 +116,14 @@ def test_what_is_no_digest_is_no_hash() -> None:
     parts = by_ref(bom)
     assert set(parts) == {"dataset:target of models:/mail/1", "dataset:pool of models:/mail/1"}
     assert all("hashes" not in one and "contents" not in one["data"][0] for one in parts.values())
+
+
+@pytest.mark.parametrize("address", ["https://host/a b", "https://host/%zz", "https://[host/model", "https://host/<a>"])
+def test_the_validator_refuses_what_is_no_address(address: str) -> None:
+    bom = cyclonedx(adapted(1, source()))
+    reference = {"type": "website", "url": address}
+    assert BOM.validate_str(json.dumps({**bom, "externalReferences": [reference]})) is not None
+    assert BOM.validate_str(json.dumps({**bom, "externalReferences": [{**reference, "url": "https://host/a"}]})) is None
 
 
 @pytest.mark.parametrize("text", HOSTILE)
