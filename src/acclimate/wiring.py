@@ -110,7 +110,14 @@ def registry_at(uri: str | None, workspace: Path, promotions: str | None = None)
         workspace: the workspace's local folder.
         promotions: where promotion logs lie; None takes ACCLIMATE_PROMOTIONS, else a folder in the workspace.
     """
-    return _registry_at(uri, workspace, promotions or os.environ.get("ACCLIMATE_PROMOTIONS") or None, True)
+    return _opened(uri, workspace, promotions, may_claim=True)
+
+
+def _opened(uri: str | None, workspace: Path, promotions: str | None, *, may_claim: bool) -> Registry:
+    """The environment is asked each time: a program may set it between two questions."""
+    server = uri or os.environ.get("MLFLOW_TRACKING_URI") or None
+    place = promotions or os.environ.get("ACCLIMATE_PROMOTIONS") or None
+    return _registry_at(server, workspace, place, may_claim)
 
 
 @cache
@@ -123,7 +130,7 @@ def _registry_at(uri: str | None, workspace: Path, promotions: str | None, may_c
 def asked_registry(workspace: Path | None, promotions: str | None = None) -> Registry:
     """The registry that a command without an adaptation.yaml means: of a workspace, by default ``./.acclimate``."""
     home = (workspace or Path(".acclimate")).resolve()
-    return _registry_at(None, home, promotions or os.environ.get("ACCLIMATE_PROMOTIONS") or None, False)
+    return _opened(None, home, promotions, may_claim=False)
 
 
 def registry_of(context: Context) -> Registry:

@@ -23,6 +23,7 @@ from acclimate.digests import data_digest
 from acclimate.errors import IntegrityError, ModelError, UnavailableError
 from acclimate.records import InputFile, Registration
 from acclimate.registry import FinishedStage, RunRecords
+from acclimate.wiring import asked_registry
 from tests.contract import registry_race
 from tests.contract.registry_race import race
 from tests.run_records import PRETRAINING, SOURCE, digest, run_records, verdict_of
@@ -267,6 +268,17 @@ def test_on_a_cluster_the_image_of_the_step_is_a_tag(
     monkeypatch.setenv("ACCLIMATE_STEP_IMAGE", "registry.example/acclimate@sha256:" + "ab" * 32)
     run = client.get_run(registry.record_run(run_records(name=name)))
     assert run.data.tags["acclimate.image"] == "registry.example/acclimate@sha256:" + "ab" * 32
+
+
+def test_a_program_may_turn_to_another_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for place in ("one", "two", "one"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", local_uri(tmp_path / place))
+        asked = asked_registry(tmp_path)
+        if place not in found:
+            asked.record_run(run_records(name=place, source=SOURCE.model_copy(update={"name": f"org/{place}"})))
+        found.append(asked.names()[0].rpartition("-")[2])
+    assert found == ["one", "two", "one"]
 
 
 def test_credentials_reach_no_tag_or_parameter(registry: MlflowRegistry, workspace: Path, name: str) -> None:
