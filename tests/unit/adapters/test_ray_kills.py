@@ -22,7 +22,7 @@ from tests.ray_jobs import kill_one_worker, ray_job
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1500)]
 KILLS = 20
 DEATHS_A_RUN = 5
-EPOCHS = 40
+EPOCHS = 50
 LIMIT_SECONDS = 15
 
 
@@ -90,7 +90,7 @@ def test_twenty_kills_at_random_steps_change_nothing(
             return
         epochs.append(fields["epoch"])
         if len(killed) < KILLS and not any(timer.is_alive() for timer in timers):
-            timers.append(threading.Timer(float(rng.uniform(0, 2 * per_epoch)), kill))
+            timers.append(threading.Timer(float(rng.uniform(0, 1.5 * per_epoch)), kill))
             timers[-1].start()
 
     result, runs = None, 0

@@ -77,7 +77,6 @@ def run_stage(toy_data: Path, models: Models, registry: MlflowRegistry, tmp_path
             "registry": registry,
             "write_card": write_model_card,
             "write_sketch": lambda folder: folder,
-            "artifacts": [],
             "out": folder,
             **changes,
         }
