@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,7 +17,6 @@ from acclimate.adapters.mlflow_tags import (
     MADE_OF,
     POLICY,
     RECORDED_AT,
-    RECORDED_BY,
     STAGE,
     STAGE_KEY,
     VERDICT,
@@ -107,20 +105,19 @@ def _found(name: str, records: RunRecords, measured: Measured) -> Measured:
 
 
 def _keep(connection: Connection, parent: Any, wanted: Sequence[_Nested]) -> None:
-    """Write those that are not there yet, and again those that were left half written."""
-    client, known = connection.client, _by_key(_below(connection, parent))
-    missing, token = [one for one in wanted if one.key not in known], secrets.token_hex(8)
+    """Write those that are not there yet, and again those that were left half written; of each key one stays."""
+    client, found = connection.client, _below(connection, parent)
+    missing = [one for one in wanted if one.key not in _by_key(found)]
     for one in missing:
-        tags = {**one.tags, _PARENT: parent.info.run_id, STAGE: one.name, STAGE_KEY: one.key, RECORDED_BY: token}
         now = str(int(time.time() * 1000))
-        client.create_run(parent.info.experiment_id, _milliseconds(one.began), {**tags, RECORDED_AT: now}, one.name)
-    if missing:
-        found = _below(connection, parent)
-        known = _by_key(found)
-        # a racer was earlier, or a reply was lost and the request sent again
-        for run in found:
-            if run.data.tags.get(RECORDED_BY) == token and run is not known[run.data.tags[STAGE_KEY]]:
-                client.delete_run(run.info.run_id)
+        tags = {**one.tags, _PARENT: parent.info.run_id, STAGE: one.name, STAGE_KEY: one.key, RECORDED_AT: now}
+        client.create_run(parent.info.experiment_id, _milliseconds(one.began), tags, one.name)
+    found = _below(connection, parent) if missing else found
+    known = _by_key(found)
+    for run in found:
+        # racers made several, or a reply was lost and the request sent again; who is filling it finds another
+        if run is not known[run.data.tags[STAGE_KEY]]:
+            client.delete_run(run.info.run_id)
     for one in wanted:
         if one.key not in known:
             raise UnavailableError(
