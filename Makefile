@@ -33,12 +33,12 @@ demo-images: setup  ## the same on images: emoji in another drawing style (needs
 	$(PYTHON) examples/fetch.py images
 	$(ACCLIMATE) run examples/images.yaml
 
-demo-generation: setup  ## the same with a small language model that writes its answers (needs npm; up to 50 minutes)
+demo-generation: setup  ## the same with a small language model that writes its answers (needs npm; an hour or more)
 	$(PYTHON) examples/fetch.py generation
 	$(ACCLIMATE) run examples/generation.yaml
 
 test: export OMP_NUM_THREADS := 1
-test: setup  ## run the tests (about 20 minutes on two cores)
+test: setup  ## run the tests (8 to 25 minutes on two cores)
 	$(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-faults: export OMP_NUM_THREADS := 1

@@ -96,11 +96,15 @@ def test_a_run_keeps_parameters_metrics_data_tags_and_records(
     assert experiment.tags["mlflow.experiment.primaryMetric.name"] == "test.macro_f1"
 
 
-def nested(workspace: Path, run_id: str) -> dict[str, Any]:
-    """The runs below a run, by name."""
+def below(workspace: Path, run_id: str) -> list[Any]:
     client = connect(local_uri(workspace), workspace).client
     experiment = client.get_run(run_id).info.experiment_id
-    found = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'")
+    return list(client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{run_id}'"))
+
+
+def nested(workspace: Path, run_id: str) -> dict[str, Any]:
+    """The runs below a run, by name."""
+    found = below(workspace, run_id)
     assert len({run.info.run_name for run in found}) == len(found)
     return {run.info.run_name: run for run in found}
 
@@ -168,8 +172,7 @@ def test_a_stage_that_was_run_again_on_something_else_is_one_more_nested_run(
     run_id = registry.record_run(records)
     again = replace(records, stages={**records.stages, "evaluate": FinishedStage(digest(f"{name} again"), 7.0)})
     assert registry.record_run(again) == run_id
-    client = connect(local_uri(workspace), workspace).client
-    found = client.search_runs([client.get_run(run_id).info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
+    found = below(workspace, run_id)
     assert sorted(one.info.run_name for one in found) == ["evaluate", "evaluate", "ingest"]
     assert {one.data.metrics["seconds"] for one in found if one.info.run_name == "evaluate"} == {2.0, 7.0}
 

@@ -14,9 +14,11 @@ from tests.run_records import run_records
 
 
 @pytest.mark.parametrize(
-    "error", [UnavailableError("E-REGISTRY-001", "https://ann:secret@mlflow.example is full"), ValueError("no figure")]
+    "error", [UnavailableError("E-REGISTRY-001", "https://ann:secret@mlflow.example is full"), OSError("no space left")]
 )
-def test_whatever_goes_wrong_is_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception) -> None:
+def test_what_server_or_disk_refuse_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
     told: list[tuple[str, dict[str, Any]]] = []
 
     def fail(*_: Any, **__: Any) -> None:
@@ -29,3 +31,12 @@ def test_whatever_goes_wrong_is_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert event == "warning"
     assert "not in MLflow" in fields["says"]
     assert "secret" not in fields["says"]
+
+
+def test_a_bug_is_no_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(verdicts, "view_of", fail)
+    with pytest.raises(ZeroDivisionError):
+        verdicts._keep_pages(SimpleNamespace(scratch=tmp_path), {}, run_records(), "run")  # type: ignore[arg-type]

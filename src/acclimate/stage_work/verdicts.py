@@ -9,7 +9,7 @@ from typing import Any
 from acclimate.adapters.mlflow_errors import without_credentials
 from acclimate.calibrating import calibration_of
 from acclimate.config_file import effective_policy
-from acclimate.errors import UnavailableError
+from acclimate.errors import AcclimateError, UnavailableError
 from acclimate.execution import RAN_IN, STARTED_AT, Context, Work, content_digest, execute, find, read_timing
 from acclimate.keys import data_digests, run_key
 from acclimate.records import (
@@ -204,7 +204,7 @@ def _keep_pages(context: Context, folders: dict[str, Path], records: RunRecords,
     try:
         write_pages(view_of(context, folders, seconds=seconds), pages)
         registry_of(context).keep_files(mlflow_run_id, pages)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the stage has done what it was asked for
+    except (AcclimateError, OSError) as error:
         because = without_credentials(f"{type(error).__name__}: {error}")
         context.progress("warning", says=f"report and figures are not in MLflow, the rest of the run is: {because}")
 
