@@ -100,6 +100,7 @@ def summary_text(found: Summary) -> str:
         ("", found["result"]["rule"]),
         ("verdict", found["verdict"]),
         ("error", _error_line(found["error"])),
+        *(("warning", warning) for warning in found.get("warnings", [])),
         ("report", found["report_path"]),
         ("model", found["model_uri"]),
         ("next", found["next_step"]),

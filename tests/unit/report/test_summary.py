@@ -97,6 +97,13 @@ def test_lines_for_the_terminal_say_it_all(view: ReportView) -> None:
     assert lines["next"] == "Promote it: acclimate promote, or gate.auto_promote next time."
 
 
+def test_what_the_run_warned_of_is_told_wherever_it_ran(view: ReportView) -> None:
+    told = {**summary(view), "warnings": ["report and figures\x1b[31m are not in MLflow", "a second thing"]}
+    lines = [line.split(maxsplit=1)[1] for line in summary_text(told).splitlines() if line.startswith("warning")]
+    assert lines == [r"report and figures\u001b[31m are not in MLflow", "a second thing"]
+    assert "warning" not in summary_text(summary(view))
+
+
 def test_a_trained_model_that_gave_way_is_told(view: ReportView) -> None:
     frozen = gave_way(view)
     assert (view.gave_way, frozen.gave_way) == (False, True)

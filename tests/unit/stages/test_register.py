@@ -203,6 +203,21 @@ def test_the_same_run_key_with_other_weights_registers_nothing_new_and_says_so(
     assert sealed == second.verdict_sha256, "what lies in the folder is what is in the registry"
 
 
+def test_a_frozen_model_of_a_run_key_whose_version_was_trained_is_told_which_of_them_it_is(
+    run_stage: Callable[..., Registration], models: Models, registry: MlflowRegistry, tiny_source: Path, tmp_path: Path
+) -> None:
+    run_stage(run_records(name="both-ways", model_digest=models.digest))
+    digest = save_model(tiny_source, tmp_path / "handed-on" / "model", 3, "frozen")
+    records = run_records(name="both-ways", model_digest=digest)
+    frozen = replace(records, evaluation=records.evaluation.model_copy(update={"strategy": "frozen"}))
+    second = run_stage(frozen, out="second", candidate=tmp_path / "handed-on" / "model")
+    trained = records.evaluation.strategy
+    assert second.other_weights is not None
+    assert f"Version 1 of this run key is not this model but the {trained} one" in second.other_weights
+    assert "To register this frozen one, delete it" in second.other_weights
+    assert [one.tags["acclimate.strategy"] for one in registry.versions("both-ways")] == [trained]
+
+
 def test_the_same_records_again_register_nothing_new_and_say_the_same(
     run_stage: Callable[..., Registration], models: Models, registry: MlflowRegistry, tmp_path: Path
 ) -> None:
