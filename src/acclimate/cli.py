@@ -14,7 +14,7 @@ import typer
 
 from acclimate import cluster_cli, promotion_cli, registry_cli, upkeep_cli
 from acclimate.cli_edge import ConfigFile, Debug, Json, Outside, Overrides, guarded, print_result
-from acclimate.registry_cli import Workspace
+from acclimate.registry_cli import Place, Workspace
 from acclimate.terminal import progress_for
 from acclimate.version import __version__
 
@@ -156,19 +156,30 @@ def stage(
 
 @app.command(rich_help_panel=HERE)
 def report(
-    run_id: Annotated[str | None, typer.Argument(help="id of the run; by default the newest")] = None,
+    run_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN_ID|NAME@champion|NAME/7]",
+            help="id of the run, by default the newest; or a registered model, whose report comes from the registry, "
+            "with who promoted it since and the way back",
+        ),
+    ] = None,
     workspace: Annotated[
         Path | None, typer.Option("--workspace", help="workspace folder that holds the run; by default .acclimate")
     ] = None,
+    promotions: Place = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="only print where the report is")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Open the report of a run in the browser."""
-    from acclimate.lookup import report_path
+    """Open the report of a run, or of a registered model, in the browser."""
+    from acclimate.lookup import DEFAULT_WORKSPACE, registered_report, report_path
 
     def action() -> int:
-        path = report_path(workspace or Path(".acclimate"), run_id)
+        if run_id is not None and ("@" in run_id or "/" in run_id):
+            path = registered_report(run_id, workspace, promotions)
+        else:
+            path = report_path(workspace or DEFAULT_WORKSPACE, run_id)
         print_result({"report_path": str(path)}, as_json, lambda: str(path))
         if not (no_browser or as_json) and sys.stdout.isatty():
             webbrowser.open(path.as_uri())

@@ -44,7 +44,7 @@ __all__ = ["Integrity", "Waiver", "gate_inputs", "gate_policy", "judge_evidence"
 AS_CHAMPION = "Use it: it is the champion now."
 AS_CHALLENGER = "Make it the champion: acclimate promote {name}@challenger --reason WHY"
 TO_APPROVE = (
-    "Somebody else has to answer for it: acclimate approve {name}/VERSION --by NAME --reason WHY; then promote it. "
+    "Somebody has to answer for it: acclimate approve {name}/VERSION --by NAME --reason WHY; then promote it. "
     "acclimate models {name} shows the version."
 )
 _STORED_WELL = Integrity(max_logit_difference=0.0, changes_outputs=True, same_model=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from textwrap import wrap
 from typing import Any
 
-from acclimate.errors import ConfigError
+from acclimate.errors import ConfigError, ModelError
 from acclimate.outcome import REPORT
+from acclimate.report.standing import Standing, standing
 from acclimate.report.written import write_whole
 from acclimate.wiring import asked_registry
 
 NUMBERS_WIDTH = 78
+DEFAULT_WORKSPACE = Path(".acclimate")
 
 
 def report_path(workspace: Path, run_id: str | None) -> Path:
@@ -32,9 +36,52 @@ def report_path(workspace: Path, run_id: str | None) -> Path:
     return found[-1]
 
 
-def models(name: str, workspace: Path | None) -> dict[str, Any]:
-    """The live versions of a registered model, lowest first; none where the name is unknown."""
-    versions = asked_registry(workspace).versions(name)
+def registered_report(reference: str, workspace: Path | None, promotions: str | None) -> Path:
+    """The report of a registered model, as the registry keeps it, with where the version stands now.
+
+    Args:
+        reference: ``NAME/7`` or ``NAME@champion``.
+        workspace: where the registry is looked for, and the report is written.
+        promotions: where promotions are recorded.
+
+    Returns:
+        The file, ``reports/NAME-7.html`` in the workspace; an older one is replaced.
+
+    Raises:
+        ModelError: E-REGISTRY-003, there is no such version; E-REGISTRY-024, its report was not kept.
+        IntegrityError: E-REGISTRY-025, the report was changed; E-PROMOTE-003, the promotion log was.
+    """
+    from acclimate.report.render import with_standing
+
+    registry = asked_registry(workspace, promotions)
+    version, verdict = registry.verdict(reference)
+    page = registry.report(version)
+    if page is None:
+        raise ModelError(
+            "E-REGISTRY-024",
+            "the registry keeps no report of this version",
+            where=version.model_uri,
+            hint=f"see acclimate gate explain {version.name}/{version.version}, or run the adaptation again",
+        )
+    now = standing(version, verdict, registry.promotions(version.name), _options(workspace))
+    out = (workspace or DEFAULT_WORKSPACE) / "reports" / f"{version.name}-{version.version}.html"
+    return write_whole(out.resolve(), with_standing(page, now), "the report", "name a workspace that you may write to")
+
+
+def _options(workspace: Path | None) -> str:
+    return "" if workspace is None else f" --workspace {quote(str(workspace))}"
+
+
+def models(name: str | None, workspace: Path | None) -> dict[str, Any]:
+    """The live versions of a registered model, lowest first; without a name the names that there are.
+
+    Raises:
+        ModelError: E-REGISTRY-003, there is no such model.
+    """
+    registry = asked_registry(workspace)
+    if name is None:
+        return {"models": [{"name": one, "champion": champion} for one, champion in registry.adapted().items()]}
+    versions = registry.require(name)
     return {
         "name": name,
         "versions": [
@@ -46,6 +93,8 @@ def models(name: str, workspace: Path | None) -> dict[str, Any]:
 
 def models_text(found: dict[str, Any]) -> str:
     """A listing for people."""
+    if "models" in found:
+        return _names_text(found["models"])
     if not found["versions"]:
         return f"{found['name']}: no version is registered"
     lines = [f"{'version':<9}{'verdict':<10}{'run key':<16}aliases"]
@@ -56,25 +105,44 @@ def models_text(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def explain(reference: str, workspace: Path | None) -> dict[str, Any]:
-    """What the gate said of a registered model, check by check, as it is sealed in the registry.
+def _names_text(found: list[dict[str, Any]]) -> str:
+    if not found:
+        return "no model is registered yet: acclimate run adaptation.yaml"
+    width = max(len(one["name"]) for one in found) + 2
+    champions = (f"version {one['champion']}" if one["champion"] else "none" for one in found)
+    named = zip(found, champions, strict=True)
+    return "\n".join([f"{'model':<{width}}champion", *(f"{one['name']:<{width}}{version}" for one, version in named)])
+
+
+def explain(reference: str, workspace: Path | None, promotions: str | None = None) -> dict[str, Any]:
+    """What the gate said of a registered model, check by check, as it is sealed in the registry, and where it stands.
 
     Args:
         reference: ``NAME`` for the highest version, ``NAME@alias`` or ``NAME/7``.
         workspace: where the registry is looked for.
+        promotions: where promotions are recorded.
 
     Raises:
         ModelError: E-REGISTRY-003, there is no such version; E-REGISTRY-018, there is no verdict of it.
-        IntegrityError: E-REGISTRY-019, the stored verdict was changed.
+        ConfigError: E-PROMOTE-002, this model's promotions are recorded elsewhere.
+        IntegrityError: E-REGISTRY-019, the stored verdict was changed; E-PROMOTE-003, the promotion log was.
     """
-    version, verdict = asked_registry(workspace).verdict(reference)
-    return {"model_uri": version.model_uri, "aliases": list(version.aliases), **verdict.model_dump(mode="json")}
+    registry = asked_registry(workspace, promotions)
+    version, verdict = registry.verdict(reference)
+    now = standing(version, verdict, registry.promotions(version.name), _options(workspace))
+    return {
+        "model_uri": version.model_uri,
+        "aliases": list(version.aliases),
+        "standing": asdict(now),
+        **verdict.model_dump(mode="json"),
+    }
 
 
 def explain_text(found: dict[str, Any]) -> str:
     """A verdict for people: each check with what it says and the numbers it looked at."""
     aliases = f" ({', '.join(found['aliases'])})" if found["aliases"] else ""
-    lines = [f"{found['model_uri']}{aliases}: {found['verdict']} by policy {found['policy']}", ""]
+    now = Standing(**found["standing"])
+    lines = [f"{found['model_uri']}{aliases}: {found['verdict']} by policy {found['policy']}", *now.says, ""]
     for check in found["checks"]:
         outcome = check["outcome"].replace("_", " ")
         required = "required" if check["required"] else "reported"
@@ -83,7 +151,7 @@ def explain_text(found: dict[str, Any]) -> str:
             lines.append(f"{'':<42}waived by {check['waived']}")
         numbers = ", ".join(f"{name} {_shown(value)}" for name, value in check["numbers"].items())
         lines += [f"{'':<42}{line}" for line in wrap(numbers, NUMBERS_WIDTH)]
-    return "\n".join([*lines, "", *(f"because {reason}" for reason in found["reasons"]), found["next_step"]])
+    return "\n".join([*lines, "", *(f"because {reason}" for reason in found["reasons"]), now.next_step])
 
 
 def _shown(value: Any) -> str:

@@ -135,6 +135,12 @@ class Registry(Protocol):
     def versions(self, name: str) -> list[RegisteredVersion]:
         """Live versions of a model, lowest first; empty when the name is unknown."""
 
+    def require(self, name: str) -> list[RegisteredVersion]:
+        """Live versions of a model, lowest first; an error that names the nearest where the name is unknown."""
+
+    def adapted(self) -> dict[str, int | None]:
+        """Names of all adapted models, each with its champion's version."""
+
     def champion(self, name: str) -> RegisteredVersion | None:
         """The version the alias ``champion`` points at."""
 
@@ -182,6 +188,9 @@ class Registry(Protocol):
 
     def keep_files(self, mlflow_run_id: str, folder: Path) -> None:
         """Keep all that lies in a folder with the run, in the place of what it had by the same names."""
+
+    def report(self, version: RegisteredVersion) -> str | None:
+        """The report that :meth:`keep_files` kept with the run of a version; None where there is none."""
 
     def log_model(self, mlflow_run_id: str, records: RunRecords, model_folder: Path) -> str:
         """Store the model with the run, not yet registered; returns a URI that :meth:`fetch` takes."""

@@ -35,12 +35,14 @@ Place = Annotated[
 
 
 def models(
-    name: Annotated[str, typer.Argument(help="name of the registered model, as in adaptation.yaml")],
+    name: Annotated[
+        str | None, typer.Argument(help="name of the registered model, as in adaptation.yaml; by default all are named")
+    ] = None,
     workspace: Workspace = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """List the versions of a registered model."""
+    """List the versions of a registered model, or the models that there are."""
     from acclimate.lookup import models as listing
     from acclimate.lookup import models_text
 
@@ -118,16 +120,19 @@ def verify(
 
 
 @gate_app.command("explain")
-def explain(name: Reference, workspace: Workspace = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Show a model's verdict check by check, with the numbers each looked at.
+def explain(
+    name: Reference, promotions: Place = None, workspace: Workspace = None, as_json: Json = False, debug: Debug = False
+) -> None:
+    """Show a model's verdict check by check, with the numbers each looked at, who let it, and the way back.
 
-    It is read from the registry, and checked against the sha256 that the version was registered with.
+    The verdict is read from the registry, and checked against the sha256 that the version was registered with. Who
+    promoted, approved or recalled it is read from the promotion log.
     """
     from acclimate.lookup import explain as explained
     from acclimate.lookup import explain_text
 
     def action() -> int:
-        found = explained(name, workspace)
+        found = explained(name, workspace, promotions)
         print_result(found, as_json, lambda: explain_text(found))
         return 0
 

@@ -21,6 +21,7 @@ from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
 from acclimate.adapters.mlflow_versions import expected_champion
 from acclimate.digests import data_digest
 from acclimate.errors import IntegrityError, ModelError, UnavailableError
+from acclimate.lookup import models, models_text
 from acclimate.records import InputFile, Registration
 from acclimate.registry import FinishedStage, RunRecords
 from acclimate.wiring import asked_registry
@@ -232,6 +233,24 @@ def test_files_that_are_kept_again_take_the_place_of_earlier_ones(
     assert [file.path for file in client.list_artifacts(run_id, "figures")] == ["figures/arms.svg"]
 
 
+def test_the_report_of_a_version_is_given_back_as_it_was_kept_or_not_at_all(
+    registry: MlflowRegistry, workspace: Path, name: str, model_folder: Path, tmp_path: Path
+) -> None:
+    done = register(registry, run_records(name=name), model_folder)
+    version = registry.version(f"{name}@champion")
+    assert registry.report(version) is None
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    (folder / "report.html").write_text("<!doctype html>\n<p>über</p>", encoding="utf-8")
+    registry.keep_files(done.mlflow_run_id, folder)
+    assert registry.report(version) == "<!doctype html>\n<p>über</p>"
+    (folder / "report.html").write_text("<script>alert(1)</script>", encoding="utf-8")
+    connect(local_uri(workspace), workspace).client.log_artifacts(done.mlflow_run_id, str(folder))
+    with pytest.raises(IntegrityError) as caught:
+        registry.report(version)
+    assert caught.value.code == "E-REGISTRY-025"
+
+
 def test_a_run_that_writes_keeps_perplexities_and_no_calibration(registry: MlflowRegistry, workspace: Path) -> None:
     run_id = registry.record_run(writing_records())
     run = connect(local_uri(workspace), workspace).client.get_run(run_id)
@@ -280,7 +299,7 @@ def test_a_program_may_turn_to_another_server(tmp_path: Path, monkeypatch: pytes
         asked = asked_registry(tmp_path)
         if place not in found:
             asked.record_run(run_records(name=place, source=SOURCE.model_copy(update={"name": f"org/{place}"})))
-        found.append(asked.names()[0].rpartition("-")[2])
+        found += [one for one in ("one", "two") if asked.versions(f"source--org-{one}")]
     assert found == ["one", "two", "one"]
 
 
@@ -310,7 +329,7 @@ def test_a_leftover_is_no_version_to_anybody_and_is_deleted_by_the_next_registra
     over = leave_one_over(workspace, name)
     assert [one.version for one in registry.versions(name)] == [1]
     assert read_versions(workspace / "mlflow.db", name) == registry.versions(name)
-    assert [one["version"] for one in registry.models(name)["versions"]] == [1]
+    assert [one.version for one in registry.require(name)] == [1]
     assert registry.version(name).version == 1
     for refused in (registry.version, registry.lineage, lambda one: registry.promote(one, "ann", "newer", None)):
         with pytest.raises(ModelError) as caught:
@@ -644,16 +663,21 @@ def test_a_model_without_our_digest_is_refused(
 # --- listing and lineage ----------------------------------------------------------------------
 
 
-def test_models_lists_versions_as_the_command_line_prints_them(
-    registry: MlflowRegistry, name: str, model_folder: Path
+def test_models_are_listed_as_the_command_line_prints_them(
+    registry: MlflowRegistry, name: str, model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("acclimate.lookup.asked_registry", lambda _: registry)
     records = run_records(name=name)
     register(registry, records, model_folder, "SHADOW")
     version = {"version": 1, "run_key": records.run_key, "verdict": "SHADOW", "aliases": ["challenger"]}
-    assert registry.models(name) == {"name": name, "versions": [version]}
-    assert name in registry.names()
-    with pytest.raises(ModelError):
-        registry.models(f"{name}-unknown")
+    assert models(name, None) == {"name": name, "versions": [version]}
+    named = models(None, None)["models"]
+    assert {"name": name, "champion": None} in named
+    assert not [one for one in named if one["name"].startswith(("source--", "acclimate--"))]
+    assert f"{name} " in models_text({"models": named})
+    with pytest.raises(ModelError) as caught:
+        models(f"{name}-unknown", None)
+    assert name in caught.value.hint
 
 
 def test_lineage_walks_back_to_the_source_through_a_parent(

@@ -124,7 +124,7 @@ def test_the_whole_way_through_a_server(
         race_one_run_key(registry, server, f"one-key-{number}", model_folder, tmp_path)
         race_for_the_championship(registry, server, f"championship-{number}", model_folder, tmp_path)
     outlive_a_dead_holder(registry, run_id, model_folder, tmp_path, monkeypatch)
-    assert "acclimate--locks" not in registry.names()
+    assert "acclimate--locks" not in registry.adapted()
 
 
 def answers_like_predict(uri: str, server: str, folder: Path, tmp_path: Path) -> None:

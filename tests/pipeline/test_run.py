@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
@@ -236,7 +237,11 @@ def test_a_champion_is_withdrawn_approved_and_promoted_from_the_command_line(fin
     (project.folder / "signed.yaml").write_text(json.dumps(policy))
     held = project.run("-s", "gate.policy=signed.yaml", "-s", "gate.auto_promote=false")
     assert (held.code, held.json["verdict"]) == (10, "HOLD"), held.err[-2000:]
-    assert "acclimate approve toy-mail/VERSION --by NAME --reason WHY" in held.json["next_step"]
+    assert "acclimate approve toy-mail/1 --by NAME --reason WHY" in held.json["next_step"]
+    assert any("approval" in reason for reason in held.json["reasons"])
+    waiting = project.call("gate", "explain", "toy-mail").out
+    assert "It is the champion no more; there is none now." in waiting
+    assert "acclimate rollback toy-mail --to 1 --reason WHY" in waiting
     refused = project.call("promote", "toy-mail", "--reason", "in a hurry")
     assert (refused.code, "E-PROMOTE-001" in refused.err) == (10, True)
     assert project.call("approve", "toy-mail/1", "--by", "me", "--reason", "I made it").code == 10
@@ -250,3 +255,13 @@ def test_a_champion_is_withdrawn_approved_and_promoted_from_the_command_line(fin
     assert [text.index(one) for one in told] == sorted(text.index(one) for one in told)
     explained = project.call("gate", "explain", "toy-mail@champion").out
     assert "HOLD by policy signed" in explained
+    assert "It is the champion, promoted by bob" in explained
+    assert "Approved by Dr. A" in explained
+    assert explained.splitlines()[-1].startswith("There is no champion before it; to have none: acclimate rollback")
+
+    shown = project.call("report", "toy-mail@champion", "--json").json["report_path"]
+    page = Path(shown).read_text(encoding="utf-8")
+    assert Path(shown).name == "toy-mail-1.html"
+    assert "It is the champion, promoted by bob" in page
+    assert "read 50 answers" in page
+    assert "acclimate rollback toy-mail --reason WHY" in page

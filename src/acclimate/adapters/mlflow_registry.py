@@ -11,8 +11,9 @@ from acclimate.adapters.mlflow_client import Connection, connect, every
 from acclimate.adapters.mlflow_errors import repeated, translated
 from acclimate.adapters.mlflow_lock import LOCKS, alias_lock
 from acclimate.adapters.mlflow_note import summary
+from acclimate.adapters.mlflow_pages import keep_pages, kept_report
 from acclimate.adapters.mlflow_promotions import Promoter
-from acclimate.adapters.mlflow_sources import ensure_source
+from acclimate.adapters.mlflow_sources import SOURCE_PREFIX, ensure_source
 from acclimate.adapters.mlflow_stages import record_verdict
 from acclimate.adapters.mlflow_tags import (
     CHAMPION,
@@ -94,27 +95,23 @@ class MlflowRegistry:
         with translated(self.uri):
             return mlflow_versions.live_versions(self._connection, name)
 
-    def models(self, name: str) -> dict[str, Any]:
-        """A model and its versions, as ``acclimate models NAME --json`` prints them.
+    def require(self, name: str) -> list[RegisteredVersion]:
+        """Live versions of a model, lowest first.
 
         Raises:
             ModelError: E-REGISTRY-003, unknown, with the nearest names.
         """
         with translated(self.uri):
             mlflow_artifacts.registered_model(self._connection, name)
-        return {
-            "name": name,
-            "versions": [
-                {"version": one.version, "run_key": one.run_key, "verdict": one.verdict, "aliases": list(one.aliases)}
-                for one in self.versions(name)
-            ],
-        }
+        return self.versions(name)
 
-    def names(self) -> list[str]:
-        """Names of all registered models, source models included, sorted; not what only serves as a lock."""
+    def adapted(self) -> dict[str, int | None]:
+        """Names of all adapted models, sorted, each with the version the alias ``champion`` points at."""
         with translated(self.uri):
             found = every(self._connection.client.search_registered_models)
-            return sorted(one.name for one in found if one.name != LOCKS)
+            own = [one for one in found if one.name != LOCKS and not one.name.startswith(SOURCE_PREFIX)]
+        pointed = {one.name: one.aliases.get(CHAMPION) for one in own}
+        return {name: None if version is None else int(version) for name, version in sorted(pointed.items())}
 
     def champion(self, name: str) -> RegisteredVersion | None:
         """The version the alias ``champion`` points at."""
@@ -258,7 +255,12 @@ class MlflowRegistry:
 
     def keep_files(self, mlflow_run_id: str, folder: Path) -> None:
         """Keep all that lies in a folder with the run, in the place of what it had by the same names."""
-        repeated(lambda: self._connection.client.log_artifacts(mlflow_run_id, str(folder)), self.uri)
+        repeated(lambda: keep_pages(self._connection, mlflow_run_id, folder), self.uri)
+
+    def report(self, version: RegisteredVersion) -> str | None:
+        """The kept report of a version; see :func:`acclimate.adapters.mlflow_pages.kept_report`."""
+        with translated(self.uri):
+            return kept_report(self._connection, version)
 
     def log_model(self, mlflow_run_id: str, records: RunRecords, model_folder: Path) -> str:
         """Store the model with the run, not yet registered; the same bytes are stored once.

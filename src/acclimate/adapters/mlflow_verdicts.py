@@ -72,7 +72,7 @@ def verdict_of(connection: Connection, version: RegisteredVersion) -> Verdict:
         )
     place = f"{FOLDER}/{sha256}.json"
     with tempfile.TemporaryDirectory() as folder:
-        stored = _downloaded(connection, version, place, Path(folder))
+        stored = downloaded(connection, version, place, Path(folder))
         if stored is None:
             raise ModelError(
                 "E-REGISTRY-018",
@@ -115,7 +115,7 @@ def evidence_of(
 
 
 def _whole(connection: Connection, version: RegisteredVersion, place: str, sha256: str, into: Path) -> Path:
-    stored = _downloaded(connection, version, place, into)
+    stored = downloaded(connection, version, place, into)
     if stored is None:
         raise _gone(version, "what this verdict was computed from is not in the registry any more", place)
     if file_digest(stored) != sha256:
@@ -137,7 +137,7 @@ def _gone(version: RegisteredVersion, says: str, place: str) -> ModelError:
     )
 
 
-def _downloaded(connection: Connection, version: RegisteredVersion, place: str, into: Path) -> Path | None:
+def downloaded(connection: Connection, version: RegisteredVersion, place: str, into: Path) -> Path | None:
     """A file of the run behind a version; None where it, or the run, is gone."""
     from mlflow.exceptions import MlflowException
 

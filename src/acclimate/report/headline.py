@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from acclimate.report.safety import without_credentials
+from acclimate.report.standing import to_approve
 from acclimate.report.view import ReportView
 from acclimate.report.wording import STAGES, TONES, VERDICTS
 
@@ -41,14 +42,18 @@ def headline(view: ReportView) -> Headline:
         told = view.registration.other_weights if view.registration else None
         usable = uri and word in {"PROMOTE", "SHADOW"} and not told
         rows = "FOLDER" if view.data.has_images else "DATA.csv"
-        command = f"acclimate predict {uri} {rows}{_workspace(view)}" if usable else ""
-        return Headline(word, TONES[word], VERDICTS[word], told or view.verdict.next_step, command)
+        command = f"acclimate predict {uri} {rows}{workspace_option(view)}" if usable else ""
+        version = view.registration.version if view.registration else None
+        step = view.verdict.next_step
+        if version is not None and view.verdict.if_approved == "PROMOTE":
+            step = to_approve(view.name, version)
+        return Headline(word, TONES[word], VERDICTS[word], told or step, command)
     if view.retrain is not None and view.retrain.action == "nothing":
         return Headline("IDLE", "calm", view.retrain.reason, "", "")
     return _planned(view)
 
 
-def _workspace(view: ReportView) -> str:
+def workspace_option(view: ReportView) -> str:
     """The option that lets a command find the embedded registry from any folder."""
     workspace = str(view.config.get("workspace") or DEFAULT_WORKSPACE)
     served = (view.config.get("tracking") or {}).get("uri")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -14,10 +15,11 @@ from ruamel.yaml import YAML
 from acclimate.errors import UnavailableError
 from acclimate.report import numbers, task_words, wording
 from acclimate.report.confusions import confusions
-from acclimate.report.headline import headline
+from acclimate.report.headline import headline, workspace_option
 from acclimate.report.input_side import both_sides
 from acclimate.report.lineage import lineage
 from acclimate.report.safety import visible, without_credentials
+from acclimate.report.standing import Standing, at_registration
 from acclimate.report.summary import summary
 from acclimate.report.view import ReportView
 from acclimate.report.written import write_whole
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "report.html"
 TEMPLATES = Path(__file__).parent / "templates"
+_USE = re.compile(r'<section id="use">.*?</section>', re.DOTALL)
 
 
 def render(view: ReportView, out: Path) -> Path:
@@ -89,6 +92,7 @@ def html(view: ReportView, figures: Mapping[str, Drawing] | None = None) -> str:
         summary=summary(view),
         figures=figures,
         lineage=lineage(view),
+        standing=_standing(view),
         input_side=both_sides(view.gap.input_side) if view.gap else [],
         confusions=confusions(view.evaluation) if view.evaluation else [],
         config_yaml=_yaml(view),
@@ -102,6 +106,25 @@ def html(view: ReportView, figures: Mapping[str, Drawing] | None = None) -> str:
         inputs="images" if view.data.has_images else "texts",
         controls=[one.name for one in view.baseline.controls] if view.baseline else [],
     )
+
+
+def with_standing(page: str, found: Standing) -> str:
+    """A report whose section on use says how its version stands now; without such a section it is left as it is.
+
+    Args:
+        page: what :func:`html` gave when the run ended.
+        found: the version by now.
+    """
+    with _libraries():
+        template = environment().from_string('{% from "_macros.html.j2" import foreign %}{% include "_use.html.j2" %}')
+    section = template.render(standing=found).strip()
+    return _USE.sub(lambda _: section, page, count=1)
+
+
+def _standing(view: ReportView) -> Standing | None:
+    if view.registration is None or view.verdict is None:
+        return None
+    return at_registration(view.name, view.registration, view.verdict, workspace_option(view))
 
 
 @cache
