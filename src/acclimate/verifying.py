@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from acclimate.adapters.images import images_below
 from acclimate.adapters.sources import resolve_source
 from acclimate.config_file.addresses import scheme_of
 from acclimate.config_file.paths import project_root
+from acclimate.config_file.remote_uris import DvcAddress
 from acclimate.digests import file_digest
 from acclimate.errors import AcclimateError, DataError, IntegrityError
 from acclimate.nn.source_card import folder_digest
@@ -160,10 +161,18 @@ def _file(file: InputFile, project: Path, place: Path) -> Verified:
     if scheme_of(file.uri) is None:
         sha256 = _digest_of(project / file.uri, project)
     else:
-        pin = f"?versionId={file.version_id}" if file.version_id else ""
-        (sha256,) = located(f"{file.uri}{pin}", root=project, home=place).digests.values()
+        (sha256,) = located(_pinned(file), root=project, home=place).digests.values()
     says = "" if sha256 == file.sha256 else f"its sha256 is {sha256[:12]} now"
     return Verified("data", file.uri, "changed" if says else "unchanged", file.sha256, says)
+
+
+def _pinned(file: InputFile) -> str:
+    """The address of the very version that was read: of an object on S3, or the commit that a revision stood for."""
+    if file.version_id:
+        return f"{file.uri}?versionId={file.version_id}"
+    if file.dvc_rev:
+        return str(replace(DvcAddress.parse(file.uri), revision=file.dvc_rev, repo=file.dvc_repo))
+    return file.uri
 
 
 def _digest_of(path: Path, project: Path) -> str:
