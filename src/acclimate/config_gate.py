@@ -13,6 +13,7 @@ from pydantic import Field
 from acclimate.config_base import Section
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Margin = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
 ErrorRate = Annotated[float, Field(gt=0.0, lt=0.5, allow_inf_nan=False)]
 Person = Annotated[str, Field(min_length=1, max_length=200)]
 Column = Annotated[str, Field(min_length=1, max_length=200)]
@@ -66,7 +67,7 @@ class PrimaryRule(NeededRule):
         "superiority",
         description="what is to be shown: better, or not worse by more than the margin; surely worse is rejected",
     )
-    margin: float = Field(0.01, ge=0.0, lt=1.0, allow_inf_nan=False, description=MARGIN)
+    margin: Margin = Field(0.01, description=MARGIN)
     alpha: ErrorRate = Field(0.05, description=ALPHA)
     min_test_rows: int = Field(
         30, ge=10, le=1_000_000, description="with fewer test rows the comparison counts as not computed"
@@ -194,7 +195,7 @@ class GateSpec(Section):
     rules: PolicySpec | None = Field(
         None, description="what the policy's file says; filled in from there, nothing to be written by hand"
     )
-    margin: Share | None = Field(None, description=f"{MARGIN}; by default the policy's, .01 in standard")
+    margin: Margin | None = Field(None, description=f"{MARGIN}; by default the policy's, .01 in standard")
     auto_promote: bool = Field(False, description="set the alias champion when the verdict is PROMOTE")
     alpha: ErrorRate | None = Field(None, description=f"{ALPHA}; by default the policy's, .05 in standard")
     promotions: str | None = Field(

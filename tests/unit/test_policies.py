@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from acclimate.config_file import (
     BUILT_IN,
@@ -86,6 +87,21 @@ def test_margin_and_error_rate_are_the_policys_unless_the_section_gate_sets_them
 ) -> None:
     primary = effective_policy(gate).checks.primary
     assert (primary.margin, primary.alpha) == (margin, alpha)
+
+
+@pytest.mark.parametrize("margin", [1.0, -0.01])
+def test_the_section_gates_margin_has_the_bounds_of_a_policys(margin: float, tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="margin"):
+        GateSpec(margin=margin)
+    with pytest.raises(ConfigError) as caught:
+        load_config(project(tmp_path, "standard"), [f"gate.margin={margin}"])
+    (problem,) = caught.value.problems
+    assert "gate.margin" in problem.message
+
+
+def test_no_policy_comes_into_effect_that_could_not_be_read_again() -> None:
+    with pytest.raises(ValidationError, match=r"checks\.primary\.margin"):
+        effective_policy(GateSpec().model_copy(update={"margin": 1.0}))
 
 
 def test_an_override_names_a_policys_file_too(tmp_path: Path) -> None:

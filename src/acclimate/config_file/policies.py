@@ -53,10 +53,10 @@ def effective_policy(gate: GateSpec) -> PolicySpec:
     Raises:
         ConfigError: E-GATE-001, there is no such policy.
     """
-    policy = gate.rules or built_in_policy(gate.policy)
+    policy = (gate.rules or built_in_policy(gate.policy)).model_dump()
     own = {name: value for name, value in (("margin", gate.margin), ("alpha", gate.alpha)) if value is not None}
-    primary = policy.checks.primary.model_copy(update=own)
-    return policy.model_copy(update={"checks": policy.checks.model_copy(update={"primary": primary})})
+    policy["checks"]["primary"] |= own
+    return PolicySpec.model_validate(policy)
 
 
 def read_policy(path: Path, shown: str, where: str) -> tuple[PolicySpec | None, list[Problem]]:

@@ -138,7 +138,6 @@ def _contradictions(raw: dict[str, Any], places: Places) -> Iterator[Found]:
         )
     for section, key, what in (
         ("goal", "min_gain", "no gain can be larger than 1"),
-        ("gate", "margin", "every model would pass"),
         ("finetune", "warmup", "the rate would never reach its peak"),
     ):
         value = get(raw, section, key)
