@@ -516,8 +516,12 @@ class Disparity(Record):
     column: str
     best: str
     worst: str
-    difference: Interval = Field(
-        description="best - worst, from their intervals; above 0 by chance too, for the two were picked"
+    best_minus_worst: float | None = Field(None, description="above 0 by chance too, for the two were picked")
+    by_chance: float | None = Field(
+        None, description="what best - worst stays below in 95 % of cases where all slices are answered alike"
+    )
+    difference: Interval | None = Field(
+        None, description="of earlier releases: best - worst, its interval as if the two had not been picked"
     )
 
 

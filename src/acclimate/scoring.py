@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,11 +21,12 @@ from acclimate.core.paired import (
     mcnemar_exact,
     paired_difference,
     rows_needed,
+    slice_range,
 )
-from acclimate.core.paired_means import sign_test
+from acclimate.core.paired_means import sign_test, slice_mean_range
 from acclimate.core.reliability import ece_debiased, reliability_bins, softmax
 from acclimate.core.reliability_bounds import reliability_bounds
-from acclimate.core.slices import slices_of
+from acclimate.core.slices import Slice, slices_of
 from acclimate.core.strategy_traits import TRAITS
 from acclimate.examples import Examples, Inputs
 from acclimate.predictions import AnswerScores, ClassPredictions, JudgedRows
@@ -88,6 +88,19 @@ class TestRows:
             groups=None if groups is None else [groups[row] for row in rows],
         )
         return Interval(point=bounds.point, low=bounds.low, high=bounds.high)
+
+    def by_chance(self, predicted: IntArray, slices: Sequence[IntArray]) -> float:
+        """What best - worst of some slices stays below where all are answered alike, in 95 % of cases."""
+        return slice_range(
+            self.metric,
+            self.truth,
+            predicted,
+            slices,
+            len(self.labels),
+            bootstraps=self.bootstraps,
+            seed=self.seed,
+            groups=self.rows.groups,
+        )
 
 
 def comparison(test: TestRows, predicted: IntArray, other: str, others: IntArray, comparator: str) -> Comparison:
@@ -188,30 +201,39 @@ def class_scores(counts: IntArray, labels: Sequence[str]) -> list[ClassScore]:
     ]
 
 
-def slice_scores(test: TestRows, predicted: IntArray, min_rows: int) -> list[SliceScore]:
-    """Scores of the slices with at least ``min_rows`` rows; see :func:`acclimate.core.slices.slices_of`."""
+def slice_scores(slices: Sequence[Slice], score: Callable[[IntArray], Interval]) -> list[SliceScore]:
+    """Score of each slice, given the function that scores some rows."""
     return [
-        SliceScore(column=part.column, value=part.value, rows=len(part.rows), score=test.score(predicted, part.rows))
-        for part in slices_of(test.rows.columns, min_rows)
+        SliceScore(column=part.column, value=part.value, rows=len(part.rows), score=score(part.rows)) for part in slices
     ]
 
 
-def disparities(slices: Sequence[SliceScore]) -> list[Disparity]:
+def disparities(
+    slices: Sequence[Slice], scores: Sequence[SliceScore], by_chance: Callable[[list[IntArray]], float]
+) -> list[Disparity]:
     """Best against worst slice of each column that has two or more, in the order of the columns.
 
-    The slices' rows are apart, so their errors add up; each is read off its 95 % interval.
+    Args:
+        slices: with their rows.
+        scores: of each.
+        by_chance: what best - worst stays below where all slices of a column, given their rows, are answered alike.
     """
     found = []
-    for column in dict.fromkeys(part.column for part in slices):
-        own = [part for part in slices if part.column == column]
+    for column in dict.fromkeys(part.column for part in scores):
+        own = [part for part in scores if part.column == column]
         own.sort(key=lambda part: (part.score.point, part.value))
         if len(own) < 2:
             continue
         worst, best = own[0], own[-1]
-        point = best.score.point - worst.score.point
-        half = math.hypot(worst.score.high - worst.score.low, best.score.high - best.score.low) / 2
-        difference = Interval(point=point, low=point - half, high=point + half)
-        found.append(Disparity(column=column, best=best.value, worst=worst.value, difference=difference))
+        found.append(
+            Disparity(
+                column=column,
+                best=best.value,
+                worst=worst.value,
+                best_minus_worst=best.score.point - worst.score.point,
+                by_chance=by_chance([part.rows for part in slices if part.column == column]),
+            )
+        )
     return found
 
 
@@ -314,6 +336,10 @@ class WrittenRows:
         bounds = self.judge(rows).score(scores if rows is None else scores[rows])
         return Interval(point=bounds.point, low=bounds.low, high=bounds.high)
 
+    def by_chance(self, scores: FloatArray, slices: Sequence[IntArray]) -> float:
+        """What best - worst of some slices stays below where all are answered alike, in 95 % of cases."""
+        return slice_mean_range(scores, slices, bootstraps=self.bootstraps, seed=self.seed, groups=self.rows.groups)
+
 
 def comparison_of_means(
     test: WrittenRows, scores: FloatArray, other: str, others: FloatArray, comparator: str
@@ -337,14 +363,6 @@ def comparison_of_means(
     return _compared(other, comparator, test.score(others), difference, tested, len(scores))
 
 
-def slice_means(test: WrittenRows, scores: FloatArray, min_rows: int) -> list[SliceScore]:
-    """Scores of the slices with at least ``min_rows`` rows."""
-    return [
-        SliceScore(column=part.column, value=part.value, rows=len(part.rows), score=test.score(scores, part.rows))
-        for part in slices_of(test.rows.columns, min_rows)
-    ]
-
-
 def scored_classes(
     found: ClassPredictions, temperature: float, *, metric: str, comparator: str, how: EvaluateSpec
 ) -> dict[str, Any]:
@@ -363,15 +381,16 @@ def scored_classes(
     test = TestRows(found.rows, found.truth, found.labels, metric, how.bootstraps, how.seed)
     predicted = found.probabilities(temperature).argmax(axis=1).astype(np.int64)
     counts = confusion(found.truth, predicted, len(found.labels))
-    slices = slice_scores(test, predicted, how.min_slice)
+    slices = slices_of(found.rows.columns, how.min_slice)
+    by_slice = slice_scores(slices, lambda rows: test.score(predicted, rows))
     return {
         "metric": metric,
         "rows": len(found.rows),
         "score": test.score(predicted),
         "comparisons": [comparison(test, predicted, other, rows, comparator) for other, rows in found.others.items()],
         "classes": class_scores(counts, found.labels),
-        "slices": slices,
-        "disparities": disparities(slices),
+        "slices": by_slice,
+        "disparities": disparities(slices, by_slice, lambda rows: test.by_chance(predicted, rows)),
         "labels": found.labels,
         "confusion": counts.tolist(),
         "calibration": calibration_score(
@@ -397,7 +416,8 @@ def scored_answers(found: AnswerScores, *, metric: str, comparator: str, how: Ev
         how: how they are judged.
     """
     test = WrittenRows(found.rows, how.bootstraps, how.seed)
-    slices = slice_means(test, found.scores, how.min_slice)
+    slices = slices_of(found.rows.columns, how.min_slice)
+    by_slice = slice_scores(slices, lambda rows: test.score(found.scores, rows))
     return {
         "metric": metric,
         "rows": len(found.rows),
@@ -406,8 +426,8 @@ def scored_answers(found: AnswerScores, *, metric: str, comparator: str, how: Ev
             comparison_of_means(test, found.scores, other, rows, comparator) for other, rows in found.others.items()
         ],
         "classes": [],
-        "slices": slices,
-        "disparities": disparities(slices),
+        "slices": by_slice,
+        "disparities": disparities(slices, by_slice, lambda rows: test.by_chance(found.scores, rows)),
         "labels": [],
         "confusion": [],
         "calibration": None,

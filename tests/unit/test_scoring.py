@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 
+from acclimate.config import EvaluateSpec
 from acclimate.core.paired import bootstrap_score
 from acclimate.core.reliability import ece_debiased, softmax
 from acclimate.nn.shown import shown
-from acclimate.predictions import JudgedRows
-from acclimate.records import Interval, SliceScore
-from acclimate.scoring import TestRows, calibration_score, class_scores, comparison, disparities, hardest_errors
+from acclimate.predictions import ClassPredictions, JudgedRows
+from acclimate.records import Disparity
+from acclimate.scoring import TestRows, calibration_score, class_scores, comparison, hardest_errors, scored_classes
 
 
 def rows_of(truth: np.ndarray, groups: list[str] | None = None) -> TestRows:
@@ -71,24 +72,25 @@ def test_calibration_before_is_without_the_temperature() -> None:
     assert sum(part.rows for part in found.bins) == 4000
 
 
-def slice_of(column: str, value: str, point: float, half: float) -> SliceScore:
-    score = Interval(point=point, low=point - half, high=point + half)
-    return SliceScore(column=column, value=value, rows=40, score=score)
+def test_the_gap_between_the_best_and_the_worst_slice_of_each_column_is_told_beside_what_chance_gives() -> None:
+    truth = np.arange(240) % 2
+    site = np.repeat(["a", "b", "c", "d"], 60)
+    columns = {"site": site.tolist(), "alone": ["x"] * 240, "half": ["l" if i % 4 < 2 else "r" for i in range(240)]}
+    logits = 4.0 * np.eye(2, dtype=np.float32)[wrong_on(truth, slice(60, 100))]
+    rows = JudgedRows([f"{i:05d}" for i in range(240)], None, columns)
+    found = ClassPredictions(rows, ["no", "yes"], truth, logits, {})
+    how = EvaluateSpec(bootstraps=500)
+    half, by_site = scored_classes(found, 1.0, metric="accuracy", comparator="none", how=how)["disparities"]
+    assert (by_site.column, by_site.best, by_site.worst) == ("site", "d", "b")
+    assert by_site.best_minus_worst == pytest.approx(40 / 60)
+    assert 0.1 < by_site.by_chance < 0.35
+    assert half.column == "half"
+    assert half.best_minus_worst <= half.by_chance
 
 
-def test_the_gap_between_the_best_and_the_worst_slice_of_each_column_is_told() -> None:
-    slices = [
-        slice_of("site", "a", 0.9, 0.03),
-        slice_of("site", "b", 0.7, 0.04),
-        slice_of("site", "c", 0.8, 0.2),
-        slice_of("alone", "x", 0.5, 0.1),
-    ]
-    (found,) = disparities(slices)
-    assert (found.column, found.best, found.worst) == ("site", "a", "b")
-    assert found.difference.point == pytest.approx(0.2)
-    # independent errors add up by their squares: 3-4-5
-    assert (found.difference.low, found.difference.high) == pytest.approx((0.15, 0.25))
-    assert disparities([]) == []
+def test_a_disparity_of_an_earlier_release_is_still_read() -> None:
+    old = {"column": "site", "best": "a", "worst": "b", "difference": {"point": 0.2, "low": 0.1, "high": 0.3}}
+    assert Disparity.model_validate(old).by_chance is None
 
 
 def test_errors_are_cut_and_ordered() -> None:

@@ -12,6 +12,7 @@ scores take few values. If no row is wrong, the bootstrap can't see any spread a
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ from acclimate.core.resampling import (
     stratified_counts,
     whichever_comes_first,
 )
+from acclimate.core.slice_range import Answered, range_by_chance
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,45 @@ def _bootstrap(
         units = group_sums(units[cell_of_row.ravel()], groups)
         blocks = group_counts(len(units), bootstraps, rng)
     return np.concatenate([_scores(metric, counts @ units, n_classes) for counts in blocks])
+
+
+def slice_range(
+    metric: str,
+    truth: npt.ArrayLike,
+    predicted: npt.ArrayLike,
+    slices: Sequence[IntArray],
+    n_classes: int,
+    *,
+    bootstraps: int,
+    seed: int,
+    groups: Groups | None = None,
+) -> float:
+    """What (score of the best - score of the worst slice) stays below in 95 % of cases where all are answered alike.
+
+    Args:
+        metric: see :func:`acclimate.core.metrics.score`.
+        truth: class indices, ``[n]``.
+        predicted: class indices, ``[n]``.
+        slices: positions of each slice's rows; no row is in two, and there are two slices or more.
+        n_classes: number of classes C.
+        bootstraps: number of bootstrap samples.
+        seed: seed of the resampling.
+        groups: group of each row, ``[n]``; given, whole groups are drawn.
+
+    Returns:
+        A difference, 0..1; see :func:`acclimate.core.slice_range.range_by_chance`, also for what is assumed.
+
+    Raises:
+        ValueError: unknown metric, no rows, unequal lengths, indices out of range, no bootstraps; one slice.
+    """
+    cells, cell_of_row = np.unique(_codes(n_classes, truth, predicted), axis=0, return_inverse=True)
+    answered = Answered(
+        cell_of_row.ravel(),
+        cells[:, 0],
+        _unit_counts(cells, n_classes),
+        lambda totals: _scores(metric, totals, n_classes)[:, 0],
+    )
+    return range_by_chance(answered, slices, bootstraps=bootstraps, seed=seed, groups=groups)
 
 
 def _codes(n_classes: int, *columns: npt.ArrayLike) -> IntArray:

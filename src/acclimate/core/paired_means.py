@@ -7,12 +7,13 @@ accuracy with all rows in one stratum, and the sign test is exact McNemar.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.core.metrics import FloatArray
+from acclimate.core.metrics import FloatArray, IntArray
 from acclimate.core.paired import Bounds, PairedDifference, mcnemar_exact
 from acclimate.core.resampling import (
     Groups,
@@ -22,6 +23,7 @@ from acclimate.core.resampling import (
     stratified_counts,
     whichever_comes_first,
 )
+from acclimate.core.slice_range import Answered, range_by_chance
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,34 @@ def paired_mean_difference(
     differences = means[:, 0] - means[:, 1]
     mean_a, mean_b = columns.mean(axis=0)
     return PairedDifference(float(mean_a - mean_b), *outward(differences, alpha / 2.0), *outward(differences, alpha))
+
+
+def slice_mean_range(
+    scores: npt.ArrayLike, slices: Sequence[IntArray], *, bootstraps: int, seed: int, groups: Groups | None = None
+) -> float:
+    """What (mean of the best - mean of the worst slice) stays below in 95 % of cases where all are answered alike.
+
+    Args:
+        scores: score of each row, 0..1, ``[n]``.
+        slices: positions of each slice's rows; no row is in two, and there are two slices or more.
+        bootstraps: number of bootstrap samples.
+        seed: seed of the resampling.
+        groups: group of each row, ``[n]``; given, whole groups are drawn.
+
+    Returns:
+        A difference, 0..1; see :func:`acclimate.core.slice_range.range_by_chance`, also for what is assumed.
+
+    Raises:
+        ValueError: no rows, scores outside 0..1, no bootstraps, fewer than two slices.
+    """
+    values, cell_of_row = np.unique(_columns(scores), return_inverse=True)
+    answered = Answered(
+        cell_of_row.ravel(),
+        np.zeros(len(values), dtype=np.int64),
+        np.column_stack([values, np.ones(len(values))]),
+        lambda totals: np.asarray(totals[:, 0] / totals[:, 1]),
+    )
+    return range_by_chance(answered, slices, bootstraps=bootstraps, seed=seed, groups=groups)
 
 
 def sign_test(a: npt.ArrayLike, b: npt.ArrayLike) -> SignTest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,11 @@ _CHUNK_COUNTS = 4_000_000
 
 
 def stratified_counts(
-    stratum_of_cell: IntArray, rows: IntArray, bootstraps: int, rng: np.random.Generator
+    stratum_of_cell: IntArray,
+    rows: IntArray,
+    bootstraps: int,
+    rng: np.random.Generator,
+    drawn: Mapping[int, int] | None = None,
 ) -> Iterator[FloatArray]:
     """Counts of each cell in stratified bootstrap samples.
 
@@ -23,18 +27,19 @@ def stratified_counts(
         rows: rows of each cell, ``[cells]``, at least 1.
         bootstraps: number of bootstrap samples.
         rng: what they are drawn with.
+        drawn: how many rows of each stratum a sample has; by default as many as there are.
 
     Returns:
-        Blocks ``[samples, cells]``; within a stratum a sample's counts add up to its rows.
+        Blocks ``[samples, cells]``; within a stratum a sample's counts add up to its rows, or to what is drawn.
     """
-    strata = [np.flatnonzero(stratum_of_cell == name) for name in np.unique(stratum_of_cell)]
+    strata = {int(name): np.flatnonzero(stratum_of_cell == name) for name in np.unique(stratum_of_cell)}
     block = max(1, _CHUNK_COUNTS // len(rows))
     for start in range(0, bootstraps, block):
         size = min(block, bootstraps - start)
         counts = np.empty((size, len(rows)))
-        for stratum in strata:
+        for name, stratum in strata.items():
             n = int(rows[stratum].sum())
-            counts[:, stratum] = rng.multinomial(n, rows[stratum] / n, size=size)
+            counts[:, stratum] = rng.multinomial(n if drawn is None else drawn[name], rows[stratum] / n, size=size)
         yield counts
 
 

@@ -416,7 +416,9 @@ def evaluation(labels: list[str] = LABELS) -> Evaluation:
                 ("web form", 99, 0.828, 0.072),
             ]
         ],
-        disparities=[Disparity(column="channel", best="e-mail", worst="web form", difference=interval(0.061, 0.08))],
+        disparities=[
+            Disparity(column="channel", best="e-mail", worst="web form", best_minus_worst=0.061, by_chance=0.045)
+        ],
         robustness=[
             Robustness(
                 change=change,

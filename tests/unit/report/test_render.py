@@ -16,6 +16,7 @@ import html5lib
 import pytest
 
 from acclimate.errors import UnavailableError
+from acclimate.records import Disparity, Interval
 from acclimate.report.render import html, render
 from acclimate.report.summary import summary
 from acclimate.report.view import ReportView
@@ -304,6 +305,27 @@ def test_a_trained_model_that_gave_way_is_told(view: ReportView) -> None:
     assert "the frozen model is handed on: full is not shown to be better" in page
     assert "trained, not handed on" in page
     assert "not handed on" not in shown(html(view))
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"best_minus_worst": 0.061, "by_chance": 0.045}, "; more than chance alone gives (up to +0.045)"),
+        ({"best_minus_worst": 0.061, "by_chance": 0.13}, "; chance alone may give as much (up to +0.130)"),
+        ({"difference": Interval(point=0.061, low=0.01, high=0.11)}, " "),
+    ],
+    ids=["more", "no more", "of an earlier release"],
+)
+def test_best_and_worst_slice_stand_beside_what_chance_gives(
+    view: ReportView, fields: dict[str, Any], says: str
+) -> None:
+    judged = view.evaluation
+    assert judged is not None
+    apart = Disparity(column="channel", best="e-mail", worst="web form", **fields)
+    page = shown(html(replace(view, evaluation=judged.model_copy(update={"disparities": [apart]}))))
+    assert f"e-mail scores +0.061 more than web form{says}" in page
+    told = page.partition("more than web form")[2].partition("Best and worst")[0]
+    assert ("chance alone" in told) == ("by_chance" in fields)
 
 
 def test_further_seeds_are_shown(view: ReportView) -> None:
