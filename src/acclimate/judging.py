@@ -38,6 +38,7 @@ from acclimate.records import (
     SourceCard,
     Verdict,
 )
+from acclimate.version import __version__
 
 __all__ = ["Integrity", "Waiver", "gate_inputs", "gate_policy", "judge_evidence", "judge_records"]
 
@@ -153,7 +154,7 @@ def judge_evidence(evidence: Evidence, *, policy: PolicySpec, run_key: str, name
     else:
         step = AS_CHAMPION if evidence.auto_promote else AS_CHALLENGER.format(name=name)
     sha256 = data_digest(evidence.model_dump(mode="json"))
-    return verdict.model_copy(update={"next_step": step, "evidence_sha256": sha256})
+    return verdict.model_copy(update={"next_step": step, "evidence_sha256": sha256, "release": __version__})
 
 
 def _without_integrity(verdict: Verdict) -> Verdict:

@@ -647,6 +647,7 @@ class Verdict(StoredRecord):
     name: str
     comparator: str = Field("", description="what the candidate was compared with, as in the evaluation")
     evidence_sha256: str = Field("", description="of what it was computed from, as canonical JSON")
+    release: str = Field("", description="version of acclimate that judged; empty: one that did not say")
     checks: list[Check]
     reasons: list[str]
     next_step: str

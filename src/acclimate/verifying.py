@@ -20,7 +20,7 @@ from acclimate.errors import AcclimateError, DataError, IntegrityError
 from acclimate.nn.source_card import folder_digest
 from acclimate.records import Evidence, InputFile, TableCard
 from acclimate.registry import RegisteredVersion, Registry
-from acclimate.replaying import replayed
+from acclimate.replaying import not_compared, replayed
 from acclimate.wiring import asked_registry
 
 Outcome = Literal["unchanged", "changed", "not found"]
@@ -38,7 +38,7 @@ class Verified:
         name: what it is called.
         outcome: unchanged, changed or not found.
         sha256: what it has to be; empty where it is a chain of entries.
-        says: what is wrong; empty where nothing is.
+        says: what is wrong, or not compared; empty where nothing is.
     """
 
     kind: str
@@ -116,8 +116,9 @@ def _judgement(registry: Registry, version: RegisteredVersion, place: Path) -> t
     def predictions() -> list[Verified]:
         _, said, kept, path = registry.evidence(version.model_uri, place)
         evidence.append(kept)
-        replayed(version.model_uri, said, kept, path)
-        return [Verified("predictions", f"{kept.evaluation.rows} test rows", "unchanged", kept.predictions_sha256)]
+        _, judged = replayed(version.model_uri, said, kept, path)
+        name, says = f"{kept.evaluation.rows} test rows", not_compared(said, judged)
+        return [Verified("predictions", name, "unchanged", kept.predictions_sha256, says)]
 
     found = _tried("verdict", version.model_uri, sealed, verdict)
     if found[0].outcome == "unchanged":

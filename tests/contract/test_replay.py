@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 from acclimate.adapters.mlflow_client import connect
 from acclimate.adapters.mlflow_registry import MlflowRegistry
 from acclimate.errors import AcclimateError, IntegrityError, ModelError
-from acclimate.records import Evidence, Verdict
+from acclimate.records import Evidence, HardRow, Retention, Robustness, SeedRun, Verdict
 from acclimate.registry import RunRecords
-from acclimate.replaying import replay
+from acclimate.replaying import replay, replay_text
+from acclimate.verifying import verify
 from tests.contract.judged_models import N, classified, evidence_of, judged, written
-from tests.run_records import digest, run_records, verdict_of
+from tests.run_records import RULE, digest, interval, run_records, verdict_of
 
 pytestmark = pytest.mark.usefixtures("no_server")
 
@@ -86,6 +88,103 @@ def test_a_verdict_that_does_not_follow_from_its_evidence_is_found(
 
     error = refused(IntegrityError, "E-GATE-010", registered(classified, verdict_is=forged), workspace)
     assert all(field in problem.message for problem in error.problems)
+
+
+def in_other_words(verdict: Verdict) -> Verdict:
+    checks = [row.model_copy(update={"says": f"said of {row.name} otherwise"}) for row in verdict.checks]
+    return verdict.model_copy(update={"checks": checks, "reasons": ["put otherwise"], "next_step": "as before"})
+
+
+def test_other_words_are_found_where_this_very_release_judged(registered: Callable[..., str], workspace: Path) -> None:
+    error = refused(IntegrityError, "E-GATE-010", registered(classified, verdict_is=in_other_words), workspace)
+    told = " ".join(problem.message for problem in error.problems)
+    assert all(field in told for field in (".says is", "reasons[0] is", "next_step is"))
+
+
+@pytest.mark.parametrize("release", ["0.0.9", ""])
+def test_other_words_of_another_release_are_told_and_no_change(
+    release: str, registered: Callable[..., str], workspace: Path
+) -> None:
+    def other(verdict: Verdict) -> Verdict:
+        return in_other_words(verdict).model_copy(update={"release": release})
+
+    name = registered(classified, verdict_is=other)
+    found = replay(name, workspace)
+    assert (found["agrees"], found["judged_by"]) == (True, release or None)
+    assert (release or "earlier release") in found["not_compared"]
+    assert "wording is not compared" in replay_text(found)
+    checked = {one["kind"]: one for one in verify(name, workspace, None, workspace)["checked"]}
+    assert (checked["predictions"]["outcome"], checked["predictions"]["says"]) == ("unchanged", found["not_compared"])
+
+
+def test_what_another_release_decided_is_compared(registered: Callable[..., str], workspace: Path) -> None:
+    def forged(verdict: Verdict) -> Verdict:
+        checks = [row.model_copy(update={"outcome": "passed", "says": "passed"}) for row in verdict.checks]
+        return verdict.model_copy(update={"release": "0.0.9", "checks": checks})
+
+    error = refused(IntegrityError, "E-GATE-010", registered(classified, verdict_is=forged), workspace)
+    assert all(".outcome" in problem.message for problem in error.problems)
+    assert "acclimate 0.0.9" in error.problems[0].hint
+
+
+def test_a_policy_that_this_release_cannot_read_is_told(registered: Callable[..., str], workspace: Path) -> None:
+    def loose(verdict: Verdict) -> Verdict:
+        rules = copy.deepcopy(verdict.rules)
+        rules["checks"]["primary"]["margin"] = 1.0
+        return verdict.model_copy(update={"rules": rules})
+
+    name = registered(classified, verdict_is=loose)
+    error = refused(ModelError, "E-GATE-011", name, workspace)
+    assert "checks.primary.margin" in error.problems[0].message
+    checked = {one["kind"]: one["outcome"] for one in verify(name, workspace, None, workspace)["checked"]}
+    assert checked["predictions"] == "not found"
+
+
+def test_a_verdict_that_this_release_cannot_read_was_not_changed(
+    registered: Callable[..., str], registry: MlflowRegistry, workspace: Path
+) -> None:
+    name = registered(classified)
+    client = connect(registry.uri, workspace).client
+    version = client.get_model_version(name, "1")
+    (stored,) = workspace.glob(f"mlartifacts/**/{version.run_id}/artifacts/verdicts/*.json")
+    newer = stored.read_text()[:-1] + ',"of_a_later_release":1}'
+    sha256 = digest(newer)
+    stored.with_name(f"{sha256}.json").write_text(newer)
+    client.set_model_version_tag(name, "1", "acclimate.verdict_sha256", sha256)
+    refused(ModelError, "E-REGISTRY-018", name, workspace)
+
+
+def test_all_that_does_not_follow_from_predictions_is_named(registered: Callable[..., str], workspace: Path) -> None:
+    def more(evidence: Evidence) -> Evidence:
+        evaluation, finetune = evidence.evaluation, evidence.finetune
+        assert finetune is not None
+        lost = Robustness(change="typos", rows=9, score=interval(0.8), lost=interval(-0.1), comparator_lost=None)
+        wrong = HardRow(row_id=digest("row"), text="a", label="positive", predicted="negative", confidence=0.9)
+        kept = Retention(rows=9, score=0.8, source_score=0.8, change=interval(0.0), low_one_sided=-0.02)
+        fields = {"robustness": [lost], "errors": [wrong], "retention": kept, "perplexity": {"candidate": 2.0}}
+        seed = SeedRun(seed=1, score=None, best_epoch=None, model_digest=None)
+        arms = [one.model_copy(update={"seeds": [seed]}) if one.chosen else one for one in finetune.arms]
+        return evidence.model_copy(
+            update={
+                "evaluation": evaluation.model_copy(update={**fields, "handed_on": RULE}),
+                "finetune": finetune.model_copy(update={"arms": arms}),
+                "latency_p95_ms": 3.0,
+            }
+        )
+
+    always = set(replay(registered(classified), workspace)["taken_as_stored"])
+    found = replay(registered(classified, evidence_is=more), workspace)
+    assert set(found["taken_as_stored"]) - always == {
+        "what is kept of the source's task",
+        "time and memory of a row",
+        "scores on changed rows",
+        "the hardest errors",
+        "perplexity",
+        "whether further seeds diverged",
+        "what rule R10 said",
+    }
+    assert {"licences", "its temperature", "the model's size", "rows in several splits"} <= always
+    assert "scores on changed rows" in replay_text(found)
 
 
 @pytest.mark.parametrize("ending", ["json", "parquet"])

@@ -59,7 +59,8 @@ def verdict_of(connection: Connection, version: RegisteredVersion) -> Verdict:
     """The verdict a version was registered with.
 
     Raises:
-        ModelError: E-REGISTRY-018, nothing judged this version, or its run is gone.
+        ModelError: E-REGISTRY-018, nothing judged this version, its run is gone, or another release's verdict can't be
+            read.
         IntegrityError: E-REGISTRY-019, the stored bytes are not those of the version's tag.
     """
     sha256 = version.tags.get(VERDICT_SHA256)
@@ -80,17 +81,23 @@ def verdict_of(connection: Connection, version: RegisteredVersion) -> Verdict:
                 where=f"{version.model_uri}, {place}",
                 hint="somebody deleted the run or its files; judge the model again: acclimate run adaptation.yaml",
             )
-        try:
-            if file_digest(stored) == sha256:
-                return Verdict.model_validate_json(stored.read_bytes())
-        except ValidationError:
-            pass
+        if file_digest(stored) == sha256:
+            return _read(stored, f"{version.model_uri}, {place}")
     raise IntegrityError(
         "E-REGISTRY-019",
         "the stored verdict is not the one this version was registered with",
         where=f"{version.model_uri}, {place}",
         hint="somebody changed it: do not rely on this version before it was judged again",
     )
+
+
+def _read(stored: Path, where: str) -> Verdict:
+    try:
+        return Verdict.model_validate_json(stored.read_bytes())
+    except ValidationError as error:
+        message = "the verdict of this version is of a release of acclimate whose verdicts this one can't read"
+        hint = "use that release, or judge the model again: acclimate run adaptation.yaml"
+        raise ModelError("E-REGISTRY-018", message, where=where, hint=hint) from error
 
 
 def evidence_of(
