@@ -10,6 +10,7 @@ stands, its checks beside the primary comparison all passed; the point compariso
 Expected (written before measuring): of equal models the gate promotes at most 6 %, the point comparison 45 to 50 %; of
 those that are worse by 2 points the gate promotes at most 1 %, the point comparison 5 to 35 %, the more the fewer rows;
 of those that are better by 2 points the gate promotes fewer than the point comparison, with 2,000 rows at least half.
+What was got stands beside it, and each case that missed it, by however little.
 
     python -m benchmarks.gate_against_point
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +40,31 @@ from benchmarks.trained_models import METRIC, chosen_probe
 SETS = ("reviews", "movies", "topics")
 DIFFERENCES = (-0.02, -0.01, 0.0, 0.01, 0.02)
 POLICY = gate_policy(built_in_policy("standard"))
+
+
+class Expected(NamedTuple):
+    """A share of trials, over all data sets and rows, or that of the gate less that of the point comparison."""
+
+    difference: float
+    figure: str
+    low: float
+    high: float
+    rows: int | None = None
+
+    def holds(self, share: float) -> bool:
+        """Whether a share is as expected."""
+        return self.low <= share <= self.high
+
+
+LESS = "gate less point"
+EXPECTED = {
+    "equal, gate promotes": Expected(0.0, "gate_promotes", 0, 0.06),
+    "equal, point promotes": Expected(0.0, "point_promotes", 0.45, 0.5),
+    "2 points worse, gate promotes": Expected(-0.02, "gate_promotes", 0, 0.01),
+    "2 points worse, point promotes": Expected(-0.02, "point_promotes", 0.05, 0.35),
+    f"2 points better, {LESS}": Expected(0.02, LESS, -1, 0),
+    "2 points better, 2000 rows, gate promotes": Expected(0.02, "gate_promotes", 0.5, 1, rows=2000),
+}
 
 
 class Answers(NamedTuple):
@@ -128,6 +155,43 @@ def measured(found: Answers, difference: float, rows: int, trials: int, bootstra
     }
 
 
+def got(found: Mapping[str, Mapping[str, dict[str, Any]]], rows: Sequence[int]) -> dict[str, Any]:
+    """What was got of each expectation, beside it, where it was measured.
+
+    Args:
+        found: figures of each case by data set and case.
+        rows: of the cases, as measured.
+    """
+    of_each = {name: _shares(want, found, rows) for name, want in EXPECTED.items()}
+    return {
+        name: {
+            "expected": f"{EXPECTED[name].low:g} to {EXPECTED[name].high:g}",
+            "lowest": min(shares.values()),
+            "highest": max(shares.values()),
+            "missed": [f"{case}: {share:g}" for case, share in shares.items() if not EXPECTED[name].holds(share)],
+        }
+        for name, shares in of_each.items()
+        if shares
+    }
+
+
+def _shares(want: Expected, found: Mapping[str, Mapping[str, dict[str, Any]]], rows: Sequence[int]) -> dict[str, float]:
+    cases = {
+        f"{data} {count} rows": figures[case_name(want.difference, count)]
+        for data, figures in found.items()
+        for count in rows
+        if want.rows in (None, count)
+    }
+    if want.figure == LESS:
+        return {name: round(case["gate_promotes"] - case["point_promotes"], 4) for name, case in cases.items()}
+    return {name: case[want.figure] for name, case in cases.items()}
+
+
+def case_name(difference: float, rows: int) -> str:
+    """What a case is called."""
+    return f"{difference:+.2f}, {rows} rows"
+
+
 def main() -> None:
     """Measure, print, and write the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -153,16 +217,17 @@ def main() -> None:
         "bootstraps": options.bootstraps,
         **machine("numpy", "torch"),
     }
+    of_sets: dict[str, dict[str, dict[str, Any]]] = {}
     for name in options.sets:
         found = answers_of(name, encoder, options)
         disagreement = round(float(np.mean(found.better != found.worse)), 3)
-        result[name] = {"models": {"rows": len(found.truth), "disagreement": disagreement}}
+        of_sets[name] = {"models": {"rows": len(found.truth), "disagreement": disagreement}}
         for difference in DIFFERENCES:
             for rows in options.rows:
                 case = measured(found, difference, rows, options.trials, options.bootstraps)
-                result[name][f"{difference:+.2f}, {rows} rows"] = case
+                of_sets[name][case_name(difference, rows)] = case
                 say(data=name, difference=difference, rows=rows, **case)
-    store("gate_against_point", result)
+    store("gate_against_point", {**result, "got": got(of_sets, options.rows), **of_sets})
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.features import operations
+from benchmarks.gate_against_point import DIFFERENCES, case_name, got
 from benchmarks.labelled_rows import of_each_class, parts, read_rows
 from benchmarks.measured import in_turn
 from benchmarks.ray_scaling import ALL_THREADS, ONE_PROCESS, ONE_WORKER, TWO_WORKERS, family, memory_gb, summary
@@ -93,3 +94,17 @@ def test_the_memory_of_a_process_counts_its_descendants() -> None:
             break
         time.sleep(0.05)
     assert memory_gb(members) == 0
+
+
+def test_what_missed_an_expectation_of_the_gate_is_named_beside_it() -> None:
+    shares = {"gate_promotes": 0.01, "point_promotes": 0.3}
+    cases = {case_name(difference, 200): shares for difference in DIFFERENCES}
+    cases |= {case_name(difference, 2000): shares for difference in DIFFERENCES}
+    worse = {**cases, case_name(-0.02, 200): {"gate_promotes": 0.016, "point_promotes": 0.3}}
+    found = got({"reviews": cases, "movies": worse}, [200, 2000])
+    gate = found["2 points worse, gate promotes"]
+    assert (gate["expected"], gate["lowest"], gate["highest"]) == ("0 to 0.01", 0.01, 0.016)
+    assert gate["missed"] == ["movies 200 rows: 0.016"]
+    better = found["2 points better, 2000 rows, gate promotes"]
+    assert better["missed"] == ["reviews 2000 rows: 0.01", "movies 2000 rows: 0.01"]
+    assert found["2 points better, gate less point"]["missed"] == []
