@@ -19,7 +19,7 @@ from acclimate.adapters.promotion_rules import moved_by_hand
 from acclimate.checks import source_card_of
 from acclimate.config_base import DataSpec
 from acclimate.config_file.addresses import scheme_of
-from acclimate.errors import AccessError, AcclimateError, ConfigError, UnavailableError
+from acclimate.errors import AccessError, AcclimateError, ConfigError, ModelError, UnavailableError
 from acclimate.execution import Request
 from acclimate.local_run import load_request
 from acclimate.version import __version__
@@ -154,15 +154,16 @@ def _champion(request: Request, home: Path) -> str:
     """Whether MLflow's alias still is where the promotion log says."""
     config = request.adaptation
     registry = registry_at(config.tracking.uri, home, promotions_of(request))
-    if not registry.versions(config.name):
+    try:
+        found = registry.promotions(config.name)
+    except ModelError:
         return f"{config.name} has no versions yet"
-    found = registry.promotions(config.name)
-    if found.moved_by_hand:
-        raise moved_by_hand(config.name, found.champion, found.pointed)
-    if found.pointed != found.champion:
+    if found.champion_deleted or found.moved_by_hand:
+        raise moved_by_hand(config.name, found)
+    if found.unfinished is not None:
         raise UnavailableError(
             "E-PROMOTE-011",
-            f"an act was interrupted: by the log the champion is {found.champion}, the alias is at {found.pointed}",
+            f"an act was interrupted: {found.unfinished.named} is in the log and was not seen done in MLflow",
             where=config.name,
             hint=f"see acclimate history {config.name}; the next promote, rollback, shadow or approve finishes it",
         )

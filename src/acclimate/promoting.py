@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from acclimate.adapters.promotion_rules import user
+from acclimate.adapters.promotion_rules import user, without_the_deleted
 from acclimate.errors import ConfigError
-from acclimate.registry import Move
+from acclimate.registry import Move, Registry
 from acclimate.wiring import asked_registry
 
 
@@ -26,10 +26,11 @@ def promote(
 
     Raises:
         RefusalError: E-PROMOTE-001, the gate does not let it.
-        UnavailableError: E-REGISTRY-020, another is champion by now.
+        UnavailableError: E-REGISTRY-020, another is champion by now; E-PROMOTE-013, it was judged again meanwhile.
         IntegrityError: E-PROMOTE-003, the log was changed; E-PROMOTE-004, the alias was moved by hand.
     """
-    return _moved(asked_registry(workspace, promotions).promote(reference, by or user(), reason, expect))
+    registry = asked_registry(workspace, promotions)
+    return _moved(registry, registry.promote(reference, by or user(), reason, expect))
 
 
 def rollback(
@@ -48,7 +49,8 @@ def rollback(
         UnavailableError: E-REGISTRY-020, another is champion by now.
         IntegrityError: E-PROMOTE-003, the log was changed; E-PROMOTE-004, the alias was moved by hand.
     """
-    return _moved(asked_registry(workspace, promotions).rollback(name, by or user(), reason, expect, to))
+    registry = asked_registry(workspace, promotions)
+    return _moved(registry, registry.rollback(name, by or user(), reason, expect, to))
 
 
 def shadow(
@@ -77,8 +79,9 @@ def approve(reference: str, by: str, reason: str, workspace: Path | None, promot
             where=reference[:100],
             hint="NAME/VERSION, as acclimate models NAME lists them",
         )
-    version = asked_registry(workspace, promotions).approve(reference, by, reason)
-    return {"name": version.name, "version": version.version, "approved_by": by}
+    version, verdict = asked_registry(workspace, promotions).approve(reference, by, reason)
+    following = "shadow" if verdict.if_approved == "SHADOW" else "promote"
+    return {"name": version.name, "version": version.version, "approved_by": by, "next": following}
 
 
 def recall(
@@ -152,8 +155,15 @@ def recall_text(found: dict[str, Any]) -> str:
     return "\n".join([*lines, "", steps[found["act"]]])
 
 
-def _moved(move: Move) -> dict[str, Any]:
-    return {"name": move.name, "champion_before": move.before, "champion": move.after}
+def _moved(registry: Registry, move: Move) -> dict[str, Any]:
+    predecessor = registry.promotions(move.name).predecessor
+    return {"name": move.name, "champion_before": move.before, "champion": move.after, "predecessor": predecessor}
+
+
+def approved_text(found: dict[str, Any]) -> str:
+    """An approval for people, with what may be done after it."""
+    reference = f"{found['name']}/{found['version']}"
+    return f"{found['approved_by']} approved {reference}\nnext: acclimate {found['next']} {reference} --reason WHY"
 
 
 def moved_text(found: dict[str, Any]) -> str:
@@ -163,8 +173,13 @@ def moved_text(found: dict[str, Any]) -> str:
         return f"version {after} of {name} is the champion already" if after else f"{name} has no champion"
     succeeds = f"; it succeeds version {before}" if before else ""
     now = f"version {after} of {name} is the champion now" if after else f"{name} has no champion any more"
-    back = f"\nto go back: acclimate rollback {name} --reason WHY" if before and after else ""
-    return f"{now}{succeeds}{back}"
+    return "\n".join([f"{now}{succeeds}", *_way_back(name, found["predecessor"])])
+
+
+def _way_back(name: str, predecessor: int | None) -> list[str]:
+    if predecessor is None:
+        return []
+    return [f"to go back to version {predecessor}: acclimate rollback {name} --reason WHY"]
 
 
 def history(name: str, workspace: Path | None, promotions: str | None) -> dict[str, Any]:
@@ -179,9 +194,12 @@ def history(name: str, workspace: Path | None, promotions: str | None) -> dict[s
         "name": name,
         "champion": found.champion,
         "alias": found.pointed,
+        "champion_deleted": found.champion_deleted,
         "moved_by_hand": found.moved_by_hand,
-        "unfinished": found.unfinished is not None and found.pointed != found.champion,
-        "before": found.log.succession[-2] if len(found.log.succession) > 1 else None,
+        "unfinished": found.unfinished is not None,
+        "unfinished_act": found.unfinished.named if found.unfinished else None,
+        "before": found.predecessor,
+        "earlier": found.earlier,
         "acts": [entry.model_dump(mode="json", exclude={"schema_version"}) for entry in found.log.entries],
     }
 
@@ -198,20 +216,24 @@ def history_text(found: dict[str, Any]) -> str:
         version = act["version"] or "none"
         when = act["at"].replace("+00:00", "Z")
         lines.append(f"{when:<21}{act['act']:<10}{version:<9}{moved:<14}{act['by']}: {act['reason']}")
-    if found["moved_by_hand"]:
+    if found["champion_deleted"]:
+        lines.append(
+            f"DELETED: version {found['champion']}, the champion by this log, is not in the registry any more; "
+            f"{without_the_deleted(found['name'], found['earlier'])}"
+        )
+    elif found["moved_by_hand"]:
         lines.append(
             f"MOVED BY HAND: MLflow's alias champion points at {found['alias'] or 'nothing'}, "
             f"by this log it is {found['champion'] or 'none'}"
         )
     elif found["unfinished"]:
         lines.append(
-            f"INTERRUPTED: the last act is recorded, but MLflow's alias champion still points at "
-            f"{found['alias'] or 'nothing'}; the next promote, rollback, shadow or approve finishes it"
+            f"INTERRUPTED: {found['unfinished_act']} is recorded, but was not seen done in MLflow; "
+            "the next promote, rollback, shadow or approve finishes it"
         )
-    lines.append(_champion_in_words(found["champion"]))
-    if found["before"]:
-        lines.append(f"to go back to version {found['before']}: acclimate rollback {found['name']} --reason WHY")
-    return "\n".join(lines)
+    if not found["champion_deleted"]:
+        lines.append(_champion_in_words(found["champion"]))
+    return "\n".join([*lines, *_way_back(found["name"], found["before"])])
 
 
 def _champion_in_words(version: int | None) -> str:

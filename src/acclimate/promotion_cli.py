@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -105,10 +105,11 @@ def approve(
 ) -> None:
     """Answer for a version whose policy asks for an approval; promote it then. Exit code 10: it is not yours to do."""
     from acclimate.promoting import approve as act
+    from acclimate.promoting import approved_text
 
     def action() -> int:
         found = act(name, by, reason, workspace, promotions)
-        print_result(found, as_json, lambda: _approved_text(found))
+        print_result(found, as_json, lambda: approved_text(found))
         return 0
 
     guarded(action, as_json, debug)
@@ -165,11 +166,6 @@ def history(
         return 0
 
     guarded(action, as_json, debug)
-
-
-def _approved_text(found: dict[str, Any]) -> str:
-    reference = f"{found['name']}/{found['version']}"
-    return f"{found['approved_by']} approved {reference}\nnext: acclimate promote {reference} --reason WHY"
 
 
 def register(app: typer.Typer) -> None:

@@ -45,9 +45,14 @@ class PromotionEntry(Record):
         return hashlib.sha256(self.line).hexdigest()
 
     @property
+    def named(self) -> str:
+        """Which act it is, in a message."""
+        return f"entry {self.number} ({self.act} {'none' if self.version is None else self.version})"
+
+    @property
     def moves_champion(self) -> bool:
         """It says where the alias ``champion`` points from then on."""
-        return self.act in ("promote", "rollback") or (self.act == "recall" and self.champion_after is None)
+        return self.act in ("promote", "rollback") or (self.act == "recall" and self.version == self.champion_before)
 
 
 @dataclass(frozen=True)
@@ -89,11 +94,10 @@ class PromotionLog:
         """``NUMBER:SHA256`` of the last entry; empty where there is none."""
         return f"{len(self.entries)}:{self.entries[-1].sha256}" if self.entries else ""
 
-    def interrupted(self, head: str) -> PromotionEntry | None:
-        """The last move of the champion, where an earlier :attr:`head` is from before it; None: it was seen done."""
-        last = next(self.moves, None)
+    def pending(self, head: str) -> tuple[PromotionEntry, ...]:
+        """Acts after an earlier :attr:`head`, oldest first: they were not seen done. An approval asks for nothing."""
         seen = int(head.partition(":")[0]) if head else 0
-        return last if last is not None and last.number > seen else None
+        return tuple(entry for entry in self.entries[seen:] if entry.act != "approve")
 
     def holds(self, head: str) -> bool:
         """Whether an earlier :attr:`head` is still in it."""
@@ -112,18 +116,24 @@ class PromotionLog:
 
     @property
     def succession(self) -> list[int]:
-        """Champions that can be gone back to, the present one last: a promotion adds one, a rollback takes off."""
+        """Champions that can be gone back to, the present one last.
+
+        A promotion adds one; a rollback takes off those after the one it goes back to, and adds it where it is none of
+        them. To have no champion ends the line.
+        """
         line: list[int] = []
-        for entry in self.entries:
-            if not entry.moves_champion:
+        for entry in (one for one in self.entries if one.moves_champion):
+            before, after = entry.champion_before, entry.champion_after
+            if after is None:
+                line = []
                 continue
-            if not line and entry.champion_before is not None:
-                line = [entry.champion_before]
-            if entry.act in ("rollback", "recall"):
-                while line and line[-1] != entry.champion_after:
+            if entry.act == "rollback":
+                while after in line and line[-1] != after:
                     line.pop()
-            if entry.champion_after is not None and line[-1:] != [entry.champion_after]:
-                line.append(entry.champion_after)
+            elif not line and before is not None:
+                line = [before]
+            if line[-1:] != [after]:
+                line.append(after)
         return line
 
     @property

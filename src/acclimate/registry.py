@@ -70,19 +70,44 @@ class Promotions:
         log: every act, oldest first.
         champion: version of the champion by the log; the alias's while it says nothing.
         pointed: version the alias ``champion`` points at.
-        unfinished: the last act on the champion, where the alias was not seen to follow it yet.
+        pending: acts that were not seen done, oldest first.
+        live: versions that the registry still has.
     """
 
     log: PromotionLog
     champion: int | None
     pointed: int | None
-    unfinished: PromotionEntry | None
+    pending: tuple[PromotionEntry, ...]
+    live: frozenset[int]
+
+    @property
+    def unfinished(self) -> PromotionEntry | None:
+        """The last act that was not seen done."""
+        return self.pending[-1] if self.pending else None
+
+    @property
+    def champion_deleted(self) -> bool:
+        """The champion by the log is not in the registry any more."""
+        return self.champion is not None and self.champion not in self.live
 
     @property
     def moved_by_hand(self) -> bool:
         """Somebody moved the alias in MLflow; an act that was interrupted is none of that."""
-        interrupted = self.unfinished is not None and self.pointed == self.unfinished.champion_before
+        interrupted = any(entry.moves_champion and self.pointed == entry.champion_before for entry in self.pending)
         return self.pointed != self.champion and not interrupted
+
+    @property
+    def earlier(self) -> int | None:
+        """The last champion before this one that can still be gone back to by its number."""
+        line = reversed(self.log.succession[:-1])
+        fit = (one for one in line if one in self.live and one != self.champion and not self.log.recalled(one))
+        return next(fit, None)
+
+    @property
+    def predecessor(self) -> int | None:
+        """Where a rollback that names nobody goes; None where it would be refused."""
+        before = next(iter(self.log.succession[-2:-1]), None)
+        return before if before == self.earlier and self.pointed == self.champion else None
 
 
 @dataclass(frozen=True)
@@ -168,8 +193,8 @@ class Registry(Protocol):
     def shadow(self, reference: str, by: str, reason: str) -> RegisteredVersion:
         """Make a version the challenger, if the gate lets it."""
 
-    def approve(self, reference: str, by: str, reason: str) -> RegisteredVersion:
-        """Record that somebody answers for a version as its verdict saw it."""
+    def approve(self, reference: str, by: str, reason: str) -> tuple[RegisteredVersion, Verdict]:
+        """Record that somebody answers for a version as its verdict, which is given too, saw it."""
 
     def descendants(self, source: str | None, data: str | None) -> list[Descendant]:
         """Live versions that were made from a source model or from the rows of a digest, directly or in steps."""

@@ -329,7 +329,7 @@ def test_fresh_rows_are_looked_for_too(write, bucket):
     assert checks(write(registry=NOBODY, more="retrain: {fresh: {data: mail.csv}}\n"))["fresh data"]["ok"]
 
 
-def test_a_champion_that_was_moved_by_hand_is_told(write, tmp_path):
+def test_a_champion_that_was_moved_by_hand_or_deleted_and_what_was_cut_off_are_told(write, tmp_path):
     path = write()
     uri = f"sqlite:///{path.parent}/registry.db"
     registry = open_registry(uri, path.parent / ".acclimate")
@@ -344,7 +344,22 @@ def test_a_champion_that_was_moved_by_hand_is_told(write, tmp_path):
         stored = registry.log_model(run_id, records, folder)
         registry.register(records, run_id, stored, verdict_of(records), auto_promote=key == "one")
     assert checks(path)["champion"]["says"].startswith("version 1, by ")
-    registry._connection.client.set_registered_model_alias(name, "champion", "2")
+    client = registry._connection.client
+    client.set_registered_model_alias(name, "champion", "2")
     found = checks(path)["champion"]
     assert code_of(found) == "E-PROMOTE-004"
     assert f"acclimate rollback {name} --to 1" in found["hint"]
+    client.set_registered_model_alias(name, "champion", "1")
+    head = client.get_registered_model(name).tags["acclimate.promotion_head"]
+    registry.shadow(f"{name}/2", "ann", "beside it")
+    # as an act leaves it that was cut off before the registry heard of it
+    client.set_registered_model_tag(name, "acclimate.promotion_head", head)
+    found = checks(path)["champion"]
+    assert code_of(found) == "E-PROMOTE-011"
+    assert "entry 2 (shadow 2)" in found["says"]
+    client.delete_model_version(name, "1")
+    client.delete_model_version(name, "2")
+    found = checks(path)["champion"]
+    assert code_of(found) == "E-PROMOTE-004"
+    assert "version 1, the champion by the promotion log, was deleted" in found["says"]
+    assert f"acclimate rollback {name} --to none" in found["hint"]

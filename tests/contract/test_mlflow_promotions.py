@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from acclimate.adapters import mlflow_promotions
+from acclimate.adapters import mlflow_promotions, mlflow_registry
 from acclimate.adapters.mlflow_client import connect, local_uri
+from acclimate.adapters.mlflow_lock import LOCKS, alias_lock
 from acclimate.adapters.mlflow_registry import AUTO_PROMOTED, MlflowRegistry, open_registry
 from acclimate.adapters.promotion_places import place_at
 from acclimate.adapters.promotion_rules import user
 from acclimate.config_gate import ApprovalRule, ChecksSpec, PolicySpec
-from acclimate.errors import AcclimateError, ConfigError, IntegrityError, RefusalError, UnavailableError
+from acclimate.errors import AcclimateError, ConfigError, IntegrityError, ModelError, RefusalError, UnavailableError
+from acclimate.promoting import approve, approved_text, history, history_text, moved_text, rollback
 from tests.run_records import digest, run_records, verdict_of
 
 pytestmark = pytest.mark.usefixtures("no_server")
@@ -210,6 +213,77 @@ def test_a_champion_from_before_the_log_is_known_by_its_tag(
     assert (move.before, move.after, champion(registry, name)) == (2, 1, 1)
 
 
+def test_the_way_back_is_told_where_there_is_one(
+    registry: MlflowRegistry, workspace: Path, name: str, make: Callable[..., int]
+) -> None:
+    for against in (None, 1, 2):
+        make(against=against, auto_promote=True)
+    told = []
+    for to in (None, None, "2"):
+        found = rollback(name, "ann", "slow", None, to, workspace, None)
+        told.append([line for line in moved_text(found).splitlines() if line.startswith("to go back")])
+        assert [
+            line for line in history_text(history(name, workspace, None)).splitlines() if "go back" in line
+        ] == told[-1]
+    back = [f"to go back to version 1: acclimate rollback {name} --reason WHY"]
+    assert told == [back, [], back]
+    assert rollback(name, "ann", "as it was told", None, None, workspace, None)["champion"] == 1
+
+
+@pytest.mark.parametrize("gone", ["deleted", "recalled"])
+def test_no_way_back_is_told_to_what_cannot_be_gone_back_to(
+    registry: MlflowRegistry, workspace: Path, name: str, make: Callable[..., int], client: Any, gone: str
+) -> None:
+    for against in (None, 1):
+        make(against=against, auto_promote=True)
+    if gone == "deleted":
+        client.delete_model_version(name, "1")
+    else:
+        registry.recall(f"{name}/1", "ann", "its licence")
+    assert "go back" not in history_text(history(name, workspace, None))
+    with pytest.raises((ConfigError, RefusalError)):
+        registry.rollback(name, "ann", "why", None, None)
+
+
+@pytest.mark.parametrize("to", ["1", "none"])
+def test_a_champion_that_was_deleted_is_told_and_given_up_by_naming_another_or_none(
+    registry: MlflowRegistry, workspace: Path, name: str, make: Callable[..., int], client: Any, to: str
+) -> None:
+    for against in (None, 1):
+        make(against=against, auto_promote=True)
+    client.delete_model_version(name, "2")
+    assert registry.promotions(name).champion_deleted
+    with pytest.raises(IntegrityError) as caught:
+        make(auto_promote=True)
+    assert caught.value.code == "E-PROMOTE-004"
+    assert "version 2, the champion by the promotion log, was deleted" in str(caught.value)
+    told = [
+        caught.value.hint,
+        refused(IntegrityError, "E-PROMOTE-004", lambda: registry.rollback(name, "a", "b", None, None)),
+    ]
+    told.append(history_text(history(name, workspace, None)))
+    assert all(f"acclimate rollback {name} --to {to} --reason" in one and "--to 2" not in one for one in told)
+    assert "DELETED: version 2" in told[-1]
+    registry.rollback(name, "ann", "version 2 is gone", None, to)
+    found = registry.promotions(name)
+    assert (str(found.champion or "none"), found.pointed, found.moved_by_hand) == (to, found.champion, False)
+    last = make(against=found.champion, auto_promote=True)
+    assert champion(registry, name) == last
+
+
+def test_the_only_champion_that_was_deleted_is_given_up_for_none(
+    registry: MlflowRegistry, workspace: Path, name: str, make: Callable[..., int], client: Any
+) -> None:
+    make(auto_promote=True)
+    client.delete_model_version(name, "1")
+    text = history_text(history(name, workspace, None))
+    assert f"acclimate rollback {name} --to none" in text
+    assert "--to 1" not in text
+    registry.rollback(name, "ann", "it is gone", None, "none")
+    make(auto_promote=True)
+    assert champion(registry, name) == 2
+
+
 def test_an_unknown_model_or_version_is_told(registry: MlflowRegistry, name: str, make: Callable[..., int]) -> None:
     refused(AcclimateError, "E-REGISTRY-003", lambda: registry.rollback("nothing", "ann", "why", None, None))
     refused(AcclimateError, "E-REGISTRY-003", lambda: registry.promotions("nothing"))
@@ -294,6 +368,18 @@ def test_an_approval_ends_with_the_verdict_it_was_given_to(
     refused(RefusalError, "E-PROMOTE-001", lambda: registry.promote(f"{name}/1", "bob", "approved once", None))
 
 
+def test_an_approval_that_lets_it_run_in_shadow_only_says_so(
+    registry: MlflowRegistry, workspace: Path, name: str, make: Callable[..., int], client: Any
+) -> None:
+    for verdict in ("SHADOW", "PROMOTE"):
+        version = make(**{**waiting([]), "if_approved": verdict})
+        text = approved_text(approve(f"{name}/{version}", "ann", "read 50 answers", workspace, None))
+        assert f"next: acclimate {verdict.lower()} {name}/{version} --reason WHY" in text
+    refused(RefusalError, "E-PROMOTE-001", lambda: registry.promote(f"{name}/1", "bob", "approved", None))
+    registry.shadow(f"{name}/1", "bob", "approved")
+    assert client.get_registered_model(name).aliases["challenger"] == 1
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -366,6 +452,33 @@ def test_an_alias_that_was_taken_away_by_hand_is_told(
     refused(IntegrityError, "E-PROMOTE-004", lambda: registry.promote(f"{name}/2", "ann", "why", None))
     registry.rollback(name, "ann", "put back", None, "1")
     assert champion(registry, name) == 1
+
+
+def test_a_recall_leaves_an_alias_that_a_hand_put_at_another_version(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any
+) -> None:
+    for against in (None, 1):
+        make(against=against, auto_promote=True)
+    make(against=2)
+    client.set_registered_model_alias(name, "champion", "3")
+    registry.recall(f"{name}/2", "ann", "its licence")
+    found = registry.promotions(name)
+    assert (found.champion, found.pointed, found.moved_by_hand) == (None, 3, True)
+    registry.recall(f"{name}/1", "ann", "its licence too")
+    assert champion(registry, name) == 3, "nor where the log has no champion"
+    refused(RefusalError, "E-PROMOTE-012", lambda: registry.rollback(name, "ann", "why", None, "2"))
+
+
+def test_a_recalled_challenger_by_hand_loses_the_alias_when_it_is_recalled_again(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any
+) -> None:
+    make()
+    registry.recall(f"{name}/1", "ann", "its licence")
+    assert client.get_registered_model(name).aliases == {}
+    client.set_registered_model_alias(name, "challenger", "1")
+    registry.recall(f"{name}/1", "bob", "still")
+    assert client.get_registered_model(name).aliases == {}
+    assert acts(registry, name) == [("recall", 1, "ann")]
 
 
 STEPS = ("_claim", "write", "_followed", "_point", "read_again")
@@ -445,6 +558,59 @@ def test_what_was_cut_off_is_told_and_remembers_whom_it_succeeds(
     assert registry.versions(name)[1].tags["acclimate.previous_champion"] == "1"
 
 
+def test_a_challenger_that_was_cut_off_is_told_and_named_by_the_next_act(
+    registry: MlflowRegistry, workspace: Path, name: str, make: Callable[..., int], client: Any
+) -> None:
+    make()
+    make()
+    cut_off(registry, lambda: registry.shadow(f"{name}/1", "ann", "one more week"))
+    assert client.get_registered_model(name).aliases == {"challenger": 2}
+    found = history(name, workspace, None)
+    assert (found["unfinished"], found["moved_by_hand"]) == (True, False)
+    assert "INTERRUPTED: entry 1 (shadow 1) is recorded" in history_text(found)
+    registry.promote(f"{name}/2", "bob", "whatever comes next", None)
+    assert client.get_registered_model(name).aliases == {"challenger": 1, "champion": 2}
+    assert registry.promotions(name).unfinished is None
+
+
+@pytest.mark.parametrize("act", ["shadow", "recall"])
+def test_a_version_that_was_judged_worse_or_recalled_is_no_challenger_by_a_late_hand(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any, act: str
+) -> None:
+    """An act that was cut off before it was judged again, and a recall that was."""
+    make(key=name)
+    make()
+    cut_off(registry, lambda: getattr(registry, act)(f"{name}/1", "ann", "cut off"))
+    make(key=name, verdict="HOLD" if act == "shadow" else "PROMOTE")
+    registry.promote(f"{name}/2", "bob", "whatever comes next", None)
+    assert client.get_registered_model(name).aliases == {"challenger": 2, "champion": 2}
+    assert ("acclimate.recalled" in registry.versions(name)[0].tags) == (act == "recall")
+
+
+def test_what_a_hand_did_after_an_act_was_cut_off_stays(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any
+) -> None:
+    for against in (None, 1):
+        make(against=against, auto_promote=True)
+    make(against=2)
+    cut_off(registry, lambda: registry.rollback(name, "ann", "slow", None, None))
+    client.set_registered_model_alias(name, "champion", "3")
+    refused(IntegrityError, "E-PROMOTE-004", lambda: registry.rollback(name, "ann", "slow", None, None))
+    assert champion(registry, name) == 3
+    assert registry.promotions(name).moved_by_hand
+
+
+def test_an_interrupted_rollback_to_a_version_that_was_deleted_is_not_told_as_done(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any
+) -> None:
+    for against in (None, 1):
+        make(against=against, auto_promote=True)
+    cut_off(registry, lambda: registry.rollback(name, "ann", "slow", None, None))
+    client.delete_model_version(name, "1")
+    hint = refused(IntegrityError, "E-PROMOTE-004", lambda: registry.rollback(name, "ann", "slow", None, None))
+    assert f"acclimate rollback {name} --to none" in hint
+
+
 def test_an_interrupted_act_on_a_version_that_was_deleted_stops_nobody(
     registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any
 ) -> None:
@@ -462,14 +628,81 @@ def test_an_interrupted_act_on_a_version_that_was_deleted_stops_nobody(
 
 def _pointed_then_cut(promoter: Any, cut: Callable[..., Any]) -> Callable[..., Any]:
     def followed(name: str, own: Any) -> None:
-        promoter._point(name, promoter._log(promoter._model(name))[0])
+        promoter._point(name, promoter._log(promoter._model(name))[0], own.number)
         cut()
 
     return followed
 
 
+@contextmanager
+def after(monkeypatch: pytest.MonkeyPatch, module: Any, act: Callable[[], object]) -> Iterator[None]:
+    """Somebody else acts while the next one to hold the module's lock still waits for it."""
+    lock, first = module.alias_lock, iter([True])
+
+    @contextmanager
+    def waited(*arguments: Any) -> Iterator[None]:
+        if next(first, False):
+            act()
+        with lock(*arguments):
+            yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "alias_lock", waited)
+        yield
+
+
+@pytest.mark.parametrize("act", ["promote", "shadow", "approve"])
+def test_a_verdict_that_changed_while_somebody_waited_is_not_acted_on(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    said = waiting([]) if act == "approve" else {"verdict": "PROMOTE"}
+    make(key=name, **said)
+    expect = [None] if act == "promote" else []
+    do = getattr(registry, act)
+    with after(monkeypatch, mlflow_promotions, lambda: make(key=name, verdict="REJECT")):
+        refused(UnavailableError, "E-PROMOTE-013", lambda: do(f"{name}/1", "ann", "it was fine", *expect))
+    assert acts(registry, name) == []
+    assert registry.versions(name)[0].aliases == ()
+    with pytest.raises(RefusalError):
+        do(f"{name}/1", "ann", "it was fine", *expect)
+
+
+def test_an_automatic_promotion_heeds_what_another_judged_meanwhile(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with after(monkeypatch, mlflow_promotions, lambda: make(key=name, verdict="HOLD")):
+        refused(UnavailableError, "E-PROMOTE-013", lambda: make(key=name, auto_promote=True))
+    assert (champion(registry, name), acts(registry, name)) == (None, [])
+
+
+@pytest.mark.parametrize("verdict", ["HOLD", "REJECT"])
+def test_a_version_that_became_champion_while_it_was_judged_again_keeps_its_verdict(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], monkeypatch: pytest.MonkeyPatch, verdict: str
+) -> None:
+    make(key=name)
+    with after(monkeypatch, mlflow_registry, lambda: registry.promote(f"{name}/1", "ann", "faster", None)):
+        make(key=name, verdict=verdict)
+    (version,) = registry.versions(name)
+    assert (version.verdict, version.aliases) == ("PROMOTE", ("challenger", "champion"))
+
+
+def test_a_version_that_was_recalled_while_it_was_judged_again_is_no_challenger(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(key=name)
+    with after(monkeypatch, mlflow_registry, lambda: registry.recall(f"{name}/1", "ann", "its licence")):
+        make(key=name, reasons=["judged again"])
+    assert registry.versions(name)[0].aliases == ()
+
+
+@pytest.mark.parametrize("recalled", [False, True])
 def test_a_promoter_that_slept_ends_where_the_log_is_by_then(
-    registry: MlflowRegistry, workspace: Path, name: str, make: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+    registry: MlflowRegistry,
+    workspace: Path,
+    name: str,
+    make: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    recalled: bool,
 ) -> None:
     """Its lock was taken for dead: another promoted meanwhile, and its own late write must not stay."""
     make(auto_promote=True)
@@ -484,17 +717,19 @@ def test_a_promoter_that_slept_ends_where_the_log_is_by_then(
     def nobody_waits(*_: Any) -> Iterator[None]:
         yield
 
-    def sleepy(model: str, log: Any) -> None:
+    def sleepy(model: str, log: Any, since: int) -> None:
         if next(slept, False):
             other.promote(f"{name}/3", "bob", "while ann sleeps", None)
-        promoter._connection.client.set_registered_model_alias(model, "champion", str(log.champion(None)))
-        point(model, log)
+            if recalled:
+                other.recall(f"{name}/3", "eve", "its licence")
+            promoter._connection.client.set_registered_model_alias(model, "champion", "2")
+        point(model, log, since)
 
     monkeypatch.setattr(mlflow_promotions, "alias_lock", nobody_waits)
     monkeypatch.setattr(promoter, "_point", sleepy)
     registry.promote(f"{name}/2", "ann", "slept", None)
-    assert champion(registry, name) == 3
-    assert acts(registry, name)[1:] == [("promote", 2, "ann"), ("promote", 3, "bob")]
+    assert champion(registry, name) == (None if recalled else 3)
+    assert acts(registry, name)[1:3] == [("promote", 2, "ann"), ("promote", 3, "bob")]
     assert registry.promotions(name).unfinished is None
 
 
@@ -512,6 +747,30 @@ def test_a_reply_that_was_lost_promotes_once(
     monkeypatch.setattr(place, "write", deaf)
     registry.promote(f"{name}/1", "ann", "heard nothing", None)
     assert (champion(registry, name), acts(registry, name)) == (1, [("promote", 1, "ann")])
+
+
+def test_a_ticket_is_drawn_with_whichever_run_of_the_model_is_there_still(
+    registry: MlflowRegistry, name: str, make: Callable[..., int], client: Any
+) -> None:
+    """What a server's clients queue with, here on the embedded store; the model's versions come and go."""
+    served = replace(registry._connection, database=None)
+    make()
+    client.create_model_version(name, "s3://elsewhere/model")
+    client.create_model_version(name, "s3://elsewhere/model", run_id="0" * 32)
+    with alias_lock(served, name):
+        (ticket,) = client.search_model_versions(f"name = '{LOCKS}'")
+        assert ticket.run_id == client.get_model_version(name, "1").run_id
+    for version in (1, 2, 3):
+        client.delete_model_version(name, str(version))
+    with alias_lock(served, name):
+        (ticket,) = client.search_model_versions(f"name = '{LOCKS}'")
+    assert list(client.search_model_versions(f"name = '{LOCKS}'")) == []
+
+    def nothing_to_draw_with() -> None:
+        with alias_lock(served, "never-run"):
+            pytest.fail("nobody could queue behind this")
+
+    refused(ModelError, "E-REGISTRY-024", nothing_to_draw_with)
 
 
 # --- the log ----------------------------------------------------------------------------------

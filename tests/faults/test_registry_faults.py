@@ -175,9 +175,8 @@ def test_who_stands_further_back_in_the_queue_asks_less_often(
     records, connection = records_of("queue", "first", ""), registry._connection
     *_, model_uri, run_id = stored(registry, "queue", "first", "", weights)
     registry.register(records, run_id, model_uri, verdict_of(records), auto_promote=False)
-    (version,) = registry.versions("queue")
     for token in ("holder", "next"):
-        mlflow_lock._draw(connection, version, token)
+        mlflow_lock._draw(connection, "queue", token)
     waits = []
 
     def the_first_goes(seconds: float) -> None:
@@ -186,8 +185,22 @@ def test_who_stands_further_back_in_the_queue_asks_less_often(
         mlflow_versions.delete_version(connection, mlflow_lock.LOCKS, first.version)
 
     monkeypatch.setattr(mlflow_lock.time, "sleep", the_first_goes)
-    with mlflow_lock.alias_lock(connection, version):
+    with mlflow_lock.alias_lock(connection, "queue"):
         assert waits == pytest.approx([0.2, 0.1])
+
+
+def test_a_model_whose_newest_versions_have_no_run_is_rolled_back(registry: MlflowRegistry, weights: Path) -> None:
+    name, client = "by-hand", registry._connection.client
+    for key, champion in (("first", ""), ("second", "1")):
+        records = records_of(name, key, champion)
+        *_, model_uri, run_id = stored(registry, name, key, champion, weights)
+        registry.register(records, run_id, model_uri, verdict_of(records), auto_promote=True)
+    client.create_model_version(name, "s3://elsewhere/model")
+    client.create_model_version(name, "s3://elsewhere/model", run_id="0" * 32)
+    assert registry.rollback(name, "ann", "slow", None, None).after == 1
+    for version in range(1, 5):
+        client.delete_model_version(name, str(version))
+    assert registry.rollback(name, "ann", "all of it is gone", None, "none").after is None
 
 
 def moments(requests: list[str], *, reads: bool) -> list[tuple[int, bool]]:

@@ -65,6 +65,8 @@ def test_what_is_written_is_read() -> None:
         ([("promote", 1, 2), ("rollback", 2, None)], []),
         ([("promote", 1, 2), ("rollback", 2, None), ("promote", None, 3)], [3]),
         ([("approve", 1, 1), ("shadow", 1, 1)], []),
+        ([("promote", None, 1), ("promote", 1, 2), ("rollback", 2, 1), ("rollback", 1, 2)], [1, 2]),
+        ([("promote", None, 1), ("promote", 1, 2), ("rollback", 2, None), ("rollback", None, 1)], [1]),
     ],
 )
 def test_champions_that_can_be_gone_back_to(acts: list[tuple[str, int, int]], succession: list[int]) -> None:
@@ -78,12 +80,28 @@ def test_the_champion_is_the_logs_and_only_without_one_the_aliass() -> None:
     assert log_of(("approve", 9, 9)).champion(pointed=9) == 9
 
 
-def test_an_act_that_was_not_seen_done_is_the_last_move_after_the_known_head() -> None:
+def test_acts_that_were_not_seen_done_are_those_after_the_known_head() -> None:
     heads = [PromotionLog(THREE.entries[:n]).head for n in range(5)]
-    found = [THREE.interrupted(head) for head in heads]
-    assert [entry and entry.number for entry in found] == [4, 4, 4, 4, None]
+    found = [[entry.number for entry in THREE.pending(head)] for head in heads]
+    assert found == [[1, 3, 4], [3, 4], [3, 4], [4], []]
     approved = longer(THREE, "approve", 3, 3)
-    assert approved.interrupted(THREE.head) is None, "an approval moves nothing"
+    assert approved.pending(THREE.head) == (), "an approval asks for nothing"
+    assert [entry.act for entry in longer(THREE, "shadow", 3, 3).pending(THREE.head)] == ["shadow"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "version", "moves"),
+    [(3, None, 3, True), (3, 3, 2, False), (None, None, 2, False)],
+)
+def test_a_recall_moves_the_champion_only_if_it_is_the_recalled_one(
+    before: int | None, after: int | None, version: int, moves: bool
+) -> None:
+    log = log_of(("promote", None, 2), ("promote", 2, 3))
+    log = log if before else longer(log, "rollback", 3, None)
+    recalled = longer(log, "recall", before, after, version=version)
+    assert recalled.entries[-1].moves_champion is moves
+    assert recalled.champion(pointed=9) == after
+    assert longer(PromotionLog(), "recall", None, None, version=2).champion(pointed=9) == 9, "it says nothing of it"
 
 
 def test_every_earlier_head_is_still_held_and_no_other() -> None:

@@ -11,12 +11,14 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from filelock import FileLock
 
 from acclimate.adapters.mlflow_client import Connection, every
+from acclimate.adapters.mlflow_errors import is_error
 from acclimate.adapters.mlflow_versions import delete_version, ensure_registered_model, registered
-from acclimate.errors import UnavailableError
+from acclimate.errors import ModelError, UnavailableError
 from acclimate.registry import RegisteredVersion
 
 LOCKS = "acclimate--locks"
@@ -28,41 +30,69 @@ STALE_SECONDS = 30.0
 
 
 @contextmanager
-def alias_lock(connection: Connection, version: RegisteredVersion) -> Iterator[None]:
+def alias_lock(connection: Connection, name: str) -> Iterator[None]:
     """Hold the lock on a model's aliases.
 
     A holder that dies leaves a ticket behind; whoever waits for it takes it away after :data:`STALE_SECONDS`.
 
     Args:
         connection: the registry.
-        version: a version of the model whose aliases are to be moved.
+        name: the registered model whose aliases are to be moved.
 
     Raises:
         UnavailableError: E-REGISTRY-016, our ticket was taken away while we waited.
+        ModelError: E-REGISTRY-024, there is no run of this model that a ticket could be drawn with.
     """
     if connection.database is not None:
-        with FileLock(f"{connection.database}.{version.name}.lock"):
+        with FileLock(f"{connection.database}.{name}.lock"):
             yield
         return
     token = uuid.uuid4().hex
     ensure_registered_model(connection, LOCKS, {})
     try:
-        _draw(connection, version, token)
-        _wait(connection, version.name, token)
+        _draw(connection, name, token)
+        _wait(connection, name, token)
         yield
     finally:
         # All of them: a lost reply makes the client draw twice.
-        for ticket in _tickets(connection, version.name):
+        for ticket in _tickets(connection, name):
             if ticket.tags[_TOKEN] == token:
                 delete_version(connection, LOCKS, ticket.version)
 
 
-def _draw(connection: Connection, version: RegisteredVersion, token: str) -> None:
-    run_id = connection.client.get_model_version(version.name, str(version.version)).run_id
-    # A server takes a source only if it belongs to a run it knows.
-    source = connection.client.get_run(run_id).info.artifact_uri
-    tags = {_FOR: version.name, _TOKEN: token}
-    connection.client.create_model_version(LOCKS, source, run_id=run_id, tags=tags)
+def _draw(connection: Connection, name: str, token: str) -> None:
+    # A server takes a source only if it belongs to a run it knows; the queue is by name, whichever run it is.
+    run = next(_runs(connection, name), None)
+    if run is None:
+        raise ModelError(
+            "E-REGISTRY-024",
+            "no run of this model can be read any more, and MLflow keeps no place in a queue without one",
+            where=name,
+            hint="run its adaptation again, then repeat this: acclimate run adaptation.yaml",
+        )
+    tags = {_FOR: name, _TOKEN: token}
+    connection.client.create_model_version(LOCKS, run.artifact_uri, run_id=run.run_id, tags=tags)
+
+
+def _runs(connection: Connection, name: str) -> Iterator[Any]:
+    """Runs that are there still: of the model's versions, the newest first, then of its experiment."""
+    from mlflow.exceptions import MlflowException
+
+    client = connection.client
+    newest_first = {"max_results": 100, "order_by": ["version_number DESC"]}
+    for version in every(
+        lambda page_token: client.search_model_versions(f"name = '{name}'", page_token=page_token, **newest_first)
+    ):
+        try:
+            # one that was registered by hand may have none
+            if version.run_id:
+                yield client.get_run(version.run_id).info
+        except MlflowException as error:
+            if not is_error(error, "RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED"):
+                raise
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        yield from (run.info for run in client.search_runs([experiment.experiment_id], max_results=1))
 
 
 def _tickets(connection: Connection, name: str) -> list[RegisteredVersion]:

@@ -9,10 +9,12 @@ docs/decisions/0020-the-promotion-log-decides.md.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from acclimate.adapters.mlflow_artifacts import registered_model
 from acclimate.adapters.mlflow_client import Connection
 from acclimate.adapters.mlflow_errors import is_error
 from acclimate.adapters.mlflow_lock import alias_lock
@@ -30,13 +32,13 @@ from acclimate.adapters.mlflow_versions import (
     all_versions,
     champion_moved,
     expected_champion,
-    find_version,
     no_challenger,
 )
 from acclimate.adapters.promotion_places import Place, place_at
 from acclimate.adapters.promotion_rules import (
     Acting,
     Seen,
+    judged_again,
     moved_by_hand,
     not_approved,
     refused,
@@ -86,7 +88,8 @@ class Promoter:
         model = self._model(name)
         log, _ = self._log(model)
         pointed = _pointed(model)
-        return Promotions(log, log.champion(pointed), pointed, log.interrupted(model.tags.get(HEAD, "")))
+        live = frozenset(one.version for one in all_versions(self._connection, name))
+        return Promotions(log, log.champion(pointed), pointed, log.pending(model.tags.get(HEAD, "")), live)
 
     def promote(self, version: RegisteredVersion, acting: Acting, verdict: Verdict | None = None) -> int | None:
         """Make a version the champion, provided the gate lets it and the champion is the one it was compared with.
@@ -101,8 +104,9 @@ class Promoter:
 
         Raises:
             RefusalError: E-PROMOTE-001, the gate does not let it.
-            UnavailableError: E-REGISTRY-020, the champion moved since; E-PROMOTE-007, others promote all the time.
-            IntegrityError: E-PROMOTE-004, somebody moved the alias by hand.
+            UnavailableError: E-REGISTRY-020, the champion moved since; E-PROMOTE-007, others promote all the time;
+                E-PROMOTE-013, it was judged again meanwhile.
+            IntegrityError: E-PROMOTE-004, somebody moved the alias by hand, or deleted the champion.
         """
         verdict = verdict or verdict_of(self._connection, version)
         compared_with = expected_champion(version.name, verdict.comparator or version.tags.get(COMPARATOR, ""))
@@ -110,17 +114,18 @@ class Promoter:
         def entry(seen: Seen) -> dict[str, Any] | None:
             champion, pointed = seen.champion, seen.pointed
             if pointed not in (champion, version.version):
-                raise moved_by_hand(version.name, champion, pointed)
+                raise moved_by_hand(version.name, self.look(version.name))
             if champion == version.version:
                 return None
+            sealed = self._as_judged(version)
             require_not_recalled(version, seen.log)
             require_champion(champion, acting.expect, version.name)
             if champion != compared_with:
                 raise champion_moved(version.name, compared_with, champion)
             require_permission(version, verdict, seen.log)
-            return {"champion_after": version.version}
+            return {**sealed, "champion_after": version.version}
 
-        return self._act("promote", version, acting, entry)
+        return self._act("promote", version.name, acting, entry)
 
     def rollback(self, name: str, acting: Acting, to: str | None = None) -> tuple[int | None, int | None]:
         """Go back to the champion before, or to the one that is named.
@@ -137,11 +142,10 @@ class Promoter:
         Raises:
             ConfigError: E-PROMOTE-005, there is no such champion to go back to.
             UnavailableError: E-REGISTRY-020, the champion is not the expected one.
-            IntegrityError: E-PROMOTE-004, somebody moved the alias by hand, and ``to`` is not given.
+            IntegrityError: E-PROMOTE-004, somebody moved the alias by hand or deleted the champion, and ``to`` is not
+                given.
         """
-        versions = {one.version: one for one in all_versions(self._connection, name)}
-        if not versions:
-            find_version(self._connection, name)
+        registered_model(self._connection, name)
         before: int | None = None
         after: int | None = None
 
@@ -154,16 +158,16 @@ class Promoter:
                 before, after = done.champion_before, done.champion_after
                 return None
             if to is None and seen.pointed != champion:
-                raise moved_by_hand(name, champion, seen.pointed)
+                raise moved_by_hand(name, self.look(name))
             require_champion(champion, acting.expect, name)
+            versions = {one.version: one for one in all_versions(self._connection, name)}
             after = rollback_target(name, seen.log, champion, to, versions)
             if after == champion == seen.pointed:
                 return None
             tags = versions[after].tags if after is not None else {}
-            sealed = {"model_digest": tags.get(MODEL_DIGEST), "verdict_sha256": tags.get(VERDICT_SHA256)}
-            return {"champion_after": after, "version": after, **sealed}
+            return {**_sealed(after, tags), "champion_after": after}
 
-        self._act("rollback", versions[max(versions)], acting, entry)
+        self._act("rollback", name, acting, entry)
         return before, after
 
     def shadow(self, version: RegisteredVersion, acting: Acting) -> None:
@@ -171,17 +175,22 @@ class Promoter:
 
         Raises:
             RefusalError: E-PROMOTE-001, the gate does not let it.
+            UnavailableError: E-PROMOTE-013, it was judged again meanwhile.
         """
         verdict = verdict_of(self._connection, version)
         if not {verdict.verdict, verdict.if_approved} & {"PROMOTE", "SHADOW"}:
             raise refused(version, verdict, "shadow")
-        self._act("shadow", version, acting, _if_not_recalled(version))
+        self._act("shadow", version.name, acting, self._if_not_recalled(version))
 
-    def approve(self, version: RegisteredVersion, acting: Acting) -> None:
+    def approve(self, version: RegisteredVersion, acting: Acting) -> Verdict:
         """Record that somebody answers for a version as its verdict saw it.
+
+        Returns:
+            The verdict.
 
         Raises:
             RefusalError: E-PROMOTE-006, the policy asks for no approval, or for somebody else's.
+            UnavailableError: E-PROMOTE-013, it was judged again meanwhile.
         """
         verdict = verdict_of(self._connection, version)
         rule = verdict.rules.get("checks", {}).get("approval", {})
@@ -194,58 +203,83 @@ class Promoter:
         if verdict.if_approved is None and verdict.verdict != "PROMOTE":
             says, hint = f"says {verdict.verdict}, which no approval changes", "see: acclimate gate explain"
             raise not_approved(version, verdict, says, hint)
-        self._act("approve", version, acting, _if_not_recalled(version))
+        self._act("approve", version.name, acting, self._if_not_recalled(version))
+        return verdict
 
     def recall(self, version: RegisteredVersion, acting: Acting) -> None:
         """Take both aliases from a version and let it have none until it is readmitted.
 
-        Where the champion is recalled there is no champion afterwards.
+        Where the champion is recalled there is no champion afterwards. An alias that somebody's hand put at another
+        version stays there.
 
         Raises:
-            IntegrityError: E-PROMOTE-004, somebody moved the alias champion by hand.
+            IntegrityError: E-PROMOTE-004, somebody put the alias champion at this version by hand.
         """
 
         def entry(seen: Seen) -> dict[str, Any] | None:
             if seen.pointed == version.version != seen.champion:
-                raise moved_by_hand(version.name, seen.champion, seen.pointed)
-            if seen.log.recalled(version.version):
+                raise moved_by_hand(version.name, self.look(version.name))
+            if recalled := seen.log.recalled(version.version):
+                # it may have become the challenger by hand since
+                self._remember(recalled, version.name)
                 return None
-            return {"champion_after": None if seen.champion == version.version else seen.champion}
+            after = None if seen.champion == version.version else seen.champion
+            return {**_sealed(version.version, version.tags), "champion_after": after}
 
-        self._act("recall", version, acting, entry)
-        client = self._connection.client
-        client.set_model_version_tag(version.name, str(version.version), RECALLED, f"{acting.by}: {acting.reason}")
-        with alias_lock(self._connection, version):
-            no_challenger(self._connection, version)
+        self._act("recall", version.name, acting, entry)
 
     def readmit(self, version: RegisteredVersion, acting: Acting) -> None:
         """Lift a recall: the version may be promoted again where the gate lets it; no alias comes back by itself."""
-        self._act("readmit", version, acting, lambda seen: {} if seen.log.recalled(version.version) else None)
-        if RECALLED in find_version(self._connection, f"{version.name}/{version.version}").tags:
-            self._connection.client.delete_model_version_tag(version.name, str(version.version), RECALLED)
+
+        def entry(seen: Seen) -> dict[str, Any] | None:
+            if seen.log.recalled(version.version):
+                return _sealed(version.version, version.tags)
+            self._untag_recalled(version.name, version.version)
+            return None
+
+        self._act("readmit", version.name, acting, entry)
+
+    def _if_not_recalled(self, version: RegisteredVersion) -> Callable[[Seen], dict[str, Any]]:
+        """An entry of a version that moves no champion, refused where it was recalled, or judged again."""
+
+        def entry(seen: Seen) -> dict[str, Any]:
+            require_not_recalled(version, seen.log)
+            return self._as_judged(version)
+
+        return entry
+
+    def _as_judged(self, version: RegisteredVersion) -> dict[str, Any]:
+        """What an entry says of a version, provided it still has the verdict that was read before the lock was held.
+
+        Raises:
+            UnavailableError: E-PROMOTE-013, it has another by now.
+        """
+        tags = self._tags(version.name, version.version)
+        if tags.get(VERDICT_SHA256) != version.tags.get(VERDICT_SHA256):
+            raise judged_again(version)
+        return _sealed(version.version, tags)
+
+    def _tags(self, name: str, version: int) -> Mapping[str, str]:
+        tags: Mapping[str, str] = self._connection.client.get_model_version(name, str(version)).tags
+        return tags
 
     # --- the protocol -------------------------------------------------------------------------
 
-    def _act(
-        self,
-        act: Act,
-        version: RegisteredVersion,
-        acting: Acting,
-        make: Callable[[Seen], dict[str, Any] | None],
-    ) -> int | None:
+    def _act(self, act: Act, name: str, acting: Acting, make: Callable[[Seen], dict[str, Any] | None]) -> int | None:
         """Append an entry, then let the alias follow.
 
         Args:
             act: what is done.
-            version: the version it is done to.
+            name: the registered model it is done to.
             acting: who and why.
-            make: gives what the entry says beside the usual; None: nothing is to be done. It may refuse.
+            make: gives the version and what the entry says beside the usual; None: nothing is to be done. It may
+                refuse.
 
         Returns:
             The champion before.
         """
-        name, token = version.name, uuid.uuid4().hex
-        with alias_lock(self._connection, version):
+        token = uuid.uuid4().hex
+        with alias_lock(self._connection, name):
             for _ in range(_TRIES):
                 model = self._model(name)
                 log, state = self._log(model)
@@ -263,9 +297,6 @@ class Promoter:
                         "number": len(log.entries) + 1,
                         "previous": log.entries[-1].sha256 if log.entries else "",
                         "act": act,
-                        "version": version.version,
-                        "model_digest": version.tags.get(MODEL_DIGEST),
-                        "verdict_sha256": version.tags.get(VERDICT_SHA256),
                         "champion_before": champion,
                         "champion_after": champion,
                         "by": acting.by,
@@ -295,8 +326,7 @@ class Promoter:
         self._remember(own, name)
         log, _ = self._log(self._model(name))
         for _ in range(_CONVERGES):
-            if any(entry.moves_champion for entry in log.entries[own.number - 1 :]):
-                self._point(name, log)
+            self._point(name, log, own.number)
             self._connection.client.set_registered_model_tag(name, HEAD, log.head)
             now, _ = self._log(self._model(name))
             if now.head == log.head:
@@ -304,48 +334,69 @@ class Promoter:
             log = now
         raise UnavailableError("E-PROMOTE-007", "others act on this model all the time", where=name, hint="try again")
 
-    def _point(self, name: str, log: PromotionLog) -> None:
-        """Point the alias where the log, which says so, wants it."""
+    def _point(self, name: str, log: PromotionLog, since: int) -> None:
+        """Point the alias where the log wants it, if an entry from that number on says so.
+
+        A recall takes the alias from what these entries knew of, not from a version where somebody's hand put it.
+        """
+        moves = [entry for entry in log.entries[since - 1 :] if entry.moves_champion]
+        if not moves:
+            return
         client, pointed = self._connection.client, _pointed(self._model(name))
         wanted = log.champion(pointed)
-        if wanted is None and pointed is not None:
-            client.delete_registered_model_alias(name, CHAMPION)
-        elif wanted is not None and pointed != wanted:
+        if wanted is not None and pointed != wanted:
             client.set_registered_model_alias(name, CHAMPION, str(wanted))
+        elif wanted is None and pointed is not None:
+            known = {one for entry in moves for one in (entry.champion_before, entry.champion_after)}
+            if moves[-1].act != "recall" or pointed in known:
+                client.delete_registered_model_alias(name, CHAMPION)
 
     def _finish(self, model: Any, log: PromotionLog) -> PromotionEntry | None:
-        """Finish what an interrupted act has left: its entry is there, its alias not yet.
+        """Finish what interrupted acts have left: their entries are there, what they ask for may not be yet.
 
-        Where the version it is about was deleted meanwhile, the alias stays and differs from the log from then on.
+        Where the version was deleted meanwhile, or somebody's hand moved the alias, the alias stays and differs from
+        the log from then on.
 
         Returns:
-            The act that was finished.
+            The last move of the champion that was finished.
         """
-        from mlflow.exceptions import MlflowException
-
-        last = log.interrupted(model.tags.get(HEAD, ""))
-        if last is None or _pointed(model) not in (last.champion_before, last.champion_after):
+        pending, finished = log.pending(model.tags.get(HEAD, "")), None
+        if not pending:
             return None
-        try:
-            self._remember(last, model.name)
-            self._point(model.name, log)
-        except MlflowException as error:
-            if not is_error(error, "RESOURCE_DOES_NOT_EXIST"):
-                raise
+        for entry in pending:
+            with _unless_deleted():
+                self._remember(entry, model.name)
+        moves = [entry for entry in pending if entry.moves_champion]
+        if moves and _pointed(model) in (*(entry.champion_before for entry in moves), moves[-1].champion_after):
+            with _unless_deleted():
+                self._point(model.name, log, pending[0].number)
+                finished = moves[-1]
         self._connection.client.set_registered_model_tag(model.name, HEAD, log.head)
-        return last
+        return finished
 
     def _remember(self, entry: PromotionEntry, name: str) -> None:
         """Do what an entry asks for beside the champion.
 
         A promoted version is told whom it succeeded, for lineage and for the next evaluation of its own run key; one to
-        run beside the champion gets the alias for that.
+        run beside the champion gets the alias for that, unless it was judged again since; a recalled one loses it.
         """
-        if entry.act == "shadow":
-            self._connection.client.set_registered_model_alias(name, CHALLENGER, str(entry.version))
+        if entry.version is None:
+            return
+        client, version = self._connection.client, str(entry.version)
         if entry.act == "promote":
             previous = "" if entry.champion_before is None else str(entry.champion_before)
-            self._connection.client.set_model_version_tag(name, str(entry.version), PREVIOUS_CHAMPION, previous)
+            client.set_model_version_tag(name, version, PREVIOUS_CHAMPION, previous)
+        elif entry.act == "shadow" and self._tags(name, entry.version).get(VERDICT_SHA256) == entry.verdict_sha256:
+            client.set_registered_model_alias(name, CHALLENGER, version)
+        elif entry.act == "recall":
+            client.set_model_version_tag(name, version, RECALLED, f"{entry.by}: {entry.reason}")
+            no_challenger(self._connection, name, entry.version)
+        elif entry.act == "readmit":
+            self._untag_recalled(name, entry.version)
+
+    def _untag_recalled(self, name: str, version: int) -> None:
+        if RECALLED in self._tags(name, version):
+            self._connection.client.delete_model_version_tag(name, str(version), RECALLED)
 
     def _model(self, name: str) -> Any:
         model = self._connection.client.get_registered_model(name)
@@ -397,14 +448,25 @@ class Promoter:
             self._connection.client.set_registered_model_tag(model.name, PLACE, self._shown)
 
 
-def _if_not_recalled(version: RegisteredVersion) -> Callable[[Seen], dict[str, Any]]:
-    """An entry that says nothing beside the usual, refused where the version was recalled."""
+@contextmanager
+def _unless_deleted() -> Iterator[None]:
+    """What an entry asks for can't be done to a version that was deleted meanwhile."""
+    from mlflow.exceptions import MlflowException
 
-    def entry(seen: Seen) -> dict[str, Any]:
-        require_not_recalled(version, seen.log)
-        return {}
+    try:
+        yield
+    except MlflowException as error:
+        if not is_error(error, "RESOURCE_DOES_NOT_EXIST"):
+            raise
 
-    return entry
+
+def _sealed(version: int | None, tags: Mapping[str, str]) -> dict[str, Any]:
+    """What an entry says of a version with these tags."""
+    return {
+        "version": version,
+        "model_digest": tags.get(MODEL_DIGEST),
+        "verdict_sha256": tags.get(VERDICT_SHA256),
+    }
 
 
 def _file(model: Any) -> str:

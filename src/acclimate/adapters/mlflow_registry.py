@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,12 +193,11 @@ class MlflowRegistry:
             self._promoter.shadow(version, Acting(by, reason))
         return version
 
-    def approve(self, reference: str, by: str, reason: str) -> RegisteredVersion:
+    def approve(self, reference: str, by: str, reason: str) -> tuple[RegisteredVersion, Verdict]:
         """Record an approval; see :meth:`~acclimate.adapters.mlflow_promotions.Promoter.approve`."""
         with translated(self.uri):
             version = mlflow_versions.find_version(self._connection, reference)
-            self._promoter.approve(version, Acting(by, reason))
-        return version
+            return version, self._promoter.approve(version, Acting(by, reason))
 
     def descendants(self, source: str | None, data: str | None) -> list[Descendant]:
         """Live versions that were made from a source model or from data.
@@ -360,30 +360,37 @@ class MlflowRegistry:
         version, created = mlflow_versions.ensure_version(
             connection, name, (RUN_KEY, records.run_key), described, {**tags, **stored}
         )
-        # A version of this run key with other bytes was judged by its own evaluation: leave it as it is. So is the
-        # champion, which keeps the verdict that made it so: who finds it wanting now has to take the alias away.
-        stays = CHAMPION in version.aliases and tags[VERDICT] != "PROMOTE"
-        if version.tags.get(MODEL_DIGEST) == tags[MODEL_DIGEST] and not stays:
-            mlflow_versions.set_tags(connection, version, tags)
-            with alias_lock(connection, version):
-                if tags[VERDICT] in ("PROMOTE", "SHADOW") and RECALLED not in version.tags:
-                    mlflow_versions.make_challenger(connection, version)
-                else:
-                    mlflow_versions.no_challenger(connection, version)
+        # a version of this run key with other bytes was judged by its own evaluation: leave it as it is
+        if version.tags.get(MODEL_DIGEST) == tags[MODEL_DIGEST]:
+            told = self._tell(version, tags)
             if promote:
-                told = mlflow_versions.find_version(connection, f"{name}/{version.version}")
                 self._promoter.promote(told, Acting(user(), AUTO_PROMOTED), verdict)
         return version, created
+
+    def _tell(self, version: RegisteredVersion, tags: dict[str, str]) -> RegisteredVersion:
+        """Give a version its newest verdict, and with it the alias ``challenger`` or none.
+
+        The champion keeps the verdict that made it so: who finds it wanting now has to take the alias away. Whoever
+        promotes or recalls holds the same lock: what they did is seen here, and this verdict is seen by them.
+        """
+        connection = self._connection
+        with alias_lock(connection, version.name):
+            now = mlflow_versions.find_version(connection, f"{version.name}/{version.version}")
+            if CHAMPION in now.aliases and tags[VERDICT] != "PROMOTE":
+                return now
+            mlflow_versions.set_tags(connection, now, tags)
+            if tags[VERDICT] in ("PROMOTE", "SHADOW") and RECALLED not in now.tags:
+                mlflow_versions.make_challenger(connection, now)
+            else:
+                mlflow_versions.no_challenger(connection, now.name, now.version)
+        return replace(now, tags={**now.tags, **tags})
 
     def _tell_rejected(self, records: RunRecords, sha256: str, verdict: Verdict) -> None:
         """Where these weights were registered by an earlier verdict, the version is told of the new one."""
         for one in self.versions(records.name):
             same = (one.run_key, one.tags.get(MODEL_DIGEST)) == (records.run_key, records.evaluation.model_digest)
-            if same and CHAMPION not in one.aliases:
-                tags = {VERDICT: verdict.verdict, VERDICT_SHA256: sha256, POLICY: verdict.policy}
-                mlflow_versions.set_tags(self._connection, one, tags)
-                with alias_lock(self._connection, one):
-                    mlflow_versions.no_challenger(self._connection, one)
+            if same:
+                self._tell(one, {VERDICT: verdict.verdict, VERDICT_SHA256: sha256, POLICY: verdict.policy})
 
     def _stored(self, records: RunRecords, run_id: str, model_uri: str) -> tuple[dict[str, Any], dict[str, str]]:
         model_id = model_uri.removeprefix("models:/")

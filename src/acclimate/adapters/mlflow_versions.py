@@ -204,10 +204,10 @@ def make_challenger(connection: Connection, version: RegisteredVersion) -> None:
         connection.client.set_registered_model_alias(version.name, CHALLENGER, str(version.version))
 
 
-def no_challenger(connection: Connection, version: RegisteredVersion) -> None:
+def no_challenger(connection: Connection, name: str, version: int) -> None:
     """Take ``challenger`` away from a version that has it; hold the alias lock."""
-    if aliases(connection, version.name).get(CHALLENGER) == version.version:
-        connection.client.delete_registered_model_alias(version.name, CHALLENGER)
+    if aliases(connection, name).get(CHALLENGER) == version:
+        connection.client.delete_registered_model_alias(name, CHALLENGER)
 
 
 def check_champion(connection: Connection, name: str, expected: int | None, key: tuple[str, str]) -> None:

@@ -12,7 +12,7 @@ from acclimate.adapters.mlflow_tags import PREVIOUS_CHAMPION, VERDICT_SHA256
 from acclimate.errors import ConfigError, IntegrityError, RefusalError, UnavailableError
 from acclimate.records import Verdict
 from acclimate.records_promotion import PromotionEntry, PromotionLog
-from acclimate.registry import RegisteredVersion
+from acclimate.registry import Promotions, RegisteredVersion
 
 NOBODY = "none"
 # controls, formats, surrogates, line and paragraph ends
@@ -86,16 +86,38 @@ def require_champion(champion: int | None, expected: str | None, name: str) -> N
         )
 
 
-def moved_by_hand(name: str, recorded: int | None, pointed: int | None) -> IntegrityError:
-    """E-PROMOTE-004: the alias is not where the log says."""
-    there = "nowhere" if pointed is None else f"at version {pointed}"
-    back = NOBODY if recorded is None else recorded
-    keep = "" if pointed is None else f"; or let it pass the gate: acclimate promote {name}/{pointed}"
-    return IntegrityError(
-        "E-PROMOTE-004",
-        f"the alias champion points {there}, the promotion log says {back}: somebody moved it in MLflow",
-        where=name,
-        hint=f"put it back: acclimate rollback {name} --to {back}{keep}",
+def moved_by_hand(name: str, found: Promotions) -> IntegrityError:
+    """E-PROMOTE-004: the alias is not where the log says, or its version was deleted."""
+    there = "nowhere" if found.pointed is None else f"at version {found.pointed}"
+    back = NOBODY if found.champion is None else found.champion
+    says = f"the alias champion points {there}, the promotion log says {back}: somebody moved it in MLflow"
+    hint = f"put it back: acclimate rollback {name} --to {back} --reason WHY"
+    if found.champion_deleted:
+        says = f"version {back}, the champion by the promotion log, was deleted in MLflow"
+        hint = without_the_deleted(name, found.earlier)
+    if found.pointed is not None:
+        hint += f"; or let version {found.pointed} pass the gate: acclimate promote {name}/{found.pointed} --reason WHY"
+    return IntegrityError("E-PROMOTE-004", says, where=name, hint=hint)
+
+
+def without_the_deleted(name: str, earlier: int | None) -> str:
+    """What to do where the champion by the log was deleted.
+
+    Args:
+        name: the registered model.
+        earlier: a champion before it that is there still; None: there is none.
+    """
+    none = f"have no champion: acclimate rollback {name} --to {NOBODY} --reason WHY"
+    return none if earlier is None else f"go back: acclimate rollback {name} --to {earlier} --reason WHY; or {none}"
+
+
+def judged_again(version: RegisteredVersion) -> UnavailableError:
+    """E-PROMOTE-013: the verdict that was decided on is not the version's any more."""
+    return UnavailableError(
+        "E-PROMOTE-013",
+        "it was judged again meanwhile",
+        where=version.model_uri,
+        hint=f"look at its new verdict: acclimate gate explain {version.name}/{version.version}; then decide again",
     )
 
 
