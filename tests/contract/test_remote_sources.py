@@ -179,6 +179,14 @@ class TestRegistered:
         again.save(folder.parent / "further")
         assert AdaptedModel.load(folder.parent / "further").source == card
 
+    def test_a_copy_of_an_adapted_model_inherits_its_licence(
+        self, registry: MlflowRegistry, resolve: Resolve, tmp_path: Path
+    ) -> None:
+        folder, card = resolve("models:/mail/1", fetch=registry.fetch)
+        shutil.copytree(folder, tmp_path / "copied")
+        copy = resolve("copied", licence="MIT")[1]
+        assert (copy.digest, copy.licence) == (card.digest, "Apache-2.0")
+
     def test_what_is_not_registered_is_named(self, registry: MlflowRegistry, resolve: Resolve) -> None:
         with pytest.raises(ConfigError) as alias:
             pinned_source("models:/mail@chanpion", lambda: registry)

@@ -6,6 +6,8 @@ import re
 from importlib import metadata
 from pathlib import Path
 
+from acclimate.nn.preflight import read_json
+
 SPDX = {
     name.lower(): name
     for name in (
@@ -84,7 +86,7 @@ def _package_licence(package: metadata.Distribution) -> str | None:
 
 
 def licence_of(folder: Path, package: metadata.Distribution | None, argument: str | None) -> str | None:
-    """The licence the model's README states, else its package's, else the one that is given.
+    """The licence the model's README states, else its package's, else that of what it was adapted from, else the given.
 
     Args:
         folder: the model's folder.
@@ -94,4 +96,12 @@ def licence_of(folder: Path, package: metadata.Distribution | None, argument: st
     stated = _readme_licence(folder)
     if stated is None and package is not None:
         stated = _package_licence(package)
-    return spdx_name(stated) or spdx_name(argument)
+    return spdx_name(stated) or spdx_name(_inherited(folder) or argument)
+
+
+def _inherited(folder: Path) -> str | None:
+    """The licence of the model that an adapted one was made from, wherever a copy of it lies."""
+    own = folder / "acclimate.json"
+    source = read_json(own).get("source") if own.is_file() else None
+    stated = source.get("licence") if isinstance(source, dict) else None
+    return stated if isinstance(stated, str) else None

@@ -14,7 +14,7 @@ from acclimate.adapters.s3 import S3, ObjectInfo, S3Uri
 from acclimate.adapters.s3_files import check_name, download, pins
 from acclimate.config_file.addresses import model_address
 from acclimate.errors import ConfigError, DataError
-from acclimate.nn.preflight import UNSAFE_ENDINGS, preflight, read_json
+from acclimate.nn.preflight import UNSAFE_ENDINGS, preflight
 from acclimate.nn.source_card import source_card
 from acclimate.records import SourceCard
 from acclimate.registry import Registry
@@ -107,15 +107,8 @@ def resolve_registered(
     folder = fetch(uri, cache)
     preflight(folder)
     name, version = match.groups()
-    stated = licence_of(folder, None, _inherited(folder) or licence)
+    stated = licence_of(folder, None, licence)
     return folder, source_card(folder, name=name, revision=version, licence=stated)
-
-
-def _inherited(folder: Path) -> str | None:
-    """The licence of the model it was made from."""
-    source = read_json(folder / "acclimate.json").get("source")
-    stated = source.get("licence") if isinstance(source, dict) else None
-    return stated if isinstance(stated, str) else None
 
 
 def pinned_source(uri: str, registry: Callable[[], Registry]) -> str:

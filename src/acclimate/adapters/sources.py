@@ -95,7 +95,7 @@ def resolve_source(
             the model's folder there or one that :func:`~acclimate.adapters.published.publish_source` made; or
             ``models:/NAME/VERSION``, an adapted model that is adapted further.
         root: the project root, which folders must not leave.
-        licence: SPDX name to use where neither the model's README nor its package states one.
+        licence: SPDX name to use where neither the model's README, its package nor what it was adapted from states one.
         allow_outside: accept folders outside ``root``.
         home: models from elsewhere are kept in ``home/sources``; by default ACCLIMATE_HOME or ~/.cache/acclimate.
         fetch: the registry's :meth:`~acclimate.ports.Registry.fetch`; without it ``models:/`` is refused.
