@@ -163,7 +163,7 @@ def _shown(value: Any) -> str:
 
 
 def lineage(reference: str, workspace: Path | None) -> dict[str, Any]:
-    """What made a registered model, back to its source.
+    """What made a registered model, back to its source, and what was made from it directly.
 
     Args:
         reference: ``NAME`` for the highest version, ``NAME@alias`` or ``NAME/7``.
@@ -218,4 +218,5 @@ def lineage_text(node: dict[str, Any], depth: int = 0) -> str:
     kind = node["kind"].replace("_", " ")
     lines = [f"{'   ' * depth}{kind}: {node['uri'] or node['name']}{digest}{facts}"]
     lines += [lineage_text(parent, depth + 1) for parent in node["made_from"]]
+    lines += [f"{'   ' * depth}made into: {', '.join(node['made_into'])}"] if node["made_into"] else []
     return "\n".join(lines)

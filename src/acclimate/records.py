@@ -679,6 +679,9 @@ class LineageNode(Record):
     digest: str | None
     facts: dict[str, str]
     made_from: list[LineageNode]
+    made_into: list[str] | None = Field(
+        None, description="models:/NAME/VERSION of each that was made directly from it; null where nobody looked"
+    )
 
 
 # --- the store --------------------------------------------------------------------------------

@@ -120,6 +120,7 @@ class FinishedStage:
         started_at: in seconds since 1970; None where that is not known.
         inputs: each thing that its key is made of, mostly as sha256, its code included.
         image: what it ran in on a cluster.
+        digest: sha256 of what it wrote; None where that is not known.
     """
 
     key: str
@@ -127,6 +128,7 @@ class FinishedStage:
     started_at: float | None = None
     inputs: dict[str, str] = field(default_factory=dict)
     image: str | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True)

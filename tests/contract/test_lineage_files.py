@@ -16,6 +16,7 @@ from acclimate.adapters.mlflow_client import local_uri
 from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
 from acclimate.cli import app
 from acclimate.promoting import promote, recall
+from acclimate.registry import FinishedStage, RunRecords
 from tests.bom_schema import BOM
 from tests.run_records import SOURCE, digest, run_records, verdict_of
 from tests.unit.report.test_render import assert_inert, shown
@@ -26,13 +27,21 @@ pytestmark = pytest.mark.usefixtures("no_server")
 def make(registry: MlflowRegistry, folder: Path, key: str, **changes: Any) -> str:
     records = run_records(key, name=f"{key}-mail", model_digest=digest(key), **changes)
     target = records.data.target.model_copy(update={"digest": digest(f"{key} rows"), "licence": "CC-BY-4.0"})
-    records = replace(records, data=records.data.model_copy(update={"target": target}))
+    return make_of(registry, folder, key, replace(records, data=records.data.model_copy(update={"target": target})))
+
+
+def make_of(registry: MlflowRegistry, folder: Path, key: str, records: RunRecords) -> str:
     model = folder / key
     model.mkdir()
     (model / "config.json").write_text(key)
     run_id = registry.record_run(records)
     stored = registry.log_model(run_id, records, model)
     return str(registry.register(records, run_id, stored, verdict_of(records), auto_promote=False).model_uri)
+
+
+@pytest.fixture(scope="module")
+def registry(workspace: Path) -> MlflowRegistry:
+    return open_registry(local_uri(workspace), workspace)
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +128,30 @@ def test_one_file_is_written_at_a_time(called: Callable[..., Result], tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_was_made_of_it_is_told_in_text_json_and_page(called: Callable[..., Result], tmp_path: Path) -> None:
+    assert json.loads(called("parent-mail", "--json").stdout)["made_into"] == ["models:/child-mail/1"]
+    assert called("parent-mail").stdout.splitlines()[-1] == "made into: models:/child-mail/1"
+    assert "made into" not in called("child-mail").stdout
+    for name, told in (("parent-mail", True), ("child-mail", False)):
+        out = tmp_path / f"{name}.html"
+        called(name, "--html", out)
+        assert ("Made into: models:/child-mail/1" in shown(out.read_text(encoding="utf-8"))) is told
+
+
+def test_gap_decision_and_evaluation_are_pinned_by_what_their_stages_wrote(
+    registry: MlflowRegistry, tmp_path: Path
+) -> None:
+    records = run_records("pinned", name="pinned-mail", model_digest=digest("pinned"))
+    written = {name: FinishedStage(digest(name), 1.0, digest=digest(f"{name} wrote")) for name in ("gap", "decide")}
+    make_of(registry, tmp_path, "pinned", replace(records, stages={**records.stages, **written}))
+    found = {one.kind: one.digest for one in registry.lineage("pinned-mail").made_from}
+    assert (found["gap"], found["decision"]) == (digest("gap wrote"), digest("decide wrote"))
+    assert found["evaluation"] is None, "a stage of an older release does not tell"
+
+
 def test_without_a_file_it_is_the_tree_it_was(called: Callable[..., Result]) -> None:
     assert called("child-mail").stdout.startswith("adapted model: models:/child-mail/1  sha256:")
     found = json.loads(called("child-mail", "--json").stdout)
     assert found["facts"]["task"] == "text-classification"
+    assert found["made_into"] == []
     assert found["made_from"][-1]["uri"] == "models:/parent-mail/1"

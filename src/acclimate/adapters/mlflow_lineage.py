@@ -8,20 +8,25 @@ from typing import Any
 
 from acclimate.adapters.mlflow_client import Connection
 from acclimate.adapters.mlflow_errors import is_error
+from acclimate.adapters.mlflow_search import adapted_as, digest_of, made_from, with_aliases
 from acclimate.adapters.mlflow_tags import (
     ARM_PREFIX,
     DATA_DIGEST,
+    DECISION_DIGEST,
+    EVALUATION_DIGEST,
+    GAP_DIGEST,
     KIND,
     MODEL_DIGEST,
     POOL_DIGEST,
     REFERENCE_DIGEST,
     RUN_KEY,
     SOURCE_DIGEST,
+    SOURCE_KIND,
     SOURCE_MODEL,
     VERDICT,
     VERDICT_SHA256,
 )
-from acclimate.adapters.mlflow_versions import find_version, live_version
+from acclimate.adapters.mlflow_versions import find_version, version_at, without_leftovers
 from acclimate.records import LineageNode
 from acclimate.registry import RegisteredVersion
 
@@ -31,7 +36,7 @@ _ORIGIN = ("uri", "version", "etag", "dvc_rev", "md5", "licence")
 
 
 def trace(connection: Connection, reference: str) -> LineageNode:
-    """What made a model, as a tree whose leaves are data and source models.
+    """What made a model, as a tree whose leaves are data and source models, and what was made from it directly.
 
     Args:
         connection: the registry.
@@ -40,17 +45,26 @@ def trace(connection: Connection, reference: str) -> LineageNode:
     Raises:
         ModelError: E-REGISTRY-003, there is no such model, alias or version.
     """
-    return _model_node(connection, find_version(connection, reference), _DEPTH_LIMIT)
+    version = find_version(connection, reference)
+    node = _model_node(connection, version, _DEPTH_LIMIT)
+    return node.model_copy(update={"made_into": _children(connection, version)})
+
+
+def _children(connection: Connection, version: RegisteredVersion) -> list[str]:
+    found = made_from(connection, version.model_uri, digest_of(version))
+    adapted = [one for one in found if one.tags.get(KIND) != SOURCE_KIND]
+    lowest_first = sorted(adapted, key=lambda one: (one.name, one.version))
+    return [one.model_uri for one in without_leftovers(lowest_first)]
 
 
 def _model_node(connection: Connection, version: RegisteredVersion, depth: int) -> LineageNode:
-    if version.tags.get(KIND) == "source model":
+    if version.tags.get(KIND) == SOURCE_KIND:
         return LineageNode(
             kind="source_model",
             name=version.name,
             uri=version.model_uri,
             digest=version.tags.get(SOURCE_DIGEST),
-            facts=_facts(version.tags, "source_uri", "revision", "licence", "model_type", "parameters"),
+            facts=_facts(version.tags, "source_uri", "revision", "licence", "model_type", "parameters", "recalled"),
             made_from=[],
         )
     stored = connection.client.get_model_version(version.name, str(version.version))
@@ -90,12 +104,16 @@ def _parents(connection: Connection, version: RegisteredVersion, depth: int) -> 
         return []
     if depth == 0:
         return [LineageNode(kind="source_model", name="and so on", uri=uri, digest=None, facts={}, made_from=[])]
-    name, _, number = uri.removeprefix("models:/").rpartition("/")
-    parent = live_version(connection, name, int(number)) if number.isdigit() else None
+    parent = version_at(connection, uri)
     if parent is None:
+        name = uri.removeprefix("models:/").rpartition("/")[0]
         gone = {"state": "deleted from the registry"}
         digest = version.tags.get(SOURCE_DIGEST)
         return [LineageNode(kind="source_model", name=name, uri=uri, digest=digest, facts=gone, made_from=[])]
+    if parent.tags.get(KIND) == SOURCE_KIND:
+        # a copy of an adapted model is that model
+        copied = [one for one in adapted_as(connection, digest_of(parent)) if one.model_uri != version.model_uri]
+        parent = next(iter(with_aliases(connection, copied[:1])), parent)
     return [_model_node(connection, parent, depth - 1)]
 
 
@@ -107,7 +125,7 @@ def _evidence(connection: Connection, version: RegisteredVersion, run_id: str | 
         _leaf(
             "evaluation",
             tags.get("acclimate.metric", ""),
-            None,
+            tags.get(EVALUATION_DIGEST),
             _facts(tags, "strategy", "score", "score_low", "score_high", "comparator"),
         ),
         *(
@@ -115,8 +133,8 @@ def _evidence(connection: Connection, version: RegisteredVersion, run_id: str | 
             for name, value in sorted(run_tags.items())
             if name.startswith(ARM_PREFIX)
         ),
-        _leaf("decision", tags.get("acclimate.decision", ""), None, _facts(tags, "decision_rule")),
-        _leaf("gap", tags.get("acclimate.gap", ""), None, _facts(tags, "gap_units", "setting")),
+        _leaf("decision", tags.get("acclimate.decision", ""), tags.get(DECISION_DIGEST), _facts(tags, "decision_rule")),
+        _leaf("gap", tags.get("acclimate.gap", ""), tags.get(GAP_DIGEST), _facts(tags, "gap_units", "setting")),
         _leaf("data", "target", tags.get(DATA_DIGEST), _origin(tags, "data")),
     ]
     if REFERENCE_DIGEST in tags:

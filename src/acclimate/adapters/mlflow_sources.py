@@ -10,7 +10,7 @@ from typing import Any
 from acclimate.adapters.mlflow_client import Connection
 from acclimate.adapters.mlflow_errors import without_credentials
 from acclimate.adapters.mlflow_runs import experiment_id
-from acclimate.adapters.mlflow_tags import KIND, LOGGED_MODEL, SOURCE_DIGEST
+from acclimate.adapters.mlflow_tags import KIND, LOGGED_MODEL, SOURCE_DIGEST, SOURCE_KIND
 from acclimate.adapters.mlflow_versions import ensure_registered_model, ensure_version, live_versions
 from acclimate.records import SourceCard
 
@@ -43,7 +43,7 @@ def ensure_source(connection: Connection, card: SourceCard, source_uri: str) -> 
             return version.model_uri, version.tags.get(LOGGED_MODEL)
     tags = _tags(card, source_uri)
     logged = _pointer(connection, card, tags)
-    ensure_registered_model(connection, name, {KIND: "source model"})
+    ensure_registered_model(connection, name, {KIND: SOURCE_KIND})
     version, _ = ensure_version(
         connection,
         name,
@@ -56,7 +56,7 @@ def ensure_source(connection: Connection, card: SourceCard, source_uri: str) -> 
 
 def _tags(card: SourceCard, source_uri: str) -> dict[str, str]:
     return {
-        KIND: "source model",
+        KIND: SOURCE_KIND,
         SOURCE_DIGEST: card.digest,
         "acclimate.source_uri": without_credentials(source_uri),
         "acclimate.revision": card.revision,

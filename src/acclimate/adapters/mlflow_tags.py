@@ -26,6 +26,10 @@ DATA_DIGEST = "acclimate.data_digest"
 TEST_DIGEST = "acclimate.test_digest"
 REFERENCE_DIGEST = "acclimate.reference_digest"
 POOL_DIGEST = "acclimate.pool_digest"
+GAP_DIGEST = "acclimate.gap_digest"
+DECISION_DIGEST = "acclimate.decision_digest"
+EVALUATION_DIGEST = "acclimate.evaluation_digest"
+ANCESTORS = "acclimate.ancestors"
 KIND = "acclimate.kind"
 ARM_PREFIX = "acclimate.arm."
 IMAGE = "acclimate.image"
@@ -34,9 +38,12 @@ STAGE_KEY = "acclimate.stage_key"
 MADE_OF = "acclimate.made_of."
 RECORDED_AT = "acclimate.recorded_at"
 RECORDED_BY = "acclimate.recorded_by"
+SOURCE_KIND = "source model"
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+
+_OUTPUTS = {GAP_DIGEST: "gap", DECISION_DIGEST: "decide", EVALUATION_DIGEST: "evaluate"}
 
 
 def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
@@ -73,6 +80,7 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
         "acclimate.code_version": __version__,
         IMAGE: step_image(),
         "acclimate.training_image": records.stages["finetune"].image if "finetune" in records.stages else None,
+        **{tag: records.stages[name].digest for tag, name in _OUTPUTS.items() if name in records.stages},
         **origin_tags("data", records.data.target),
         **(origin_tags("reference", reference) if reference else {}),
         **(origin_tags("pool", pool) if pool else {}),

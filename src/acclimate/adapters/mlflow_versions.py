@@ -55,6 +55,12 @@ def live_version(connection: Connection, name: str, number: int) -> RegisteredVe
     return None if found is None else registered(found, aliases(connection, name))
 
 
+def version_at(connection: Connection, uri: str) -> RegisteredVersion | None:
+    """The version behind ``models:/NAME/VERSION``; None where that is no such address, or it was deleted."""
+    name, _, number = uri.removeprefix("models:/").rpartition("/")
+    return live_version(connection, name, int(number)) if number.isdigit() else None
+
+
 def _one_live(connection: Connection, name: str, number: int | None) -> Any | None:
     """MLflow's version of that number, by default the highest: however many there are, it gives one."""
     if number is not None and number > _MAX_NUMBER:

@@ -103,7 +103,9 @@ def _said(vertex: Vertex) -> tuple[str, str]:
         "source_model": name_of(node),
     }
     lines = {
-        "source_model": _joined(facts.get("revision"), facts.get("licence"), facts.get("state")),
+        "source_model": "recalled"
+        if facts.get("recalled")
+        else _joined(facts.get("revision"), facts.get("licence"), facts.get("state")),
         "adapted_model": "recalled" if facts.get("recalled") else _aliases(facts.get("aliases", "")),
         "data": facts.get("licence") or facts.get("uri", ""),
         "gap": _after("", _digits(facts.get("gap_units"), 1), " gap units"),

@@ -121,7 +121,8 @@ def records_of(context: Context, folders: Folders) -> RunRecords:
 def _finished(folder: Path) -> FinishedStage:
     manifest, timing = Manifest.read(folder), read_timing(folder)
     seconds, started_at = timing.get("stage_seconds", 0.0), timing.get(STARTED_AT)
-    return FinishedStage(manifest.key, seconds, started_at, manifest.inputs, manifest.values.get(RAN_IN))
+    image, digest = manifest.values.get(RAN_IN), content_digest(folder)
+    return FinishedStage(manifest.key, seconds, started_at, manifest.inputs, image, digest)
 
 
 def _by_stage(folders: Folders) -> dict[str, Path]:

@@ -85,5 +85,6 @@ def poisoned(node: LineageNode, text: str) -> LineageNode:
             "digest": text,
             "facts": dict.fromkeys((*node.facts, text, "recalled", "aliases", "uri", "licence", "state"), text),
             "made_from": [poisoned(one, text) for one in node.made_from],
+            "made_into": [text, f"models:/{text}/1"],
         }
     )

@@ -48,6 +48,14 @@ def test_everything_is_in_the_table_with_its_whole_digest_and_facts(page: str) -
         assert all(value in table for value in node.facts.values())
 
 
+def test_what_was_made_of_it_is_named_the_first_fifty_at_least() -> None:
+    children = [f"models:/mail/{number}" for number in range(5, 70)]
+    text = shown(lineage_html(adapted(4, source()).model_copy(update={"made_into": children})))
+    assert "Made into: models:/mail/5, models:/mail/6, " in text
+    assert "models:/mail/54 and 15 more" in text
+    assert "Made into" not in shown(lineage_html(adapted(4, source()).model_copy(update={"made_into": []})))
+
+
 def test_every_box_leads_to_a_row_of_its_own(page: str) -> None:
     ids = [element.get("id") for element in elements(page) if element.get("id")]
     assert len(set(ids)) == len(ids)
