@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from acclimate.adapters.promotion_rules import user, without_the_deleted
-from acclimate.errors import ConfigError
-from acclimate.registry import Move, Registry
+from acclimate.adapters.promotion_rules import Acting, user, without_the_deleted
+from acclimate.errors import AcclimateError, ConfigError, UnavailableError
+from acclimate.registry import Descendant, Move, Registry
 from acclimate.wiring import asked_registry
 
 
@@ -100,7 +103,8 @@ def recall(
         source: ``SOURCE@REVISION``, ``SOURCE``, the beginning of its digest, or an adapted model ``NAME/VERSION``,
             which belongs to what is found.
         data: digest of rows, or its beginning; one of the two is given.
-        act: block takes the aliases of all of them and lets them have none; lift undoes that but for the aliases.
+        act: block takes the aliases of all of them and lets neither them nor what is made from it later have any; lift
+            undoes that but for the aliases. Both do what they can, whatever fails on the way.
         by: who does it; None: the account this process runs as.
         reason: why.
         workspace: where the registry is looked for.
@@ -109,18 +113,15 @@ def recall(
     Raises:
         ConfigError: E-RECALL-001, that is no digest; E-RECALL-002, not one of source and data.
         ModelError: E-REGISTRY-003, the registry knows no such source.
-        IntegrityError: E-PROMOTE-003, a log was changed; E-PROMOTE-004, an alias was moved by hand.
+        AcclimateError: E-RECALL-003, some versions were not blocked or readmitted; of the first one's kind.
     """
     if (source is None) == (data is None):
         hint = "acclimate recall SOURCE@REVISION, or acclimate recall --data DIGEST"
         raise ConfigError("E-RECALL-002", "name a source model or the digest of data", hint=hint)
     registry = asked_registry(workspace, promotions)
-    found = registry.descendants(source, data)
     if act != "list":
-        each = registry.recall if act == "block" else registry.readmit
-        for one in found:
-            each(one.version.model_uri, by or user(), reason)
-        found = registry.descendants(source, data)
+        _carry_out(registry, source, data, act, Acting(by or user(), reason))
+    found = registry.descendants(source, data)
     live = [
         {
             "model_uri": one.version.model_uri,
@@ -131,15 +132,67 @@ def recall(
         }
         for one in found
     ]
-    return {"source": source, "data": data, "act": act, "live": live}
+    return {"source": source, "data": data, "act": act, "recalled": registry.withdrawn(source, data), "live": live}
+
+
+def _carry_out(
+    registry: Registry, source: str | None, data: str | None, act: Literal["block", "lift"], acting: Acting
+) -> None:
+    """Block or readmit every descendant, whatever comes of the others.
+
+    What is to come is barred first: what is registered from then on sees it, what was registered before is found.
+    """
+    failed: dict[str, AcclimateError] = {}
+
+    def attempt(what: str, done: Callable[[], object]) -> None:
+        try:
+            done()
+        except AcclimateError as error:
+            failed[what] = error
+
+    def withdrawn() -> None:
+        if act == "block":
+            registry.withdraw(source, data, acting.by, acting.reason)
+        else:
+            registry.restore(source, data)
+
+    attempt("what is made from it later", withdrawn)
+    found = registry.descendants(source, data)
+    each = registry.recall if act == "block" else registry.readmit
+    for one in found:
+        attempt(one.version.model_uri, partial(each, one.version.model_uri, acting.by, acting.reason))
+    if failed:
+        raise _incomplete(act, found, failed)
+
+
+def _incomplete(
+    act: Literal["block", "lift"], found: list[Descendant], failed: dict[str, AcclimateError]
+) -> AcclimateError:
+    """E-RECALL-003, with every error that was met; to be tried again only where that can help with all of them."""
+    lasting = [error for error in failed.values() if not isinstance(error, UnavailableError)]
+    done = "blocked" if act == "block" else "readmitted"
+    succeeded = sum(one.version.model_uri not in failed for one in found)
+    problems = [
+        replace(problem, where=what if problem.where in ("", what) else f"{what}: {problem.where}")
+        for what, error in failed.items()
+        for problem in error.problems
+    ]
+    kind = type(next(iter(lasting or failed.values())))
+    return kind(
+        "E-RECALL-003",
+        f"{succeeded} of {len(found)} live versions were {done}; not {done}: {', '.join(failed)}",
+        hint="see to what is told of each, then do it again: what is done already stays as it is",
+        more=problems,
+    )
 
 
 def recall_text(found: dict[str, Any]) -> str:
     """The versions for people, and what to do next."""
     live = found["live"]
     what = found["source"] or f"data {found['data']}"
+    barred = [f"what is made from it gets no alias: {found['recalled']}"] if found["recalled"] else []
     if not live:
-        return f"no live version was made from {what}"
+        return "\n".join([f"no live version was made from {what}", *barred])
     width = max(len(one["model_uri"]) for one in live) + 2
     lines = [f"{len(live)} live version{'s were' if len(live) > 1 else ' was'} made from {what}", ""]
     for one in live:
@@ -152,7 +205,7 @@ def recall_text(found: dict[str, Any]) -> str:
         "block": "go back to a champion that was not made from it: acclimate rollback NAME --to VERSION --reason WHY",
         "lift": "they may be promoted again: acclimate promote NAME/VERSION --reason WHY",
     }
-    return "\n".join([*lines, "", steps[found["act"]]])
+    return "\n".join([*lines, "", *barred, steps[found["act"]]])
 
 
 def _moved(registry: Registry, move: Move) -> dict[str, Any]:

@@ -125,7 +125,12 @@ def recall(
         typer.Option("--data", metavar="DIGEST", help="of rows, as lineage shows it, or its beginning"),
     ] = None,
     block: Annotated[
-        bool, typer.Option("--block", help="take the aliases of all of them, and let them have none; needs --reason")
+        bool,
+        typer.Option(
+            "--block",
+            help="take the aliases of all of them, and let neither them nor what is made from it later have any; "
+            "needs --reason",
+        ),
     ] = False,
     lift: Annotated[bool, typer.Option("--lift", help="undo --block; no alias comes back by itself")] = False,
     reason: Annotated[str, typer.Option("--reason", help="why; it is kept in the promotion log")] = "",
@@ -135,7 +140,10 @@ def recall(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """List every live model made from a source model or from data, in steps too, and block them if asked to."""
+    """List every live model made from a source model or from data, in steps too, and block them if asked to.
+
+    Blocking and lifting do what they can; what could not be done is told at the end.
+    """
     from acclimate.promoting import recall as act
     from acclimate.promoting import recall_text
 

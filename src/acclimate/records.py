@@ -668,6 +668,9 @@ class Registration(StoredRecord):
     other_weights: str | None = Field(
         None, description="what to know and to do where the version of this run key holds other weights"
     )
+    recalled: str | None = Field(
+        None, description="by whom and why the version, or what it was made from, was recalled: it gets no alias"
+    )
 
 
 class LineageNode(Record):

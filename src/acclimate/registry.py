@@ -201,6 +201,15 @@ class Registry(Protocol):
     def descendants(self, source: str | None, data: str | None) -> list[Descendant]:
         """Live versions that were made from a source model or from the rows of a digest, directly or in steps."""
 
+    def withdraw(self, source: str | None, data: str | None, by: str, reason: str) -> None:
+        """Let nothing that is made from a source model or from data get an alias; both as for :meth:`descendants`."""
+
+    def restore(self, source: str | None, data: str | None) -> None:
+        """Undo :meth:`withdraw`; versions that were recalled stay so until they are readmitted."""
+
+    def withdrawn(self, source: str | None, data: str | None) -> str | None:
+        """What is recalled of a source model or data, by whom and why; None: nothing."""
+
     def recall(self, reference: str, by: str, reason: str) -> RegisteredVersion:
         """Take both aliases from a version and let it have none until it is readmitted."""
 

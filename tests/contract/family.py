@@ -18,6 +18,7 @@ class World:
     def __init__(self, registry: MlflowRegistry, folder: Path) -> None:
         self.registry, self.folder, self.number = registry, folder, next(_NUMBERS)
         self.source = f"encoder-{self.number}"
+        self.digests: dict[str, str] = {}
         self.old = self.make("mail", revision="1.0", data="mail rows")
         self.new = self.make("mail", revision="2.0", data="more mail rows")
         self.chat = self.make("chat", revision="1.0", data="chat rows", pool="a pool")
@@ -36,24 +37,31 @@ class World:
         *,
         revision: str = "",
         parent: str = "",
+        copied: bool = False,
         data: str,
         pool: str | None = None,
+        auto_promote: bool = False,
     ) -> str:
-        """Register a version; returns its URI."""
+        """Register a version, made from the source or from a parent, of which a copy may be all there is.
+
+        Returns:
+            Its URI.
+        """
         key = f"{name} {revision} {self.number}"
-        card = SOURCE.model_copy(
-            update={"name": self.source, "revision": revision, "digest": digest(f"{self.source} {revision}")}
-        )
-        uri = parent or f"package://{self.source}/model"
+        pinned = self.digests[parent] if parent else digest(f"{self.source} {revision}")
+        own = {"name": self.named("copy") if copied else self.source, "revision": revision or pinned[:12]}
+        card = SOURCE.model_copy(update={**own, "digest": pinned})
+        uri = f"s3://models/copy-{self.number}" if copied else parent or f"package://{self.source}/model"
         records = run_records(key, name=self.named(name), model_digest=digest(key), source=card, source_uri=uri)
         target = records.data.target.model_copy(update={"digest": self.rows(data)})
         other = None if pool is None else target.model_copy(update={"digest": self.rows(pool)})
         tables = {"target": target, "pool": other}
         records = replace(records, data=records.data.model_copy(update=tables))
         folder = self.folder / digest(key)
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, parents=True)
         (folder / "config.json").write_text(key)
         run_id = self.registry.record_run(records)
         stored = self.registry.log_model(run_id, records, folder)
-        done = self.registry.register(records, run_id, stored, verdict_of(records), auto_promote=False)
+        done = self.registry.register(records, run_id, stored, verdict_of(records), auto_promote=auto_promote)
+        self.digests[str(done.model_uri)] = digest(key)
         return str(done.model_uri)

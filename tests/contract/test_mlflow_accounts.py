@@ -212,13 +212,21 @@ def test_an_account_that_may_read_the_model_alone_is_told_what_its_bytes_need(
 def test_a_second_account_registers_where_it_may_write_what_all_share(
     server: Server, login: Login, tmp_path: Path
 ) -> None:
-    """What the first account made for all: the source model with its experiment, and the tickets for aliases."""
-    server.create(
-        "colleague",
+    """What all share: the source model with its experiment, the tickets for aliases, and what was recalled."""
+    shared = [
         ("EDIT", "registered_model", "source--tiny-bert"),
         ("EDIT", "experiment", "source-models"),
         ("MANAGE", "registered_model", "acclimate--locks"),
+    ]
+    server.create("newcomer", *shared)
+    login("newcomer", password_of("newcomer"))
+    with pytest.raises(AccessError) as caught:
+        register(server.open(tmp_path), run_records("newest", name="newest-mail"), server.model)
+    assert (caught.value.code, "READ on the registered model acclimate--recalls" in caught.value.hint) == (
+        "E-RECALL-004",
+        True,
     )
+    server.create("colleague", *shared, ("READ", "registered_model", "acclimate--recalls"))
     login("colleague", password_of("colleague"))
     registry = server.open(tmp_path)
     done = register(registry, run_records("theirs", name="their-mail"), server.model)

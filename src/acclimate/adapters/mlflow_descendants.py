@@ -1,32 +1,49 @@
 """Which versions were made from a source model or from data, directly or by way of other adapted models.
 
 Leftovers of a registration that was cut off are among them: what is withdrawn must not come back by them.
-Each question is a search by tag, so that its cost grows with what is found and not with the registry.
+Each question is a search by tag, so that its cost grows with what is found and not with the registry. Models are
+followed by address and by digest, so that one made from a copy is found, and last by what versions have behind them,
+so that one is found whose parent was deleted.
 """
 
 from __future__ import annotations
 
-import re
+from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass, replace
 
+from acclimate.adapters.mlflow_ancestors import TABLES, having_behind_them
 from acclimate.adapters.mlflow_client import Connection, every
 from acclimate.adapters.mlflow_errors import unknown
+from acclimate.adapters.mlflow_search import DIGEST, adapted_as, digest_of, made_from, tagged, with_aliases
 from acclimate.adapters.mlflow_sources import SOURCE_PREFIX
-from acclimate.adapters.mlflow_tags import (
-    DATA_DIGEST,
-    KIND,
-    POOL_DIGEST,
-    REFERENCE_DIGEST,
-    SOURCE_DIGEST,
-    SOURCE_MODEL,
-)
-from acclimate.adapters.mlflow_versions import all_versions, find_version, registered
-from acclimate.errors import ConfigError
+from acclimate.adapters.mlflow_tags import KIND, SOURCE_DIGEST, SOURCE_KIND, SOURCE_MODEL
+from acclimate.adapters.mlflow_versions import all_versions, find_version
+from acclimate.errors import ConfigError, ModelError
 from acclimate.registry import Descendant, RegisteredVersion
 
-_DIGEST = re.compile(r"[0-9a-f]{12,64}")
-_TABLES = {DATA_DIGEST: "target", REFERENCE_DIGEST: "reference", POOL_DIGEST: "pool"}
+
+@dataclass(frozen=True)
+class Meant:
+    """A model, or rows, whose descendants are asked for.
+
+    Args:
+        uri: ``models:/NAME/VERSION``; empty for rows, and for a model that is known by its digest only.
+        digest: of its bytes, or the beginning of it.
+        way: how it is told of, with what it was made from before it.
+        version: the live version; None where there is none.
+    """
+
+    uri: str
+    digest: str
+    way: str
+    version: RegisteredVersion | None = None
+
+    @classmethod
+    def of(cls, version: RegisteredVersion, way: str = "") -> Meant:
+        """A live version, with the way to it."""
+        uri = version.model_uri
+        return cls(uri, digest_of(version), f"{way} > {uri}" if way else uri, version)
 
 
 def of_source(connection: Connection, reference: str) -> list[Descendant]:
@@ -34,15 +51,15 @@ def of_source(connection: Connection, reference: str) -> list[Descendant]:
 
     Args:
         connection: the registry.
-        reference: ``SOURCE`` or ``SOURCE@REVISION`` as ``lineage`` shows them, the beginning of a source's digest, or
-            an adapted model ``NAME/VERSION``, which belongs to what is found.
+        reference: see :func:`meant_by`; an adapted model belongs to what is found.
 
     Raises:
         ModelError: E-REGISTRY-003, the registry knows no such source.
     """
-    meant = _meant(connection, reference)
-    itself = [Descendant(one, one.tags[SOURCE_MODEL]) for one in meant if SOURCE_MODEL in one.tags]
-    return [*itself, *_below(connection, [(one.model_uri, one.model_uri) for one in meant])]
+    meant = meant_by(connection, reference)
+    versions = [one.version for one in meant if one.version is not None]
+    itself = [Descendant(one, one.tags[SOURCE_MODEL]) for one in versions if SOURCE_MODEL in one.tags]
+    return _pointed(connection, [*itself, *_below(connection, meant)])
 
 
 def of_data(connection: Connection, digest: str) -> list[Descendant]:
@@ -55,24 +72,54 @@ def of_data(connection: Connection, digest: str) -> list[Descendant]:
     Raises:
         ConfigError: E-RECALL-001, it is no digest.
     """
-    if not _DIGEST.fullmatch(digest):
-        raise _no_digest(digest)
-    found = [
+    require_digest(digest)
+    found = _unique(
         Descendant(version, f"{table} rows {version.tags[tag][:12]}")
-        for tag, table in _TABLES.items()
-        for version in _tagged(connection, tag, digest)
-    ]
-    return _unique([*found, *_below(connection, [(one.version.model_uri, one.version.model_uri) for one in found])])
+        for tag, table in TABLES.items()
+        for version in tagged(connection, tag, digest)
+    )
+    rows = Meant("", digest, f"rows {digest[:12]}")
+    below = _below(connection, [Meant.of(one.version) for one in found], [rows])
+    return _pointed(connection, [*found, *below])
 
 
-def _meant(connection: Connection, reference: str) -> list[RegisteredVersion]:
-    if _DIGEST.fullmatch(reference):
-        found = [one for one in _tagged(connection, SOURCE_DIGEST, reference) if one.tags.get(KIND) == "source model"]
+def require_digest(digest: str) -> None:
+    """Refuse what is no digest of rows: E-RECALL-001."""
+    if not DIGEST.fullmatch(digest):
+        raise ConfigError(
+            "E-RECALL-001",
+            "this is no digest of data",
+            where=digest[:100],
+            hint="12 to 64 hexadecimal digits, as acclimate lineage shows them after sha256:",
+        )
+
+
+def meant_by(connection: Connection, reference: str) -> list[Meant]:
+    """The models that somebody means, with others of the same bytes.
+
+    One that was deleted is meant too, by its digest or number, if something was made from it.
+
+    Args:
+        connection: the registry.
+        reference: ``SOURCE`` or ``SOURCE@REVISION`` as ``lineage`` shows them, the beginning of a model's digest, or
+            an adapted model ``NAME/VERSION``.
+
+    Raises:
+        ModelError: E-REGISTRY-003, the registry knows no such source.
+    """
+    named = _named(connection, reference)
+    same = [one for each in named for one in adapted_as(connection, each.digest)]
+    return list({one.uri: one for one in [*map(Meant.of, same), *named]}.values())
+
+
+def _named(connection: Connection, reference: str) -> list[Meant]:
+    if DIGEST.fullmatch(reference):
+        found = _by_digest(connection, reference)
         if found:
             return found
     name, _, revision = reference.removeprefix("models:/").partition("@")
     if "/" in name:
-        return [find_version(connection, name, leftovers=True)]
+        return [_by_number(connection, name)]
     source = name if name.startswith(SOURCE_PREFIX) else f"{SOURCE_PREFIX}{name}"
     versions = all_versions(connection, source)
     if not versions:
@@ -82,49 +129,56 @@ def _meant(connection: Connection, reference: str) -> list[RegisteredVersion]:
     chosen = [one for one in versions if revision in ("", one.tags.get("acclimate.revision"))]
     if not chosen:
         raise unknown("revision", revision, [one.tags.get("acclimate.revision", "") for one in versions], source)
-    return chosen
+    return [Meant.of(one) for one in chosen]
 
 
-def _below(connection: Connection, parents: list[tuple[str, str]]) -> list[Descendant]:
-    """Breadth first; each parent is a model's URI and the way to it, oldest first."""
+def _by_digest(connection: Connection, digest: str) -> list[Meant]:
+    carrying = tagged(connection, SOURCE_DIGEST, digest)
+    live = [one for one in carrying if one.tags.get(KIND) == SOURCE_KIND] or adapted_as(connection, digest)
+    if live or not (carrying or having_behind_them(connection, digest)):
+        return [Meant.of(one) for one in live]
+    return [Meant("", digest, f"deleted model {digest[:12]}")]
+
+
+def _by_number(connection: Connection, name: str) -> Meant:
+    try:
+        return Meant.of(find_version(connection, name, leftovers=True))
+    except ModelError:
+        uri = f"models:/{name}"
+        children = tagged(connection, SOURCE_MODEL, uri)
+        if not children:
+            raise
+        return Meant(uri, children[0].tags.get(SOURCE_DIGEST, ""), f"{uri} (deleted)")
+
+
+def _below(connection: Connection, models: list[Meant], rows: Iterable[Meant] = ()) -> list[Descendant]:
+    """Breadth first along what was made from what; then what has any of it behind it all the same."""
     found: list[Descendant] = []
-    seen = {uri for uri, _ in parents}
-    while parents:
-        uri, way = parents.pop(0)
-        for version in _tagged(connection, SOURCE_MODEL, uri):
-            if version.model_uri not in seen:
-                seen.add(version.model_uri)
+    seen = {one.uri for one in models}
+    direct, later = deque(models), deque(rows)
+    while direct or later:
+        if direct:
+            parent, between = direct.popleft(), False
+            made = made_from(connection, parent.uri, parent.digest)
+            later.append(parent)
+        else:
+            parent, between = later.popleft(), True
+            made = having_behind_them(connection, parent.digest) if parent.digest else []
+        for version in made:
+            if version.model_uri in seen:
+                continue
+            seen.add(version.model_uri)
+            way = f"{parent.way} > ... > {version.tags.get(SOURCE_MODEL, '')}" if between else parent.way
+            direct.append(Meant.of(version, way))
+            if version.tags.get(KIND) != SOURCE_KIND:
                 found.append(Descendant(version, way))
-                parents.append((version.model_uri, f"{way} > {version.model_uri}"))
     return found
 
 
-def _tagged(connection: Connection, tag: str, value: str) -> list[RegisteredVersion]:
-    """Live versions of any name whose tag is a value, or begins with it where that is the beginning of a digest."""
-    quoted = value.replace("'", "")
-    compared = f"LIKE '{quoted}%'" if _DIGEST.fullmatch(value) else f"= '{quoted}'"
-    search = connection.client.search_model_versions
-    aliases: dict[str, dict[str, int]] = {}
-
-    def page(page_token: Any) -> Any:
-        return search(f"tags.`{tag}` {compared}", page_token=page_token)
-
-    found = list(every(page))
-    for name in {one.name for one in found}:
-        model = connection.client.get_registered_model(name)
-        aliases[name] = {alias: int(version) for alias, version in model.aliases.items()}
-    versions = (registered(one, aliases[one.name]) for one in found)
-    return sorted(versions, key=lambda one: (one.name, one.version))
+def _pointed(connection: Connection, found: list[Descendant]) -> list[Descendant]:
+    versions = with_aliases(connection, (one.version for one in found))
+    return [replace(one, version=version) for one, version in zip(found, versions, strict=True)]
 
 
 def _unique(found: Iterable[Descendant]) -> list[Descendant]:
     return list({one.version.model_uri: one for one in reversed(list(found))}.values())[::-1]
-
-
-def _no_digest(digest: str) -> ConfigError:
-    return ConfigError(
-        "E-RECALL-001",
-        "this is no digest of data",
-        where=digest[:100],
-        hint="12 to 64 hexadecimal digits, as acclimate lineage shows them after sha256:",
-    )

@@ -18,6 +18,7 @@ from acclimate.adapters.mlflow_artifacts import registered_model
 from acclimate.adapters.mlflow_client import Connection
 from acclimate.adapters.mlflow_errors import is_error
 from acclimate.adapters.mlflow_lock import alias_lock
+from acclimate.adapters.mlflow_recalls import require_free
 from acclimate.adapters.mlflow_tags import (
     CHALLENGER,
     CHAMPION,
@@ -118,7 +119,7 @@ class Promoter:
             if champion == version.version:
                 return None
             sealed = self._as_judged(version)
-            require_not_recalled(version, seen.log)
+            self._require_not_recalled(version, seen.log)
             require_champion(champion, acting.expect, version.name)
             if champion != compared_with:
                 raise champion_moved(version.name, compared_with, champion)
@@ -164,6 +165,8 @@ class Promoter:
             after = rollback_target(name, seen.log, champion, to, versions)
             if after == champion == seen.pointed:
                 return None
+            if after is not None:
+                require_free(self._connection, versions[after])
             tags = versions[after].tags if after is not None else {}
             return {**_sealed(after, tags), "champion_after": after}
 
@@ -229,7 +232,12 @@ class Promoter:
         self._act("recall", version.name, acting, entry)
 
     def readmit(self, version: RegisteredVersion, acting: Acting) -> None:
-        """Lift a recall: the version may be promoted again where the gate lets it; no alias comes back by itself."""
+        """Lift a recall: the version may be promoted again where the gate lets it; no alias comes back by itself.
+
+        Raises:
+            RefusalError: E-PROMOTE-012, something else that it was made from is recalled still.
+        """
+        require_free(self._connection, version)
 
         def entry(seen: Seen) -> dict[str, Any] | None:
             if seen.log.recalled(version.version):
@@ -243,7 +251,7 @@ class Promoter:
         """An entry of a version that moves no champion, refused where it was recalled, or judged again."""
 
         def entry(seen: Seen) -> dict[str, Any]:
-            require_not_recalled(version, seen.log)
+            self._require_not_recalled(version, seen.log)
             return self._as_judged(version)
 
         return entry
@@ -262,6 +270,10 @@ class Promoter:
     def _tags(self, name: str, version: int) -> Mapping[str, str]:
         tags: Mapping[str, str] = self._connection.client.get_model_version(name, str(version)).tags
         return tags
+
+    def _require_not_recalled(self, version: RegisteredVersion, log: PromotionLog) -> None:
+        require_not_recalled(version, log)
+        require_free(self._connection, version)
 
     # --- the protocol -------------------------------------------------------------------------
 

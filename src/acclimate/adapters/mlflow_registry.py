@@ -7,7 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from acclimate.adapters import mlflow_artifacts, mlflow_descendants, mlflow_lineage, mlflow_runs, mlflow_versions
+from acclimate.adapters import (
+    mlflow_artifacts,
+    mlflow_descendants,
+    mlflow_lineage,
+    mlflow_recalls,
+    mlflow_runs,
+    mlflow_versions,
+)
+from acclimate.adapters.mlflow_ancestors import ancestors_tag
 from acclimate.adapters.mlflow_client import Connection, connect, every
 from acclimate.adapters.mlflow_errors import repeated, translated
 from acclimate.adapters.mlflow_lock import LOCKS, alias_lock
@@ -17,6 +25,7 @@ from acclimate.adapters.mlflow_promotions import Promoter
 from acclimate.adapters.mlflow_sources import SOURCE_PREFIX, ensure_source
 from acclimate.adapters.mlflow_stages import record_verdict
 from acclimate.adapters.mlflow_tags import (
+    ANCESTORS,
     CHAMPION,
     CONTENT_SHA256,
     LOGGED_MODEL,
@@ -24,13 +33,15 @@ from acclimate.adapters.mlflow_tags import (
     POLICY,
     RECALLED,
     RUN_KEY,
+    SOURCE_DIGEST,
+    SOURCE_MODEL,
     VERDICT,
     VERDICT_SHA256,
     lineage_tags,
 )
 from acclimate.adapters.mlflow_verdicts import evidence_of, store_evidence, store_verdict, verdict_of
 from acclimate.adapters.promotion_places import place_at
-from acclimate.adapters.promotion_rules import Acting, user
+from acclimate.adapters.promotion_rules import REASON_LIMIT, Acting, user
 from acclimate.errors import ConfigError, IntegrityError
 from acclimate.records import Evidence, LineageNode, Registration, Verdict
 from acclimate.registry import Descendant, Move, Promotions, RegisteredVersion, RunRecords
@@ -110,7 +121,7 @@ class MlflowRegistry:
         """Names of all adapted models, sorted, each with the version the alias ``champion`` points at."""
         with translated(self.uri):
             found = every(self._connection.client.search_registered_models)
-            own = [one for one in found if one.name != LOCKS and not one.name.startswith(SOURCE_PREFIX)]
+            own = [one for one in found if not one.name.startswith((LOCKS, mlflow_recalls.RECALLS, SOURCE_PREFIX))]
         pointed = {one.name: one.aliases.get(CHAMPION) for one in own}
         return {name: None if version is None else int(version) for name, version in sorted(pointed.items())}
 
@@ -203,7 +214,7 @@ class MlflowRegistry:
         """Live versions that were made from a source model or from data.
 
         Args:
-            source: see :func:`acclimate.adapters.mlflow_descendants.of_source`; None looks for data.
+            source: see :func:`acclimate.adapters.mlflow_descendants.meant_by`; None looks for data.
             data: see :func:`acclimate.adapters.mlflow_descendants.of_data`.
 
         Raises:
@@ -214,6 +225,39 @@ class MlflowRegistry:
             if source is not None:
                 return mlflow_descendants.of_source(self._connection, source)
             return mlflow_descendants.of_data(self._connection, data or "")
+
+    def withdraw(self, source: str | None, data: str | None, by: str, reason: str) -> None:
+        """Let nothing that is made from a source model or from data get an alias; both as for :meth:`descendants`."""
+        recall = mlflow_recalls.Recalled(source=source, data=data, by=by, reason=reason)
+        with translated(self.uri):
+            digests, sources = self._meant(source, data)
+            mlflow_recalls.withdraw(self._connection, digests, recall)
+            for one in sources:
+                mlflow_versions.set_tags(self._connection, one, {RECALLED: f"{by}: {reason}"})
+
+    def restore(self, source: str | None, data: str | None) -> None:
+        """Undo :meth:`withdraw`; versions that were recalled stay so until they are readmitted."""
+        with translated(self.uri):
+            digests, sources = self._meant(source, data)
+            mlflow_recalls.restore(self._connection, digests)
+            for one in sources:
+                if RECALLED in one.tags:
+                    self._connection.client.delete_model_version_tag(one.name, str(one.version), RECALLED)
+
+    def withdrawn(self, source: str | None, data: str | None) -> str | None:
+        """What is recalled of a source model or data, by whom and why; None: nothing."""
+        with translated(self.uri):
+            found = mlflow_recalls.one_of(self._connection, self._meant(source, data)[0])
+        return found.told if found else None
+
+    def _meant(self, source: str | None, data: str | None) -> tuple[list[str], list[RegisteredVersion]]:
+        """Digests of what is recalled, and the source models among it."""
+        if source is None:
+            mlflow_descendants.require_digest(data or "")
+            return [data or ""], []
+        meant = mlflow_descendants.meant_by(self._connection, source)
+        versions = [one.version for one in meant if one.version is not None and SOURCE_MODEL not in one.version.tags]
+        return list(dict.fromkeys(one.digest for one in meant if one.digest)), versions
 
     def recall(self, reference: str, by: str, reason: str) -> RegisteredVersion:
         """Recall a version; see :meth:`~acclimate.adapters.mlflow_promotions.Promoter.recall`."""
@@ -337,6 +381,7 @@ class MlflowRegistry:
             source_model_uri=source_uri,
             created=created,
             verdict_sha256=sha256,
+            recalled=version.tags.get(RECALLED) if version else None,
         )
 
     def _register(
@@ -357,15 +402,27 @@ class MlflowRegistry:
             mlflow_versions.check_champion(connection, name, expected, (RUN_KEY, records.run_key))
         source, stored = self._stored(records, run_id, model_uri)
         described = {**source, "description": summary(records)[:_DESCRIPTION_LIMIT]}
+        behind = {ANCESTORS: ancestors_tag(connection, tags[SOURCE_MODEL], tags[SOURCE_DIGEST])}
         version, created = mlflow_versions.ensure_version(
-            connection, name, (RUN_KEY, records.run_key), described, {**tags, **stored}
+            connection, name, (RUN_KEY, records.run_key), described, {**tags, **stored, **behind}
         )
-        # a version of this run key with other bytes was judged by its own evaluation: leave it as it is
-        if version.tags.get(MODEL_DIGEST) == tags[MODEL_DIGEST]:
-            told = self._tell(version, tags)
-            if promote:
+        # A version of this run key with other bytes was judged by its own evaluation: leave it as it is. So is the
+        # champion, which keeps the verdict that made it so: who finds it wanting now has to take the alias away.
+        stays = CHAMPION in version.aliases and tags[VERDICT] != "PROMOTE"
+        if version.tags.get(MODEL_DIGEST) == tags[MODEL_DIGEST] and not stays:
+            self._bar(version)
+            # where a version has its ancestors already, more may have been known then
+            known = {ANCESTORS: version.tags[ANCESTORS]} if ANCESTORS in version.tags else behind
+            told = self._tell(version, {**known, **tags})
+            if promote and RECALLED not in told.tags:
                 self._promoter.promote(told, Acting(user(), AUTO_PROMOTED), verdict)
         return version, created
+
+    def _bar(self, version: RegisteredVersion) -> None:
+        """Recall a version that something recalled is behind: it is registered, and gets no alias."""
+        recall = mlflow_recalls.behind(self._connection, version)
+        if recall is not None and RECALLED not in version.tags:
+            self._promoter.recall(version, Acting(user(), f"made from {recall.told}"[:REASON_LIMIT]))
 
     def _tell(self, version: RegisteredVersion, tags: dict[str, str]) -> RegisteredVersion:
         """Give a version its newest verdict, and with it the alias ``challenger`` or none.

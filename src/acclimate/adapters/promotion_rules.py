@@ -15,6 +15,7 @@ from acclimate.records_promotion import PromotionEntry, PromotionLog
 from acclimate.registry import Promotions, RegisteredVersion
 
 NOBODY = "none"
+REASON_LIMIT = 1000
 # controls, formats, surrogates, line and paragraph ends
 _UNREADABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -40,7 +41,7 @@ class Acting:
         Raises:
             ConfigError: E-PROMOTE-009.
         """
-        for name, text, most in (("by", self.by, 200), ("reason", self.reason, 1000)):
+        for name, text, most in (("by", self.by, 200), ("reason", self.reason, REASON_LIMIT)):
             if not text.strip() or len(text) > most or any(unicodedata.category(one) in _UNREADABLE for one in text):
                 raise ConfigError(
                     "E-PROMOTE-009",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from acclimate.records import Registration
 from acclimate.report.safety import without_credentials
 from acclimate.report.standing import to_approve
 from acclimate.report.view import ReportView
@@ -39,7 +40,7 @@ def headline(view: ReportView) -> Headline:
     if view.verdict is not None:
         word = view.verdict.verdict
         uri = view.registration.model_uri if view.registration else None
-        told = view.registration.other_weights if view.registration else None
+        told = _in_the_way(view.registration) if view.registration else None
         usable = uri and word in {"PROMOTE", "SHADOW"} and not told
         rows = "FOLDER" if view.data.has_images else "DATA.csv"
         command = f"acclimate predict {uri} {rows}{workspace_option(view)}" if usable else ""
@@ -51,6 +52,16 @@ def headline(view: ReportView) -> Headline:
     if view.retrain is not None and view.retrain.action == "nothing":
         return Headline("IDLE", "calm", view.retrain.reason, "", "")
     return _planned(view)
+
+
+def _in_the_way(registration: Registration) -> str | None:
+    """What to know of the registered version before it is used; None: nothing."""
+    if registration.recalled:
+        return (
+            f"Version {registration.version} is registered without alias and gets none, for it was recalled "
+            f"by {without_credentials(registration.recalled)}. If that does not hold any more: acclimate recall --lift."
+        )
+    return registration.other_weights
 
 
 def workspace_option(view: ReportView) -> str:

@@ -107,6 +107,8 @@ def register(
     progress("verdict", verdict=verdict.verdict)
     done = registry.register(records, run_id, model_uri, verdict, auto_promote=gate.auto_promote)
     done = done.model_copy(update={"other_weights": _other_weights(records, registry)})
+    if done.recalled:
+        progress("warning", says=f"{done.model_uri} gets no alias: it was recalled by {done.recalled}")
     verdict.write(out)
     done.write(out)
     return done

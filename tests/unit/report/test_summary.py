@@ -44,6 +44,15 @@ def test_it_has_every_promised_name_and_the_records_numbers(view: ReportView) ->
     assert found["seconds"] == view.seconds
 
 
+def test_a_recalled_version_is_not_to_be_used_and_it_says_why(view: ReportView) -> None:
+    recalled = view.registration.model_copy(update={"aliases": [], "recalled": "ann: it held names"})
+    found = summary(replace(view, registration=recalled))
+    assert "Version 3 is registered without alias and gets none, for it was recalled by ann: it held names" in str(
+        found["next_step"]
+    )
+    assert found["next_command"] is None
+
+
 def test_what_was_not_reached_is_null_and_the_shape_stays(view: ReportView, stopped: dict[str, ReportView]) -> None:
     whole = summary(view)
     for name, part in stopped.items():

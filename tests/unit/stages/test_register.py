@@ -26,7 +26,7 @@ from acclimate.records import Registration, Verdict
 from acclimate.registry import RunRecords
 from acclimate.report.model_card import write_model_card
 from acclimate.stages.register import register
-from tests.run_records import LABELS, SOURCE, run_records
+from tests.run_records import LABELS, SOURCE, digest, run_records
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +101,24 @@ def test_a_good_candidate_is_promoted_and_fetched_back_equal(
         AdaptedModel.load(folder).logits(texts), AdaptedModel.load(models.candidate).logits(texts)
     )
     assert "# promoted" in (folder / "README.md").read_text()
+
+
+def test_a_good_candidate_on_recalled_rows_gets_no_alias_and_the_run_says_so(
+    run_stage: Callable[..., Registration], models: Models, registry: MlflowRegistry
+) -> None:
+    records = run_records(name="on-recalled-rows", model_digest=models.digest)
+    target = records.data.target.model_copy(update={"digest": digest("recalled rows")})
+    records = replace(records, data=records.data.model_copy(update={"target": target}))
+    registry.withdraw(None, digest("recalled rows"), "ann", "it held names")
+    told: list[str] = []
+
+    def progress(event: str, /, **fields: Any) -> None:
+        told.extend([str(fields["says"])] if event == "warning" else [])
+
+    done = run_stage(records, progress=progress)
+    assert (done.version, done.aliases) == (1, [])
+    assert "it held names" in str(done.recalled)
+    assert told == [f"models:/on-recalled-rows/1 gets no alias: it was recalled by {done.recalled}"]
 
 
 def test_a_policy_that_asks_for_an_approval_holds_a_good_candidate(
