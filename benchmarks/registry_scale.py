@@ -32,8 +32,9 @@ from unittest import mock
 
 import requests
 
+from acclimate.adapters.mlflow_ancestors import ancestors_tag
 from acclimate.adapters.mlflow_client import Connection, connect, local_uri
-from acclimate.adapters.mlflow_tags import KIND, SOURCE_DIGEST, VERDICT, arm_tags, lineage_tags
+from acclimate.adapters.mlflow_tags import ANCESTORS, KIND, SOURCE_DIGEST, VERDICT, arm_tags, lineage_tags
 from acclimate.lookup import lineage, models
 from acclimate.promoting import recall
 from benchmarks.measured import in_turn, machine, say, store
@@ -60,9 +61,11 @@ def write(connection: Connection, family: int, experiment: str) -> None:
     client.create_model_version(source, "mlflow-artifacts:/source", tags=tags)
     mail, child = f"models:/mail-{family}/1", f"models:/child-{family}/1"
     made_from = [(f"mail-{family}", f"models:/{source}/1")] * 3
+    digests = {f"models:/{source}/1": card.digest}
     for number, (name, parent) in enumerate([*made_from, (f"child-{family}", mail), (f"grandchild-{family}", child)]):
         key = f"{name} {number}"
-        records = run_records(key, name=name, model_digest=digest(key), source=card, source_uri=parent)
+        pinned = card.model_copy(update={"digest": digests[parent]})
+        records = run_records(key, name=name, model_digest=digest(key), source=pinned, source_uri=parent)
         target = records.data.target.model_copy(update={"digest": rows(family, number)})
         records = replace(records, data=records.data.model_copy(update={"target": target, "reference": None}))
         lineage_of = lineage_tags(records, parent)
@@ -73,9 +76,10 @@ def write(connection: Connection, family: int, experiment: str) -> None:
             name,
             run.info.artifact_uri,
             run_id=run.info.run_id,
-            tags={**lineage_of, VERDICT: "PROMOTE"},
+            tags={**lineage_of, VERDICT: "PROMOTE", ANCESTORS: ancestors_tag(connection, parent, pinned.digest)},
             await_creation_for=None,
         )
+        digests[f"models:/{name}/{version.version}"] = digest(key)
     client.set_registered_model_alias(f"mail-{family}", "champion", "1")
     assert version.version
 
