@@ -67,6 +67,8 @@ def to_approve(name: str, version: int) -> str:
 
 
 def _by_hand(promotions: Promotions) -> list[str]:
+    if promotions.champion_deleted:
+        return [f"Version {promotions.champion}, the champion by the promotion log, is not in the registry any more."]
     if not promotions.moved_by_hand:
         return []
     there = "nothing" if promotions.pointed is None else f"version {promotions.pointed}"
@@ -122,13 +124,16 @@ def _who(entry: PromotionEntry) -> str:
 
 def _next_step(version: RegisteredVersion, verdict: Verdict, promotions: Promotions) -> str:
     name, number, log, champion = version.name, version.version, promotions.log, promotions.champion
+    if promotions.champion_deleted:
+        to = "none" if promotions.earlier is None else promotions.earlier
+        return f"Say what is in use now: acclimate rollback {name} --to {to} --reason WHY"
     if promotions.moved_by_hand:
         back = "none" if champion is None else champion
         return f"Put the alias back: acclimate rollback {name} --to {back} --reason WHY"
     if log.recalled(number):
         return f"It can't be promoted while it is recalled: acclimate recall {name}/{number} --lift --reason WHY"
     if champion == number:
-        return _way_back(name, log.succession)
+        return _way_back(name, promotions)
     if number in log.champions:
         return f"To make it the champion again: acclimate rollback {name} --to {number} --reason WHY"
     return _promotion(version, verdict, promotions)
@@ -159,9 +164,11 @@ def _may_pass(version: RegisteredVersion, verdict: Verdict, promotions: Promotio
     return any(by in may or not may for by in approvers)
 
 
-def _way_back(name: str, succession: list[int]) -> str:
-    if len(succession) > 1:
-        return f"To go back to version {succession[-2]}: acclimate rollback {name} --reason WHY"
+def _way_back(name: str, promotions: Promotions) -> str:
+    if promotions.predecessor is not None:
+        return f"To go back to version {promotions.predecessor}: acclimate rollback {name} --reason WHY"
+    if (earlier := promotions.earlier) is not None:
+        return f"To go back to version {earlier}: acclimate rollback {name} --to {earlier} --reason WHY"
     return f"There is no champion before it; to have none: acclimate rollback {name} --to none --reason WHY"
 
 

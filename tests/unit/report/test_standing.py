@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -37,7 +38,12 @@ def verdict(word: str = "PROMOTE", comparator: str = "baseline", **changes: Any)
     )
 
 
-def promotions(*acts: tuple[str, int, int | None, int | None], by: str = "ann", pointed: int | None = -1) -> Promotions:
+def promotions(
+    *acts: tuple[str, int, int | None, int | None],
+    by: str = "ann",
+    pointed: int | None = -1,
+    live: Sequence[int] = range(1, 9),
+) -> Promotions:
     """Acts as (act, version, champion before, champion after); the alias follows unless ``pointed`` says otherwise."""
     entries: list[PromotionEntry] = []
     for number, (act, about, before, after) in enumerate(acts, 1):
@@ -58,7 +64,7 @@ def promotions(*acts: tuple[str, int, int | None, int | None], by: str = "ann", 
         entries.append(PromotionEntry.model_validate(entry))
     log = PromotionLog(tuple(entries))
     champion = log.champion(None if pointed == -1 else pointed)
-    return Promotions(log, champion, champion if pointed == -1 else pointed, None)
+    return Promotions(log, champion, champion if pointed == -1 else pointed, (), frozenset(live))
 
 
 def test_a_champion_says_who_let_it_and_how_to_go_back() -> None:
@@ -117,6 +123,13 @@ def test_a_recalled_one_and_an_alias_moved_by_hand_come_first() -> None:
     found = standing(version(1), verdict(), moved)
     assert found.says[0].startswith("MOVED BY HAND: MLflow's alias champion points at version 7")
     assert found.next_step == "Put the alias back: acclimate rollback mail --to 1 --reason WHY"
+
+
+def test_a_champion_that_was_deleted_is_told_with_a_way_on_that_works() -> None:
+    gone = promotions(("promote", 1, None, 1), ("promote", 2, 1, 2), pointed=None, live=[1, 3])
+    found = standing(version(3), verdict(comparator="champion mail/2"), gone)
+    assert found.says[0] == "Version 2, the champion by the promotion log, is not in the registry any more."
+    assert found.next_step == "Say what is in use now: acclimate rollback mail --to 1 --reason WHY"
 
 
 def test_what_the_gate_refused_keeps_the_gates_next_step_and_waivers_are_named() -> None:
