@@ -73,6 +73,7 @@ def test_of_all_that_promote_at_once_one_becomes_champion(
             assert (last.champion_before, last.champion_after) == (champion, found.champion), turn
             champion = found.champion
             winners.append(champion)
+            print(f"round {turn}: of {len(jobs)} version {champion} won", flush=True)
             if turn % 2:
                 _moved_by_hand(registry, made, champion, uri, tmp_path, place)
         promoted = [entry.version for entry in registry.promotions(NAME).log.entries if entry.act == "promote"]
