@@ -491,7 +491,9 @@ class Comparison(Record):
     difference: Interval = Field(description="two-sided 95 %, paired bootstrap")
     low_one_sided: float = Field(description="one-sided 95 % lower bound: what the gate uses")
     high_one_sided: float
-    mcnemar_p: float = Field(description="exact, two-sided")
+    mcnemar_p: float = Field(
+        description="exact, two-sided; of text generation, and of groups by their means, the sign test's"
+    )
     only_candidate_right: int
     only_other_right: int
     detectable_effect: float = Field(description="smallest difference found with 80 % power")
@@ -551,12 +553,16 @@ class Evaluation(StoredRecord):
     file_name: ClassVar[str] = "evaluation.json"
     metric: str
     rows: int
+    groups: int | None = Field(None, description="of the test rows; null without groups, or where nobody counted")
     strategy: str = Field(description="the candidate's")
     score: Interval
     comparator: str = Field(description="'champion NAME/VERSION', 'baseline', or the best control")
     comparisons: list[Comparison]
     classes: list[ClassScore]
     slices: list[SliceScore]
+    slices_left_out: int | None = Field(
+        None, description="values of slice columns that too few test rows have; null where nobody counted"
+    )
     disparities: list[Disparity] = Field(default=[], description="of each column with two slices or more")
     robustness: list[Robustness] = Field(default=[], description="not of text generation")
     labels: list[str]
@@ -641,6 +647,7 @@ class Verdict(StoredRecord):
     file_name: ClassVar[str] = "verdict.json"
     verdict: VerdictName
     if_approved: VerdictName | None = Field(None, description="what it becomes with the approval that alone is missing")
+    gate: int = Field(1, description="version of the gate's checks; another one may find other numbers")
     policy: str
     rules: dict[str, Any] = Field(default_factory=dict, description="what the policy said, margin and error rate too")
     run_key: str

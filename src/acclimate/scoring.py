@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from acclimate.config import EvaluateSpec
 from acclimate.core.control_names import SEED, TRIVIAL
@@ -17,6 +18,7 @@ from acclimate.core.metrics import FloatArray, IntArray, confusion
 from acclimate.core.paired import (
     PairedDifference,
     bootstrap_score,
+    detectable_by,
     detectable_effect,
     mcnemar_exact,
     paired_difference,
@@ -26,7 +28,8 @@ from acclimate.core.paired import (
 from acclimate.core.paired_means import sign_test, slice_mean_range
 from acclimate.core.reliability import ece_debiased, reliability_bins, softmax
 from acclimate.core.reliability_bounds import reliability_bounds
-from acclimate.core.slices import Slice, slices_of
+from acclimate.core.resampling import Groups, group_sums
+from acclimate.core.slices import Slice, slices_of, too_small
 from acclimate.core.strategy_traits import TRAITS
 from acclimate.examples import Examples, Inputs
 from acclimate.predictions import AnswerScores, ClassPredictions, JudgedRows
@@ -107,7 +110,8 @@ def comparison(test: TestRows, predicted: IntArray, other: str, others: IntArray
     """Candidate - other on the same rows.
 
     ``underpowered`` means: neither better nor worse shows, and a difference as large as the observed one, or as
-    ``SMALLEST_RELEVANT_EFFECT`` where that is larger, would be missed more often than one time in five.
+    ``SMALLEST_RELEVANT_EFFECT`` where that is larger, would be missed more often than one time in five. Where rows are
+    grouped, groups are what is counted: see :func:`_compared` and :func:`_p_by_group`.
 
     Args:
         test: the test rows.
@@ -127,8 +131,10 @@ def comparison(test: TestRows, predicted: IntArray, other: str, others: IntArray
         groups=test.rows.groups,
     )
     counts = mcnemar_exact(test.truth, predicted, others)
-    tested = _Tested(counts.p_value, counts.only_a, counts.only_b, spread=counts.only_a + counts.only_b)
-    return _compared(other, comparator, test.score(others), difference, tested, len(test.truth))
+    right = predicted == test.truth, others == test.truth
+    p_value = counts.p_value if test.rows.groups is None else _p_by_group(*right, test.rows.groups)
+    tested = _Tested(p_value, counts.only_a, counts.only_b, spread=counts.only_a + counts.only_b)
+    return _compared(other, comparator, test.score(others), difference, tested, test.rows)
 
 
 @dataclass(frozen=True)
@@ -148,12 +154,28 @@ class _Tested:
     spread: float
 
 
+def _p_by_group(own: npt.ArrayLike, other: npt.ArrayLike, groups: Groups) -> float:
+    """Two-sided p of the exact sign test of the groups' mean scores: rows of one group are no independent witnesses."""
+    scores = np.column_stack([np.asarray(own, dtype=np.float64), np.asarray(other, dtype=np.float64)])
+    sums = group_sums(np.column_stack([scores, np.ones(len(scores))]), groups)  # [groups, 3]
+    first, second = (sums[:, :2] / sums[:, 2:]).T
+    return sign_test(first, second).p_value
+
+
 def _compared(
-    other: str, comparator: str, other_score: Interval, difference: PairedDifference, tested: _Tested, n: int
+    other: str, comparator: str, other_score: Interval, difference: PairedDifference, tested: _Tested, rows: JudgedRows
 ) -> Comparison:
+    """The record. What grouped rows can show follows from how far whole groups move the difference.
+
+    It is never more than as many rows without groups would: few groups may agree by chance.
+    """
+    n = len(rows)
     # at least one row: no disagreement in n rows doesn't prove that there is none
     disagreement = max(tested.spread, 1) / n
     detectable = detectable_effect(n, disagreement)
+    if rows.groups is not None and (clustered := detectable_by(difference.standard_error)) > detectable:
+        # the disagreement that rows without groups would need for this effect
+        disagreement, detectable = disagreement * (clustered / detectable) ** 2, clustered
     settled = difference.low_one_sided > 0 or difference.high_one_sided < 0
     return Comparison(
         other=other,
@@ -359,8 +381,9 @@ def comparison_of_means(
     difference = test.judge().difference(scores, others)
     signs = sign_test(scores, others)
     spread = float(((scores - others) ** 2).sum())
-    tested = _Tested(signs.p_value, signs.a_higher, signs.b_higher, spread)
-    return _compared(other, comparator, test.score(others), difference, tested, len(scores))
+    p_value = signs.p_value if test.rows.groups is None else _p_by_group(scores, others, test.rows.groups)
+    tested = _Tested(p_value, signs.a_higher, signs.b_higher, spread)
+    return _compared(other, comparator, test.score(others), difference, tested, test.rows)
 
 
 def scored_classes(
@@ -386,10 +409,12 @@ def scored_classes(
     return {
         "metric": metric,
         "rows": len(found.rows),
+        "groups": None if found.rows.groups is None else len(set(found.rows.groups)),
         "score": test.score(predicted),
         "comparisons": [comparison(test, predicted, other, rows, comparator) for other, rows in found.others.items()],
         "classes": class_scores(counts, found.labels),
         "slices": by_slice,
+        "slices_left_out": too_small(found.rows.columns, how.min_slice),
         "disparities": disparities(slices, by_slice, lambda rows: test.by_chance(predicted, rows)),
         "labels": found.labels,
         "confusion": counts.tolist(),
@@ -421,12 +446,14 @@ def scored_answers(found: AnswerScores, *, metric: str, comparator: str, how: Ev
     return {
         "metric": metric,
         "rows": len(found.rows),
+        "groups": None if found.rows.groups is None else len(set(found.rows.groups)),
         "score": test.score(found.scores),
         "comparisons": [
             comparison_of_means(test, found.scores, other, rows, comparator) for other, rows in found.others.items()
         ],
         "classes": [],
         "slices": by_slice,
+        "slices_left_out": too_small(found.rows.columns, how.min_slice),
         "disparities": disparities(slices, by_slice, lambda rows: test.by_chance(found.scores, rows)),
         "labels": [],
         "confusion": [],

@@ -56,7 +56,8 @@ def test_exchanging_the_models_gives_the_mirror_image(metric: str, rows: tuple) 
     back = paired_difference(metric, truth, b, a, classes, bootstraps=100, seed=3, groups=groups)
     tables = [sorted(zip(truth.tolist(), x.tolist(), y.tolist(), strict=True)) for x, y in ((a, b), (b, a))]
     assume(groups is not None or tables[0] != tables[1])
-    assert there == PairedDifference(-back.point, -back.high, -back.low, -back.high_one_sided, -back.low_one_sided)
+    bounds = -back.high, -back.low, -back.high_one_sided, -back.low_one_sided
+    assert there == PairedDifference(-back.point, *bounds, back.standard_error)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=20))

@@ -2,12 +2,21 @@ import numpy as np
 import pytest
 
 from acclimate.config import EvaluateSpec
-from acclimate.core.paired import bootstrap_score
+from acclimate.core.paired import bootstrap_score, detectable_by, paired_difference
+from acclimate.core.paired_means import sign_test
 from acclimate.core.reliability import ece_debiased, softmax
 from acclimate.nn.shown import shown
-from acclimate.predictions import ClassPredictions, JudgedRows
+from acclimate.predictions import AnswerScores, ClassPredictions, JudgedRows
 from acclimate.records import Disparity
-from acclimate.scoring import TestRows, calibration_score, class_scores, comparison, hardest_errors, scored_classes
+from acclimate.scoring import (
+    TestRows,
+    calibration_score,
+    class_scores,
+    comparison,
+    hardest_errors,
+    scored_answers,
+    scored_classes,
+)
 
 
 def rows_of(truth: np.ndarray, groups: list[str] | None = None) -> TestRows:
@@ -59,6 +68,77 @@ def test_groups_reach_both_score_and_difference() -> None:
     assert expected.low <= 0.6
     assert expected.high == 1.0
     assert comparison(rows, truth, "baseline", bad, "baseline").difference.low == 0
+
+
+def better_in_whole_groups(groups: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:
+    """Truth, and two equal models, of which in each group one or the other errs on a third of the rows."""
+    rng = np.random.default_rng(seed)
+    truth, wrong = rng.integers(2, size=groups * size), rng.random(groups * size) < 1 / 3
+    first = np.repeat(rng.integers(2, size=groups), size).astype(bool)
+    names = [f"g{i // size}" for i in range(groups * size)]
+    return truth, np.where(wrong & first, 1 - truth, truth), np.where(wrong & ~first, 1 - truth, truth), names
+
+
+def test_what_groups_can_show_follows_from_groups_and_not_from_rows() -> None:
+    truth, a, b, groups = better_in_whole_groups(40, 50, seed=0)
+    by_row, by_group = (comparison(rows_of(truth, one), a, "x", b, "x") for one in (None, groups))
+    difference = paired_difference("accuracy", truth, a, b, 2, bootstraps=500, seed=0, groups=groups)
+    assert by_group.detectable_effect == pytest.approx(detectable_by(difference.standard_error))
+    assert by_group.detectable_effect > 3 * by_row.detectable_effect
+    grown = (by_group.detectable_effect / by_row.detectable_effect) ** 2
+    assert by_group.rows_needed == pytest.approx(by_row.rows_needed * grown, rel=0.01)
+    assert (by_row.underpowered, by_group.underpowered) == (False, True)
+
+
+def test_equal_models_on_groups_are_seldom_told_apart_by_the_exact_test() -> None:
+    found = {"rows": 0, "groups": 0}
+    for seed in range(40):
+        truth, a, b, groups = better_in_whole_groups(40, 50, seed)
+        found["rows"] += comparison(rows_of(truth), a, "x", b, "x").mcnemar_p < 0.05
+        found["groups"] += comparison(rows_of(truth, groups), a, "x", b, "x").mcnemar_p < 0.05
+    assert found["groups"] <= 6
+    assert found["rows"] > 15
+
+
+def test_the_exact_test_of_groups_is_the_sign_test_of_their_means() -> None:
+    truth = np.zeros(12, dtype=np.int64)
+    groups = [name for name, rows in (("a", 5), ("b", 1), ("c", 4), ("d", 2)) for _ in range(rows)]
+    other = np.array([1, 1, 1, 1, 1, 0, 1, 0, 0, 0, 1, 0])
+    own = np.array([0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0])
+    found = comparison(rows_of(truth, groups), own, "x", other, "x")
+    assert found.mcnemar_p == sign_test([1, 1, 0.75, 1], [0, 1, 0.75, 0.5]).p_value
+    assert (found.only_candidate_right, found.only_other_right) == (7, 1), "rows are still rows"
+
+
+def test_groups_that_agree_by_chance_show_no_more_than_rows_would() -> None:
+    truth = np.arange(100) % 2
+    groups = [f"g{i // 50}" for i in range(100)]
+    none = comparison(rows_of(truth, groups), truth, "x", truth, "x")
+    assert none.detectable_effect == comparison(rows_of(truth), truth, "x", truth, "x").detectable_effect > 0
+    assert none.underpowered
+
+
+@pytest.mark.parametrize("groups", [None, [f"g{i // 4}" for i in range(80)]], ids=["rows", "groups"])
+def test_an_evaluation_says_how_many_groups_and_left_out_slices_there_are(groups: list[str] | None) -> None:
+    columns = {"site": ["north"] * 40 + ["south"] * 38 + ["east", "west"]}
+    rows, how = JudgedRows([f"{i:02d}" for i in range(80)], groups, columns), EvaluateSpec(bootstraps=200)
+    truth = np.arange(80) % 2
+    logits = np.eye(2, dtype=np.float32)[truth]
+    found = [
+        scored_classes(
+            ClassPredictions(rows, ["no", "yes"], truth, logits, {"x": 1 - truth}),
+            1.0,
+            metric="accuracy",
+            comparator="x",
+            how=how,
+        ),
+        scored_answers(
+            AnswerScores(rows, truth.astype(float), {"x": 1.0 - truth}), metric="exact_match", comparator="x", how=how
+        ),
+    ]
+    assert [(one["groups"], one["slices_left_out"], len(one["slices"])) for one in found] == [
+        (None if groups is None else 20, 2, 2)
+    ] * 2
 
 
 def test_calibration_before_is_without_the_temperature() -> None:

@@ -50,6 +50,7 @@ class PairedDifference:
         high: its upper end.
         low_one_sided: one-sided lower bound of level 1 - alpha; above 0 shows that a is better.
         high_one_sided: one-sided upper bound; below 0 shows that a is worse.
+        standard_error: standard deviation of the bootstrap's differences.
     """
 
     point: float
@@ -57,6 +58,7 @@ class PairedDifference:
     high: float
     low_one_sided: float
     high_one_sided: float
+    standard_error: float
 
 
 @dataclass(frozen=True)
@@ -234,7 +236,8 @@ def paired_difference(
     values = _bootstrap(metric, codes, n_classes, bootstraps=bootstraps, seed=seed, groups=groups)
     differences = values[:, 0] - values[:, 1]
     point = score(metric, codes[:, 0], codes[:, 1], n_classes) - score(metric, codes[:, 0], codes[:, 2], n_classes)
-    return PairedDifference(point, *outward(differences, alpha / 2.0), *outward(differences, alpha))
+    bounds = *outward(differences, alpha / 2.0), *outward(differences, alpha)
+    return PairedDifference(point, *bounds, float(differences.std()))
 
 
 def mcnemar_exact(truth: npt.ArrayLike, a: npt.ArrayLike, b: npt.ArrayLike) -> McNemar:
@@ -278,6 +281,23 @@ def detectable_effect(rows: int, disagreement: float, *, alpha: float = 0.05, po
         n = (z_alpha + z_power)^2 d / delta^2, about 6.2 d / delta^2.
     """
     return math.sqrt(_needed(alpha, power) * disagreement / rows)
+
+
+def detectable_by(standard_error: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
+    """Smallest difference that a one-sided test finds whose estimate has a known standard error.
+
+    Args:
+        standard_error: of the difference; of grouped rows that of the cluster bootstrap.
+        alpha: one-sided error rate.
+        power: share of true differences of that size that are found.
+
+    Returns:
+        The difference, in the score's own unit.
+
+    Source:
+        Normal approximation: (z_alpha + z_power) times the standard error.
+    """
+    return math.sqrt(_needed(alpha, power)) * standard_error
 
 
 def rows_needed(effect: float, disagreement: float, *, alpha: float = 0.05, power: float = 0.8) -> int:

@@ -93,7 +93,8 @@ def paired_mean_difference(
     means = _bootstrap(columns, bootstraps=bootstraps, seed=seed, groups=groups)
     differences = means[:, 0] - means[:, 1]
     mean_a, mean_b = columns.mean(axis=0)
-    return PairedDifference(float(mean_a - mean_b), *outward(differences, alpha / 2.0), *outward(differences, alpha))
+    bounds = *outward(differences, alpha / 2.0), *outward(differences, alpha)
+    return PairedDifference(float(mean_a - mean_b), *bounds, float(differences.std()))
 
 
 def slice_mean_range(

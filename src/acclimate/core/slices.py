@@ -40,6 +40,12 @@ def length_terciles(texts: Sequence[str]) -> list[str]:
     return [names[int(part)] for part in third]
 
 
+def too_small(columns: Mapping[str, Sequence[str]], min_rows: int) -> int:
+    """How many values of the columns have fewer rows than ``min_rows``: what :func:`slices_of` leaves out."""
+    counts = [np.unique(np.asarray(values, dtype=str), return_counts=True)[1] for values in columns.values()]
+    return sum(int(np.sum(rows < min_rows)) for rows in counts)
+
+
 def slices_of(columns: Mapping[str, Sequence[str]], min_rows: int) -> list[Slice]:
     """Slices by every column's values.
 

@@ -8,6 +8,7 @@ from acclimate.core.metrics import score
 from acclimate.core.paired import (
     PairedDifference,
     bootstrap_score,
+    detectable_by,
     detectable_effect,
     mcnemar_exact,
     paired_difference,
@@ -135,7 +136,8 @@ def test_swapping_the_models_turns_the_sign() -> None:
 
 
 def mirrored(found: PairedDifference) -> PairedDifference:
-    return PairedDifference(-found.point, -found.high, -found.low, -found.high_one_sided, -found.low_one_sided)
+    bounds = -found.high, -found.low, -found.high_one_sided, -found.low_one_sided
+    return PairedDifference(-found.point, *bounds, found.standard_error)
 
 
 def test_a_model_does_not_beat_itself() -> None:
@@ -190,6 +192,17 @@ def test_rows_needed_is_six_disagreements_over_the_squared_effect() -> None:
 def test_detectable_effect_is_found_with_the_stated_power() -> None:
     effect = detectable_effect(1500, 0.1)
     assert promoted(400, 1500, metric="accuracy", seed=9, gain=effect) == pytest.approx(0.8, abs=0.06)
+
+
+def test_the_standard_error_is_that_of_the_rows_differences() -> None:
+    truth, a, b = two_models(np.random.default_rng(0), 1500)
+    found = paired_difference("accuracy", truth, a, b, 2, bootstraps=8000, seed=0)
+    expected = stats.sem((a == truth).astype(float) - (b == truth))
+    assert found.standard_error == pytest.approx(expected, rel=0.05)
+    # without groups both ways to the smallest detectable effect are one
+    disagreement = np.mean((a == truth) != (b == truth))
+    assert detectable_by(found.standard_error) == pytest.approx(detectable_effect(1500, disagreement), rel=0.05)
+    assert detectable_by(0.01) == pytest.approx((1.6449 + 0.8416) * 0.01, rel=1e-3)
 
 
 @pytest.mark.parametrize(

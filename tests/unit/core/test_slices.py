@@ -1,6 +1,6 @@
 import numpy as np
 
-from acclimate.core.slices import length_terciles, slices_of
+from acclimate.core.slices import length_terciles, slices_of, too_small
 
 
 def test_terciles_are_thirds_named_by_their_range() -> None:
@@ -24,3 +24,9 @@ def test_slices_cover_values_with_enough_rows_and_length_comes_last() -> None:
     assert {s.column for s in found[3:]} == {"length"}
     np.testing.assert_array_equal(found[0].rows, [4, 5, 6])
     assert sorted(row for s in found[3:] for row in s.rows) == list(range(8))
+
+
+def test_values_that_are_left_out_are_counted() -> None:
+    columns = {"channel": ["mail"] * 4 + ["chat"] * 3 + ["fax"], "zone": ["a"] * 7 + ["b"]}
+    assert [too_small(columns, rows) for rows in (1, 2, 4, 8)] == [0, 2, 3, 5]
+    assert too_small({}, 5) == 0
