@@ -16,8 +16,10 @@ class Grade(IntEnum):
     PERMISSIVE = 1
     WEAK_COPYLEFT = 2
     COPYLEFT = 3
-    NON_COMMERCIAL = 4
-    UNKNOWN = 5
+    USE_RESTRICTED = 4
+    """Forbids some uses and has all who hand it on forbid them (RAIL), or forbids to hand on what is made of it."""
+    NON_COMMERCIAL = 5
+    UNKNOWN = 6
     """Stated, but none that is known here: it may ask for anything."""
 
 
@@ -26,10 +28,23 @@ _FAMILIES = (
     (Grade.PUBLIC, rf"cc0{_VERSION}|unlicense|0bsd|pddl{_VERSION}"),
     (
         Grade.PERMISSIVE,
-        rf"mit(-0)?|apache{_VERSION}|bsd-[1-4]-clause(-clear|-patent)?|isc|zlib|cc-by{_VERSION}|odc-by{_VERSION}|bsl-1\.0",
+        (
+            rf"mit(-0)?|apache{_VERSION}|bsd-[1-4]-clause(-clear|-patent)?|isc|zlib|bsl-1\.0|afl{_VERSION}"
+            rf"|cc-by{_VERSION}|odc-by{_VERSION}|cdla-permissive{_VERSION}"
+        ),
     ),
-    (Grade.WEAK_COPYLEFT, rf"mpl{_VERSION}|lgpl{_VERSION}|cc-by-sa{_VERSION}|odbl{_VERSION}|epl{_VERSION}"),
-    (Grade.COPYLEFT, rf"a?gpl{_VERSION}"),
+    (
+        Grade.WEAK_COPYLEFT,
+        (
+            rf"mpl{_VERSION}|lgpl{_VERSION}|epl{_VERSION}|artistic-2\.0"
+            rf"|cc-by-sa{_VERSION}|odbl{_VERSION}|cdla-sharing{_VERSION}"
+        ),
+    ),
+    (Grade.COPYLEFT, rf"a?gpl{_VERSION}|eupl{_VERSION}"),
+    (
+        Grade.USE_RESTRICTED,
+        rf"openrail(\+\+)?(-m)?|(creativeml|bigscience|bigcode)-openrail-m|bigscience-bloom-rail-1\.0|cc-by-nd{_VERSION}",
+    ),
     (Grade.NON_COMMERCIAL, rf"cc-by-nc(-sa|-nd)?{_VERSION}"),
 )
 _MOST_TOKENS = 200
@@ -58,6 +73,15 @@ def grade(licence: str) -> Grade:
     except ValueError:
         return Grade.UNKNOWN
     return Grade.UNKNOWN if rest else found
+
+
+def is_known(licence: str | None) -> bool:
+    """Whether it is stated, and one whose terms are known here.
+
+    Args:
+        licence: as :func:`grade` takes it; None where none is stated.
+    """
+    return licence is not None and grade(licence) != Grade.UNKNOWN
 
 
 def together(licences: Sequence[str | None]) -> str | None:

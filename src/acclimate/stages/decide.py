@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from acclimate.config_finetune import FinetuneSpec
 from acclimate.config_gate import PolicySpec
 from acclimate.core.decision_policy import could_be_trained
 from acclimate.core.evidence import PRETRAINED, ArmEstimate, Block, Evidence
+from acclimate.core.licences import OWN, is_known
 from acclimate.core.rules import Settlement, settle
 from acclimate.errors import IntegrityError
 from acclimate.records import (
@@ -113,13 +115,24 @@ def _blocks(card: DataCard, source: SourceCard | None, policy: PolicySpec) -> tu
     if near > policy.checks.leakage.near_duplicate_share * test_rows:
         says = f"{near} near-duplicates lie in different splits, with {test_rows} test rows"
         blocks.append(Block("leakage", says, "name the column that ties them together as target.group"))
-    if source is not None and source.licence is None and "source model" not in may_be_unknown:
-        says = f"the licence of the source model {source.name} is unknown"
-        blocks.append(Block("licence", says, "state it as source.licence once you know that you may use it"))
-    if card.pool is not None and card.pool.licence is None and "pool" not in may_be_unknown:
-        says = "the licence of the pool is unknown"
-        blocks.append(Block("licence", says, "state it as pool.licence once you know that you may train on it"))
+    for part, what, licence, key in _licences(card, source):
+        if not is_known(licence) and part not in may_be_unknown:
+            says = f"{what}, {licence[:60]}, is none that is known here" if licence else f"{what} is unknown"
+            hint = f"state its SPDX name as {key}, or have the gate's policy name {part} in checks.licence.unknown"
+            blocks.append(Block("licence", says, f"{hint}, once you know that you may use it"))
     return tuple(blocks)
+
+
+def _licences(card: DataCard, source: SourceCard | None) -> Iterator[tuple[str, str, str | None, str]]:
+    """Each licence that has to be known: the policy's word for what it is of, a person's, and the key that states it.
+
+    Target data without one count as one's own.
+    """
+    if source is not None:
+        yield "source model", f"the licence of the source model {source.name}", source.licence, "source.licence"
+    if card.pool is not None:
+        yield "pool", "the licence of the pool", card.pool.licence, "pool.licence"
+    yield "target data", "the licence of the target data", card.target.licence or OWN, "target.licence"
 
 
 def _estimates(

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acclimate.core.licences import OWN, Grade, grade, together
+from acclimate.adapters.licences import SPDX
+from acclimate.core.licences import OWN, Grade, grade, is_known, together
+from acclimate.report.spdx import IDS
 
 
 @pytest.mark.parametrize(
@@ -22,7 +24,17 @@ from acclimate.core.licences import OWN, Grade, grade, together
         ("AGPL-3.0-only", Grade.COPYLEFT),
         ("CC-BY-NC-4.0", Grade.NON_COMMERCIAL),
         ("CC-BY-NC-SA-4.0", Grade.NON_COMMERCIAL),
+        ("CDLA-Permissive-2.0", Grade.PERMISSIVE),
+        ("CDLA-Sharing-1.0", Grade.WEAK_COPYLEFT),
+        ("EUPL-1.2", Grade.COPYLEFT),
+        ("OpenRAIL", Grade.USE_RESTRICTED),
+        ("openrail++", Grade.USE_RESTRICTED),
+        ("creativeml-openrail-m", Grade.USE_RESTRICTED),
+        ("bigscience-bloom-rail-1.0", Grade.USE_RESTRICTED),
+        ("CC-BY-ND-4.0", Grade.USE_RESTRICTED),
+        ("OpenRAIL AND MIT", Grade.USE_RESTRICTED),
         ("llama3", Grade.UNKNOWN),
+        ("openrail-like", Grade.UNKNOWN),
         # each of them begins with the name of a free one
         ("mit-style, non-commercial only", Grade.UNKNOWN),
         ("MIT-style", Grade.UNKNOWN),
@@ -45,6 +57,16 @@ from acclimate.core.licences import OWN, Grade, grade, together
 )
 def test_what_a_licence_asks_for(licence: str, expected: Grade) -> None:
     assert grade(licence) == expected
+
+
+@pytest.mark.parametrize("licence", sorted({*SPDX.values(), *IDS.values()}))
+def test_every_licence_that_is_known_by_name_is_graded(licence: str) -> None:
+    assert is_known(licence)
+
+
+@pytest.mark.parametrize(("licence", "expected"), [(None, False), ("", False), ("llama3", False), (OWN, True)])
+def test_what_nobody_stated_or_nobody_knows_is_unknown(licence: str | None, expected: bool) -> None:
+    assert is_known(licence) is expected
 
 
 def joined(parts: tuple[str, str, str]) -> str:

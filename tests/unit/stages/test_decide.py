@@ -106,11 +106,12 @@ def run(toy_data: Path, tmp_path: Path) -> Callable[..., Decision]:
         labels: list[str] | None = ["negative", "positive"],  # noqa: B006
         pool: int | None = None,
         pool_licence: str | None = "CC0-1.0",
+        licence: str | None = None,
     ) -> Decision:
         for name in ("gap", "baseline", "out"):
             (tmp_path / name).mkdir(exist_ok=True)
         card = DataCard.read(toy_data)
-        target = changed(card.target, near_duplicates_across_splits=near_duplicates, labels=labels)
+        target = changed(card.target, near_duplicates_across_splits=near_duplicates, labels=labels, licence=licence)
         texts = None if pool is None else changed(card.target, rows_kept=pool, labels=None, licence=pool_licence)
         changed(card, target=target, pool=texts).write(toy_data)
         gap.write(tmp_path / "gap")
@@ -221,6 +222,18 @@ def test_a_pool_of_unknown_licence_stops_the_run(run: Callable[..., Decision]) -
         run(pool=100, pool_licence=None, calibration=WITH_TAPT)
     assert caught.value.code == "E-DECIDE-003"
     assert run(pool=100, calibration=WITH_TAPT).rule == "R5"
+
+
+def test_a_stated_licence_that_nobody_knows_stops_the_run_too(run: Callable[..., Decision]) -> None:
+    for given in (
+        {"source_card": changed(SOURCE, licence="house-terms")},
+        {"pool": 100, "pool_licence": "house-terms", "calibration": WITH_TAPT},
+        {"licence": "house-terms"},
+    ):
+        with pytest.raises(ModelError, match="house-terms, is none that is known here") as caught:
+            run(**given)
+        assert caught.value.code == "E-DECIDE-003"
+    assert run(licence="CC-BY-SA-4.0").rule == "R5"
 
 
 WITH_TAPT = changed(CALIBRATION, rows_per_second={**CALIBRATION.rows_per_second, "tapt": 80.0, "pretraining": 100.0})

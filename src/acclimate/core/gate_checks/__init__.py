@@ -53,7 +53,9 @@ CHECKS = (
     GateCheck(7, "calibration", calibration.check, "Add validation rows: the temperature is fitted on them."),
     GateCheck(8, "retention", retention.check, "Prefer the frozen or LoRA strategy if the source task still matters."),
     GateCheck(9, "cost", cost.check, "Try a smaller source model, or a strategy that adds less."),
-    GateCheck(10, "licence", licence.check, "State source.licence or pool.licence once you know that you may use it."),
+    GateCheck(
+        10, "licence", licence.check, "State the licence by its SPDX name, or have the policy name what may be without."
+    ),
     GateCheck(11, "reuse", reuse.check, "Label a fresh test split."),
     GateCheck(12, "at_least", requirement.check, "Add labels or try another source model; or lower goal.at_least."),
     GateCheck(13, "approval", approval.check, "Ask one of those whom the policy names to approve it."),
