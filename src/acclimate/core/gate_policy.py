@@ -34,6 +34,7 @@ class GatePolicy:
         margin: how much worse than the comparator still counts as not worse, 0..1.
         alpha: one-sided error rate of the primary comparison.
         min_test_rows: fewer test rows give intervals that can't be trusted: the comparison counts as not computed.
+        min_test_groups: likewise of groups, where splits keep these together; None: any.
         near_duplicate_share: near-duplicates across splits that are tolerated, as a share of test rows. They can
             move the score by about that share, which the margin swallows.
         grouped: splits have to keep groups together.
@@ -41,6 +42,7 @@ class GatePolicy:
         scratch: a trained candidate must have been compared with training from scratch.
         slice_alpha: error rate, over all slices, of saying that one is left behind.
         slice_columns: columns that must have a slice each.
+        slice_low_at_least: what the lower end of every slice's interval must reach; None: anything.
         ece_at_most: calibration error above which the probabilities are called unreliable.
         seeds: training seeds from which on their spread is known.
         corrects_looks: the k-th look at one test split is judged at its own, smaller error rate.
@@ -61,12 +63,14 @@ class GatePolicy:
     margin: float = 0.01
     alpha: float = 0.05
     min_test_rows: int = 30
+    min_test_groups: int | None = None
     near_duplicate_share: float = 0.01
     grouped: bool = False
     logit_tolerance: float = 1e-4
     scratch: bool = False
     slice_alpha: float = 0.05
     slice_columns: tuple[str, ...] = ()
+    slice_low_at_least: float | None = None
     ece_at_most: float = 0.05
     seeds: int = 3
     corrects_looks: bool = False

@@ -21,7 +21,8 @@ from acclimate.core.gate import (
 from acclimate.core.gate_checks import CHECKS
 from tests.policies import STANDARD
 
-BASELINE = Difference("baseline", 0.80, 0.05, 0.03, 0.07)
+BASELINE = Difference("baseline", 0.80, 0.05, 0.03, 0.07, rows_needed=90, detectable_effect=0.02, mcnemar_p=0.001)
+CHAMPION = replace(BASELINE, other="champion")
 GOOD = GateInputs(
     strategy="lora",
     test_rows=600,
@@ -60,7 +61,7 @@ def result(outcome: GateOutcome, name: str) -> CheckResult:
 
 def with_primary(low: float | None, high: float | None, inputs: GateInputs = GOOD) -> GateInputs:
     point = None if low is None or high is None else (low + high) / 2
-    primary = Difference("baseline", 0.8, point, low, high, rows_needed=2500)
+    primary = Difference("baseline", 0.8, point, low, high, rows_needed=2500, detectable_effect=0.1, mcnemar_p=0.3)
     return replace(inputs, primary=primary, comparisons=(primary, *inputs.comparisons[1:]))
 
 
@@ -212,6 +213,47 @@ def test_a_control_that_nobody_asked_for_is_not_needed() -> None:
     assert verdict(inputs) == "PROMOTE"
 
 
+def beside_a_champion(*others: Difference, **changes: object) -> GateInputs:
+    """The candidate where a champion is in use: other differences than those to baseline and source."""
+    comparisons = (CHAMPION, *others, *GOOD.comparisons[1:])
+    before = frozenset({"baseline"})
+    changes = {"expected_before": before, **changes}
+    return replace(GOOD, comparator="champion mail/3", primary=CHAMPION, comparisons=comparisons, **changes)
+
+
+AS_IS = Difference("source_as_is", 0.6, 0.25, 0.2, 0.3)
+
+
+@pytest.mark.parametrize("before", [BASELINE, AS_IS], ids=lambda one: one.other)
+@pytest.mark.parametrize(("high", "outcome"), [(-1e-9, "failed"), (0.0, "passed"), (0.1, "passed")])
+def test_whatever_the_champion_is_what_was_adapted_must_not_be_surely_better(
+    before: Difference, high: float, outcome: str
+) -> None:
+    known = [one for one in (BASELINE, AS_IS) if one.other != before.other]
+    judged = judge(beside_a_champion(*known, replace(before, low=-0.1, point=-0.05, high=high)), STANDARD)
+    assert result(judged, "controls").outcome == outcome
+    assert judged.verdict == ("REJECT" if outcome == "failed" else "PROMOTE")
+    if outcome == "failed":
+        assert f"adapting made it worse: {before.other} is better" in judged.reasons[0]
+
+
+def test_what_was_adapted_has_to_be_compared_where_every_evaluation_does() -> None:
+    for absent, expected in ((AS_IS, {"baseline"}), (BASELINE, {"source_as_is"})):
+        outcome = judge(beside_a_champion(absent, expected_before=frozenset(expected)), STANDARD)
+        assert (outcome.verdict, result(outcome, "controls").outcome) == ("REJECT", "missing")
+        assert expected.pop() in result(outcome, "controls").says
+    assert verdict(beside_a_champion(expected_before=frozenset(), strategy="frozen")) == "PROMOTE"
+    unknown = judge(beside_a_champion(BASELINE, replace(AS_IS, high=math.nan)), STANDARD)
+    assert result(unknown, "controls").outcome == "missing", "compared, and nothing came of it"
+
+
+def test_what_was_adapted_is_the_primary_comparisons_alone_where_it_is_the_comparator() -> None:
+    worse = replace(BASELINE, low=-0.07, point=-0.05, high=-0.03)
+    outcome = judge(replace(GOOD, primary=worse, comparisons=(worse, *GOOD.comparisons[1:])), STANDARD)
+    assert outcome.verdict == "REJECT"
+    assert (result(outcome, "primary").outcome, result(outcome, "controls").outcome) == ("failed", "passed")
+
+
 def test_no_comparator_rejects() -> None:
     assert verdict(replace(GOOD, primary=None)) == "REJECT"
 
@@ -275,6 +317,7 @@ def test_fails_closed_on_a_margin_that_is_no_number() -> None:
         ({"seed_scores": (0.86, math.nan)}, "seeds", "missing"),
         ({"strategy": "frozen"}, "seeds", "not_applicable"),
         ({"slices": ()}, "slices", "not_applicable"),
+        ({"slices": (), "slice_columns": ("site",)}, "slices", "missing"),
         ({"slices": (SliceResult("a", 40, 0.6, 0.5, 0.7),)}, "slices", "warned"),
         ({"slices": (SliceResult("a", 40, 0.83, 0.7, 0.9),)}, "slices", "passed"),
         ({"slices": (SliceResult("a", 40, 1.0, 1.0, 1.0),)}, "slices", "passed"),
@@ -288,6 +331,8 @@ def test_fails_closed_on_a_margin_that_is_no_number() -> None:
         ({"retention_low": -0.02}, "retention", "warned"),
         ({"retention_low": -0.01}, "retention", "passed"),
         ({"retention_low": math.nan}, "retention", "missing"),
+        ({"retention_low": None}, "retention", "not_applicable"),
+        ({"retention_low": None, "reference_given": True}, "retention", "missing"),
         ({"size_bytes": None}, "cost", "missing"),
         ({"look": 0}, "reuse", "missing"),
     ],
@@ -367,6 +412,97 @@ def test_slices_are_corrected_for_their_number() -> None:
     strong = tuple(SliceResult(str(i), 40, 0.9, 0.8, 1.0) for i in range(9))
     assert result(judge(replace(GOOD, slices=(weak,)), STANDARD), "slices").outcome == "warned"
     assert result(judge(replace(GOOD, slices=(*strong, weak)), STANDARD), "slices").outcome == "passed"
+
+
+def slices_of(*parts: tuple[str, float, float]) -> tuple[SliceResult, ...]:
+    """Slices by name, score and half the width of its interval."""
+    return tuple(SliceResult(name, 40, point, point - half, point + half) for name, point, half in parts)
+
+
+def test_the_worst_slice_is_the_one_that_might_be_lowest_where_none_is_shown_to_be() -> None:
+    found = slices_of(("a", 0.86, 0.05), ("b", 0.84, 0.04), ("c", 0.85, 0.2), ("d", 0.9, 0.01))
+    check = result(judge(replace(GOOD, slices=found), STANDARD), "slices")
+    assert check.outcome == "passed"
+    assert (check.numbers["worst"], check.numbers["worst_low"]) == ("c", pytest.approx(0.65))
+
+
+def test_the_worst_slice_is_the_surest_of_those_that_are_shown_to_be_behind() -> None:
+    # Holm gives both the same p: the first one's times three is below the second's times two
+    found = slices_of(("a", 0.84, 0.3), ("b", 0.7, 0.1), ("c", 0.6985, 0.1))
+    check = result(judge(replace(GOOD, slices=found), STANDARD), "slices")
+    assert check.outcome == "warned"
+    assert check.numbers["worst"] == "c"
+    tied = slices_of(("a", 0.80, 0.0499), ("b", 0.7991, 0.05), ("c", 0.5, 0.9))
+    check = result(judge(replace(GOOD, slices=tied), replace(STANDARD, slice_alpha=0.2)), "slices")
+    assert (check.outcome, check.numbers["worst"]) == ("warned", "b"), "not the one whose interval begins lowest"
+
+
+@pytest.mark.parametrize(("floor", "outcome"), [(None, "passed"), (0.65, "passed"), (0.651, "failed")])
+def test_a_policy_may_say_what_every_slice_must_reach(floor: float | None, outcome: str) -> None:
+    inputs = replace(GOOD, slices=(SliceResult("a", 40, 0.8, 0.7, 0.9), SliceResult("b", 40, 0.85, 0.65, 1.0)))
+    policy = replace(STANDARD, required=STANDARD.required | {"slices"}, slice_low_at_least=floor)
+    judged = judge(inputs, policy)
+    check = result(judged, "slices")
+    assert (check.outcome, check.numbers["worst"]) == (outcome, "b")
+    assert judged.verdict == ("REJECT" if outcome == "failed" else "PROMOTE")
+
+
+def test_slices_that_were_left_out_are_counted() -> None:
+    check = result(judge(replace(GOOD, slices_left_out=4), STANDARD), "slices")
+    assert check.numbers["left_out"] == 4
+    assert check.says.endswith("left out for too few test rows: 4")
+    assert "left_out" not in result(judge(GOOD, STANDARD), "slices").numbers, "nobody counted them"
+
+
+def test_what_the_test_rows_could_show_is_among_the_primary_comparisons_numbers() -> None:
+    numbers = result(judge(with_primary(-0.03, 0.05), STANDARD), "primary").numbers
+    expected = {"detectable_effect": 0.1, "rows_needed": 2500, "mcnemar_p": 0.3, "underpowered": True}
+    assert {name: numbers[name] for name in expected} == expected
+
+
+def test_a_smaller_error_rate_needs_more_rows() -> None:
+    numbers = result(judge(with_primary(-0.03, 0.05), replace(STANDARD, alpha=0.025)), "primary").numbers
+    grows = (1.959964 + 0.841621) / (1.644854 + 0.841621)
+    assert numbers["detectable_effect"] == pytest.approx(0.1 * grows, rel=1e-5)
+    assert numbers["rows_needed"] == math.ceil(2500 * grows**2)
+    assert str(numbers["rows_needed"]) in judge(with_primary(-0.03, 0.05), replace(STANDARD, alpha=0.025)).next_step
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "effect", "said"),
+    [
+        (-0.03, 0.05, 0.1, True),
+        (-0.03, 0.05, 0.011, True),  # more than the margin and the observed difference
+        (-0.03, 0.05, 0.0099, False),  # one as large as the margin would have been seen
+        (-0.03, 0.13, 0.04, False),  # one as large as the observed would have
+        (-0.005, 0.05, 0.1, True),
+        (0.01, 0.05, 0.1, False),  # shown
+        (-0.05, -0.01, 0.1, False),  # shown to be worse
+        (-0.03, 0.05, None, False),
+    ],
+)
+def test_underpowered_is_said_where_what_matters_would_be_missed(
+    low: float, high: float, effect: float | None, said: bool
+) -> None:
+    inputs = with_primary(low, high)
+    assert inputs.primary is not None
+    judged = judge(replace(inputs, primary=replace(inputs.primary, detectable_effect=effect)), STANDARD)
+    primary = result(judged, "primary")
+    assert primary.numbers["underpowered"] == said
+    assert ("UNDERPOWERED: 600 test rows find a difference of" in primary.says) == said
+    assert ("2500 are needed" in judged.reasons[0]) == said
+
+
+@pytest.mark.parametrize(
+    ("grouped", "groups", "outcome"),
+    [(True, 20, "passed"), (True, 19, "missing"), (True, None, "missing"), (False, None, "passed")],
+)
+def test_a_policy_may_ask_for_a_number_of_groups(grouped: bool, groups: int | None, outcome: str) -> None:
+    inputs = replace(GOOD, grouped=grouped, test_groups=groups)
+    judged = judge(inputs, replace(STANDARD, min_test_groups=20))
+    assert result(judged, "primary").outcome == outcome
+    assert judged.verdict == ("PROMOTE" if outcome == "passed" else "REJECT")
+    assert verdict(replace(GOOD, grouped=True, test_groups=2)) == "PROMOTE", "standard asks for none"
 
 
 def test_later_looks_at_one_test_split_need_more_evidence() -> None:

@@ -16,7 +16,9 @@ from tests.unit.core.test_gate import GOOD, result, with_comparison, with_primar
 
 UNRELIABLE = replace(GOOD, reliability=Reliability(0.2, 0.3, 0.9, 0.5))
 WEAK_SLICE = replace(GOOD, slices=(SliceResult("channel = mail", 300, 0.5, 0.45, 0.55, "channel"),))
-PATIENTS = replace(GOOD, grouped=True, slices=(SliceResult("site = north", 300, 0.85, 0.81, 0.89, "site"),))
+PATIENTS = replace(
+    GOOD, grouped=True, test_groups=60, slices=(SliceResult("site = north", 300, 0.85, 0.81, 0.89, "site"),)
+)
 
 
 def test_non_inferiority_promotes_what_is_worse_by_at_most_the_margin() -> None:
@@ -66,6 +68,8 @@ def test_a_good_model_passes_every_policy() -> None:
         ({"grouped": False}, "leakage", "failed"),
         ({"slices": GOOD.slices}, "slices", "missing"),
         ({"slices": ()}, "slices", "missing"),
+        ({"test_groups": 19}, "primary", "missing"),
+        ({"reference_given": True}, "retention", "missing"),
         ({"reliability": None}, "calibration", "missing"),
         ({"licences": {"source model": None}}, "licence", "failed"),
         ({"comparisons": tuple(d for d in GOOD.comparisons if d.other != "scratch")}, "controls", "missing"),
@@ -94,9 +98,9 @@ def test_an_approval_alone_missing_holds_and_says_what_it_would_become() -> None
     assert (held.verdict, held.if_approved) == ("HOLD", "PROMOTE")
     assert any("has to approve it" in reason for reason in held.reasons)
     assert "approve" in held.next_step
-    not_worse = judge(replace(with_primary(-0.002, 0.1), grouped=True, slices=PATIENTS.slices), wide)
+    not_worse = judge(with_primary(-0.002, 0.1, PATIENTS), wide)
     assert (not_worse.verdict, not_worse.if_approved) == ("HOLD", "SHADOW")
-    undecided = judge(replace(with_primary(-0.1, 0.1), grouped=True, slices=PATIENTS.slices), MEDICAL)
+    undecided = judge(with_primary(-0.1, 0.1, PATIENTS), MEDICAL)
     assert (undecided.verdict, undecided.if_approved) == ("HOLD", None), "an approval would not settle it"
 
 
@@ -186,7 +190,11 @@ def test_either_limit_is_enough_to_fail(most: float, slowest: float, memory: flo
         ("GPL-3.0-only", Grade.PERMISSIVE, "failed"),
         ("CC-BY-NC-4.0", Grade.COPYLEFT, "failed"),
         ("CC-BY-NC-4.0", None, "warned"),
+        ("OpenRAIL", None, "warned"),
+        ("OpenRAIL", Grade.USE_RESTRICTED, "warned"),
+        ("OpenRAIL", Grade.COPYLEFT, "failed"),
         ("My-Own-1.0", Grade.NON_COMMERCIAL, "failed"),
+        ("My-Own-1.0", None, "failed"),
         ("MIT", Grade.PERMISSIVE, "passed"),
     ],
 )
@@ -195,11 +203,20 @@ def test_a_licence_may_ask_for_too_much(licence: str, most: Grade | None, outcom
     assert result(judge(inputs, replace(STANDARD, licence_at_most=most)), "licence").outcome == outcome
 
 
-def test_an_unknown_licence_passes_only_where_the_policy_names_it() -> None:
-    unknown = replace(GOOD, licences={"source model": None, "target data": None})
+@pytest.mark.parametrize("stated", [None, "LicenseRef-house-terms", "see LICENSE"])
+def test_an_unknown_licence_passes_only_where_the_policy_names_it(stated: str | None) -> None:
+    unknown = replace(GOOD, licences={"source model": stated, "target data": stated})
     named = frozenset({"source model", "target data"})
     assert judge(unknown, replace(STANDARD, unknown_licences=named)).verdict == "PROMOTE"
     assert judge(unknown, replace(STANDARD, unknown_licences=frozenset({"source model"}))).verdict == "REJECT"
+
+
+def test_a_stated_licence_that_is_not_known_here_is_named() -> None:
+    inputs = replace(GOOD, licences={"source model": "llama3", "target data": "CC-BY-SA-4.0"})
+    found = result(judge(inputs, STANDARD), "licence")
+    assert "source model (llama3: none that is known here)" in found.says
+    allowed = replace(STANDARD, unknown_licences=frozenset({"source model"}), licence_at_most=Grade.PERMISSIVE)
+    assert result(judge(inputs, allowed), "licence").outcome == "failed", "what is known still counts"
 
 
 def test_a_stricter_comparison_does_not_overlook_weak_slices() -> None:

@@ -7,10 +7,15 @@ from acclimate.core.gate_policy import GatePolicy
 
 
 def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
-    """Warn where the source score may have fallen by more than the margin."""
+    """Warn where the source score may have fallen by more than the margin.
+
+    Without data of the source domain there is nothing to measure; with some, labels or held-out rows may be lacking.
+    """
     low = inputs.retention_low
+    if low is None and not inputs.reference_given:
+        return Finding("not_applicable", "there are no data of the source domain to measure retention on")
     if low is None:
-        return Finding("not_applicable", "retention on the source was not measured")
+        return Finding("missing", "the data of the source domain lack the labels or rows to measure retention on")
     numbers = {"low_one_sided": low, "margin": policy.margin}
     if not is_finite(low):
         return Finding("missing", "retention on the source could not be computed", numbers)
