@@ -121,6 +121,7 @@ class FinishedStage:
         inputs: each thing that its key is made of, mostly as sha256, its code included.
         image: what it ran in on a cluster.
         digest: sha256 of what it wrote; None where that is not known.
+        cost: of ``evaluate``, what the model took to serve there, by names that end in their units.
     """
 
     key: str
@@ -129,6 +130,7 @@ class FinishedStage:
     inputs: dict[str, str] = field(default_factory=dict)
     image: str | None = None
     digest: str | None = None
+    cost: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ def test_a_run_keeps_parameters_metrics_data_tags_and_records(
     assert {entry.dataset.digest for entry in run.inputs.dataset_inputs} == {
         digest("target")[:36],
         digest("reference")[:36],
+        digest("test")[:36],
     }
     assert len(run.inputs.model_inputs) == 1
     assert run.info.status == "FINISHED"
@@ -745,7 +746,7 @@ def test_a_pool_is_in_the_run_and_the_lineage(
     leaves = {leaf.name: leaf for leaf in registry.lineage(name).made_from if leaf.kind == "data"}
     assert (leaves["pool"].digest, leaves["pool"].facts) == (digest("pool"), {"licence": "CC0-1.0"})
     run = connect(local_uri(workspace), workspace).client.get_run(done.mlflow_run_id)
-    assert {one.tags[0].value for one in run.inputs.dataset_inputs} == {"target", "reference", "pool"}
+    assert {one.tags[0].value for one in run.inputs.dataset_inputs} == {"target", "reference", "pool", "test"}
     (dataset,) = (one.dataset for one in run.inputs.dataset_inputs if one.tags[0].value == "pool")
     assert json.loads(dataset.source)["licence"] == "CC0-1.0"
     assert run.data.metrics["arm.full.masked_loss_after"] == pytest.approx(2.5)

@@ -13,7 +13,8 @@ from typing import Any
 
 from acclimate.adapters.mlflow_client import Connection, every
 from acclimate.adapters.mlflow_errors import is_error, unknown
-from acclimate.adapters.mlflow_tags import CONTENT_SHA256, KIND, MODEL_DIGEST, RUN_KEY
+from acclimate.adapters.mlflow_measured import tie_to_model
+from acclimate.adapters.mlflow_tags import CONTENT_SHA256, KIND, MODEL_DIGEST, RUN_KEY, flattened
 from acclimate.digests import data_digest, file_digest
 from acclimate.errors import IntegrityError, ModelError
 from acclimate.records import GENERATION_TASK, IMAGE_TASK
@@ -45,12 +46,21 @@ def content_sha256(folder: Path) -> str:
 
 
 def store(connection: Connection, run_id: str, records: RunRecords, folder: Path) -> str:
-    """Store a model folder with a run, once for the same bytes; returns ``models:/m-...``."""
+    """Store a model folder with a run, once for the same bytes; returns ``models:/m-...``.
+
+    What an earlier call was cut off before is made up for: what was measured of the model, and that the run made it.
+    """
     run = connection.client.get_run(run_id)
     content = content_sha256(folder)
-    found = _stored_before(connection, run, content)
-    if found is not None:
-        return f"models:/{found}"
+    logged = _stored_before(connection, run, content) or _stored_now(connection, run, records, folder, content)
+    tie_to_model(connection, run, logged, records)
+    made = run.outputs.model_outputs if run.outputs else []
+    if all(one.model_id != logged.model_id for one in made):
+        _link(connection, run_id, logged.model_id)
+    return f"models:/{logged.model_id}"
+
+
+def _stored_now(connection: Connection, run: Any, records: RunRecords, folder: Path, content: str) -> Any:
     tags = {
         KIND: "adapted model",
         RUN_KEY: records.run_key,
@@ -58,20 +68,41 @@ def store(connection: Connection, run_id: str, records: RunRecords, folder: Path
         MODEL_DIGEST: records.evaluation.model_digest,
     }
     logged = connection.client.create_logged_model(
-        run.info.experiment_id, name=_MODEL_NAME, source_run_id=run_id, tags=tags, model_type=records.data.task
+        run.info.experiment_id,
+        name=_MODEL_NAME,
+        source_run_id=run.info.run_id,
+        tags=tags,
+        params=_params(records),
+        model_type=records.data.task,
     )
-    _upload(connection, logged, run_id, records, folder)
-    connection.client.finalize_logged_model(logged.model_id, "READY")
-    _link(connection, run_id, logged.model_id)
-    return f"models:/{logged.model_id}"
+    _upload(connection, logged, run.info.run_id, records, folder)
+    return connection.client.finalize_logged_model(logged.model_id, "READY")
 
 
-def _stored_before(connection: Connection, run: Any, content: str) -> str | None:
+def _params(records: RunRecords) -> dict[str, str]:
+    """What the model is and how it was made; of a trained one the settings of its training too."""
+    evaluation, source = records.evaluation, records.source
+    arms = records.finetune.arms if records.finetune else []
+    made = next((arm for arm in arms if arm.role == "arm" and arm.strategy == evaluation.strategy), None)
+    return flattened(
+        {
+            "run_key": records.run_key,
+            "task": records.data.task,
+            "metric": evaluation.metric,
+            "strategy": evaluation.strategy,
+            "decision_rule": records.decision.rule,
+            "source": {"name": source.name, "revision": source.revision, "digest": source.digest},
+            "settings": made.settings if made else {},
+        }
+    )
+
+
+def _stored_before(connection: Connection, run: Any, content: str) -> Any | None:
     found = connection.client.search_logged_models(
         [run.info.experiment_id], filter_string=f"tags.`{CONTENT_SHA256}` = '{content}'"
     )
     ready = [one for one in found if one.source_run_id == run.info.run_id and str(one.status) == "READY"]
-    return min((str(one.model_id) for one in ready), default=None)
+    return min(ready, key=lambda one: str(one.model_id), default=None)
 
 
 def _upload(connection: Connection, logged: Any, run_id: str, records: RunRecords, folder: Path) -> None:

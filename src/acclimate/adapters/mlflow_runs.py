@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from typing import Any
 
 from acclimate.adapters.mlflow_client import Connection, every, log_entries
 from acclimate.adapters.mlflow_errors import is_error, without_credentials
+from acclimate.adapters.mlflow_measured import REFERENCE, TEST, data_set, measured_of_model, with_ends
 from acclimate.adapters.mlflow_note import summary
 from acclimate.adapters.mlflow_stages import record_stages
 from acclimate.adapters.mlflow_tables import FOLDER, run_tables, tables_tag, write_tables
@@ -31,13 +30,12 @@ from acclimate.adapters.mlflow_tags import (
     recorded_order,
 )
 from acclimate.errors import ConfigError
-from acclimate.records import InputFile, Interval, TableCard
+from acclimate.records import InputFile, TableCard
 from acclimate.registry import RunRecords
 
 # Only what the run key is made of can be a parameter: MLflow never lets one change.
 ADOPTED_FOR = "acclimate.adopted_for"
 _KEYED_SECTIONS = ("task", "goal", "budget", "gap", "baseline", "finetune", "evaluate")
-_DIGEST_LIMIT = 36
 _FILES_NAMED = 50
 
 
@@ -134,8 +132,9 @@ def record(connection: Connection, records: RunRecords, source_model_uri: str) -
     run_id, experiment = str(run.info.run_id), str(run.info.experiment_id)
     _log_numbers(connection, run, records)
     _log_tags(connection, run_id, experiment, records, source_model_uri)
-    if not run.inputs.dataset_inputs:
-        connection.client.log_inputs(run_id, datasets=list(_dataset_inputs(records)))
+    known = {(one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs}
+    if new := [one for one in _dataset_inputs(records) if (one.dataset.name, one.dataset.digest) not in known]:
+        connection.client.log_inputs(run_id, datasets=new)
     _log_files(connection, run_id, records)
     record_stages(connection, run, records, list(_metrics(records)))
     _end(connection, run, records)
@@ -198,20 +197,14 @@ def _log_numbers(connection: Connection, run: Any, records: RunRecords) -> None:
     log_entries(connection, run.info.run_id, params=params, metrics=metrics)
 
 
-def _interval(name: str, value: Interval) -> Iterator[tuple[str, float, int]]:
-    yield name, value.point, 0
-    yield f"{name}.low", value.low, 0
-    yield f"{name}.high", value.high, 0
-
-
 def _metrics(records: RunRecords) -> Iterator[tuple[str, float, int]]:
     """Name, value and step of every metric of a run."""
-    gap, baseline, evaluation = records.gap, records.baseline, records.evaluation
+    gap, baseline = records.gap, records.baseline
     if gap.units is not None:
         yield "gap.units", gap.units, 0
     for measure in gap.measures:
         yield f"gap.{measure.name}.units", measure.units.point, 0
-    yield from _interval("baseline.score", baseline.score)
+    yield from with_ends("baseline.score", baseline.score)
     for control in baseline.controls:
         if control.score is not None:
             yield f"baseline.control.{control.name}", control.score.point, 0
@@ -223,19 +216,7 @@ def _metrics(records: RunRecords) -> Iterator[tuple[str, float, int]]:
         if arm.pretraining is not None:
             yield f"arm.{arm.strategy}.masked_loss_before", arm.pretraining.loss_before, 0
             yield f"arm.{arm.strategy}.masked_loss_after", arm.pretraining.loss_after, 0
-    yield from _interval(f"test.{evaluation.metric}", evaluation.score)
-    for comparison in evaluation.comparisons:
-        other = re.sub(r"[^\w.-]+", "_", comparison.other)
-        yield from _interval(f"test.minus.{other}", comparison.difference)
-    seeds = [row.other_score.point for row in evaluation.comparisons if row.role == "seed"]
-    if seeds:
-        deviation = statistics.stdev([evaluation.score.point, *seeds])
-        yield f"test.{evaluation.metric}.standard_deviation_between_seeds", deviation, 0
-    calibration = evaluation.calibration
-    for name in ("ece", "ece_before", "nll", "brier", "temperature") if calibration is not None else ():
-        yield f"test.calibration.{name}", getattr(calibration, name), 0
-    for row in evaluation.robustness:
-        yield from _interval(f"test.changed.{row.change.replace(' ', '_')}", row.lost)
+    yield from measured_of_model(records)
     yield from _perplexities(records)
     for name, stage in records.stages.items():
         yield f"seconds.{name}", stage.seconds, 0
@@ -249,14 +230,12 @@ def _perplexities(records: RunRecords) -> Iterator[tuple[str, float, int]]:
         if gap.reference is not None:
             yield "gap.perplexity.reference", gap.reference, 0
         if gap.ratio is not None:
-            yield from _interval("gap.perplexity.ratio", gap.ratio)
+            yield from with_ends("gap.perplexity.ratio", gap.ratio)
     if prompted is not None:
         yield "baseline.zero_shot", prompted.zero_shot.point, 0
         if prompted.few_shot is not None:
             yield "baseline.few_shot", prompted.few_shot.point, 0
         yield "baseline.perplexity", prompted.perplexity, 0
-    for name, value in records.evaluation.perplexity.items():
-        yield f"test.perplexity.{name}", value, 0
 
 
 def _log_tags(connection: Connection, run_id: str, experiment: str, records: RunRecords, source_model_uri: str) -> None:
@@ -278,31 +257,40 @@ def _log_tags(connection: Connection, run_id: str, experiment: str, records: Run
 
 
 def _dataset_inputs(records: RunRecords) -> Iterator[Any]:
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
+    """The tables of the run, and the rows that its model was tested on."""
     tables: list[tuple[str, TableCard | None]] = [
         ("target", records.data.target),
-        ("reference", records.data.reference),
+        (REFERENCE, records.data.reference),
         ("pool", records.data.pool),
     ]
     for context, card in tables:
         if card is None:
             continue
         rows = {split: part.rows for split, part in card.splits.items()}
-        origins = [_origin(file) for file in card.files[:_FILES_NAMED] if file.etag or file.md5]
-        source: dict[str, Any] = {"digest": card.digest, "files": [file.sha256 for file in card.files][:_FILES_NAMED]}
-        if card.licence:
-            source["licence"] = card.licence
-        if origins:
-            source["origins"] = origins
-        dataset = Dataset(
-            name=f"{without_credentials(records.name)}-{context}",
-            digest=card.digest[:_DIGEST_LIMIT],
-            source_type=origins[0]["uri"].partition("://")[0] if origins else "local",
-            source=json.dumps(source, sort_keys=True),
-            profile=json.dumps({"rows": card.rows_kept, "splits": rows}, sort_keys=True),
-        )
-        yield DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
+        yield _dataset_input(records, context, card.digest, card, {"rows": card.rows_kept, "splits": rows})
+    tested = records.evaluation
+    yield _dataset_input(records, TEST, tested.test_digest, records.data.target, {"rows": tested.rows})
+
+
+def _dataset_input(records: RunRecords, context: str, digest: str, card: TableCard, profile: dict[str, Any]) -> Any:
+    """Rows of a table, as MLflow knows them by the digest of those rows."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    name, shortened = data_set(records, context, digest)
+    origins = [_origin(file) for file in card.files[:_FILES_NAMED] if file.etag or file.md5]
+    source: dict[str, Any] = {"digest": digest, "files": [file.sha256 for file in card.files][:_FILES_NAMED]}
+    if card.licence:
+        source["licence"] = card.licence
+    if origins:
+        source["origins"] = origins
+    dataset = Dataset(
+        name=name,
+        digest=shortened,
+        source_type=origins[0]["uri"].partition("://")[0] if origins else "local",
+        source=json.dumps(source, sort_keys=True),
+        profile=json.dumps(profile, sort_keys=True),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
 
 
 def _origin(file: InputFile) -> dict[str, Any]:

@@ -37,7 +37,12 @@ _SECTIONS = {
     "evaluate": ("evaluate",),
 }
 # what the names of the metrics that a stage found begin with
-_FOUND = {"gap": "gap.", "baseline": "baseline.", "finetune": "arm.", "evaluate": "test."}
+_FOUND = {
+    "gap": ("gap.",),
+    "baseline": ("baseline.",),
+    "finetune": ("arm.",),
+    "evaluate": ("test.", "retention.", "serving."),
+}
 _PARENT = "mlflow.parentRunId"
 _FINISHED = "FINISHED"
 

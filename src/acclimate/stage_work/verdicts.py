@@ -30,6 +30,8 @@ from acclimate.viewing import view_of
 from acclimate.wiring import live_versions, registry_of, source_of
 
 CHAMPION_TRIES = 2
+# of timing.json, what :func:`acclimate.nn.serving_cost.serving_cost` measured
+_COST = ("latency_p50_ms", "latency_p95_ms", "peak_memory_bytes")
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,16 @@ def records_of(context: Context, folders: Folders) -> RunRecords:
 def _finished(folder: Path) -> FinishedStage:
     manifest, timing = Manifest.read(folder), read_timing(folder)
     seconds, started_at = timing.get("stage_seconds", 0.0), timing.get(STARTED_AT)
-    image, digest = manifest.values.get(RAN_IN), content_digest(folder)
-    return FinishedStage(manifest.key, seconds, started_at, manifest.inputs, image, digest)
+    cost = {name: timing[name] for name in _COST if name in timing}
+    return FinishedStage(
+        manifest.key,
+        seconds,
+        started_at,
+        manifest.inputs,
+        manifest.values.get(RAN_IN),
+        digest=content_digest(folder),
+        cost=cost,
+    )
 
 
 def _by_stage(folders: Folders) -> dict[str, Path]:
