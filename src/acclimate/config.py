@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
+from pydantic import Field, StringConstraints, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from acclimate.config_base import DataSpec, PoolSpec, Section
 from acclimate.config_finetune import FinetuneSpec
@@ -19,6 +19,7 @@ Metric = Literal["macro_f1", "accuracy", "balanced_accuracy", "exact_match", "ro
 
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Workers = Annotated[int, Field(ge=1, le=256)]
+Use = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
 class SourceSpec(Section):
@@ -99,6 +100,16 @@ class EvaluateSpec(Section):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of the bootstrap")
 
 
+class CardSpec(Section):
+    """What the model card says beside what was measured. Not part of the run key."""
+
+    not_for: list[Use] = Field(
+        default_factory=list,
+        max_length=10,
+        description="what the model must not be used for, each in a few words",
+    )
+
+
 class TrackingSpec(Section):
     """Where runs, models and lineage are kept."""
 
@@ -174,6 +185,7 @@ class Adaptation(Section):
     evaluate: EvaluateSpec = EvaluateSpec()
     gate: GateSpec = GateSpec()
     retrain: RetrainSpec = RetrainSpec()
+    card: CardSpec = CardSpec()
     tracking: TrackingSpec = TrackingSpec()
     compute: ComputeSpec = ComputeSpec()
     workspace: str = Field(

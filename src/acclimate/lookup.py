@@ -16,6 +16,8 @@ from acclimate.wiring import asked_registry
 
 NUMBERS_WIDTH = 78
 DEFAULT_WORKSPACE = Path(".acclimate")
+# facts too long for a line of a tree; the model card and --json have them
+_SENTENCES = frozenset(("made_for", "not_for", "limits"))
 
 
 def report_path(workspace: Path, run_id: str | None) -> Path:
@@ -214,7 +216,8 @@ def lineage_file(
 def lineage_text(node: dict[str, Any], depth: int = 0) -> str:
     """A lineage as an indented tree for people."""
     digest = f"  sha256:{node['digest'][:12]}" if node["digest"] else ""
-    facts = "".join(f"  {name}={value}" for name, value in node["facts"].items() if value)
+    told = {name: value for name, value in node["facts"].items() if value and name not in _SENTENCES}
+    facts = "".join(f"  {name}={value}" for name, value in told.items())
     kind = node["kind"].replace("_", " ")
     lines = [f"{'   ' * depth}{kind}: {node['uri'] or node['name']}{digest}{facts}"]
     lines += [lineage_text(parent, depth + 1) for parent in node["made_from"]]

@@ -134,6 +134,21 @@ class FinishedStage:
 
 
 @dataclass(frozen=True)
+class Considerations:
+    """What people should know before they use a model, in sentences.
+
+    Args:
+        made_for: what it is for; empty where nobody said.
+        not_for: what it is not for.
+        limits: where it is weak, and what is not known of it.
+    """
+
+    made_for: str = ""
+    not_for: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RunRecords:
     """Everything one adaptation produced, as handed to the tracker; its stages in the order in which they ran."""
 
@@ -149,6 +164,7 @@ class RunRecords:
     finetune: FinetuneReport | None
     evaluation: Evaluation
     stages: dict[str, FinishedStage]
+    considerations: Considerations = Considerations()
 
 
 def licence_of_run(records: RunRecords) -> str | None:

@@ -17,6 +17,7 @@ from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
 from acclimate.cli import app
 from acclimate.promoting import promote, recall
 from acclimate.registry import FinishedStage, RunRecords
+from acclimate.report.considerations import considerations
 from tests.bom_schema import BOM
 from tests.run_records import SOURCE, digest, run_records, verdict_of
 from tests.unit.report.test_render import assert_inert, shown
@@ -27,7 +28,9 @@ pytestmark = pytest.mark.usefixtures("no_server")
 def make(registry: MlflowRegistry, folder: Path, key: str, **changes: Any) -> str:
     records = run_records(key, name=f"{key}-mail", model_digest=digest(key), **changes)
     target = records.data.target.model_copy(update={"digest": digest(f"{key} rows"), "licence": "CC-BY-4.0"})
-    return make_of(registry, folder, key, replace(records, data=records.data.model_copy(update={"target": target})))
+    records = replace(records, data=records.data.model_copy(update={"target": target}))
+    records.config["card"]["not_for"] = ["deciding about people"]
+    return make_of(registry, folder, key, replace(records, considerations=considerations(records)))
 
 
 def make_of(registry: MlflowRegistry, folder: Path, key: str, records: RunRecords) -> str:
@@ -82,6 +85,9 @@ def test_a_chain_becomes_a_valid_bill_of_materials_that_promotion_leaves_as_it_i
     bom = json.loads(text)
     assert bom["metadata"]["component"]["modelCard"]["modelParameters"]["task"] == "text-classification"
     assert bom["metadata"]["timestamp"].endswith("Z")
+    told = bom["metadata"]["component"]["modelCard"]["considerations"]
+    assert told["useCases"] == ["Giving texts like those of its target data one of 2 labels."]
+    assert "not for: deciding about people" in told["technicalLimitations"]
     parts = {one["bom-ref"]: one for one in bom["components"]}
     assert parts["models:/parent-mail/1"]["hashes"] == [{"alg": "SHA-256", "content": digest("parent")}]
     assert parts[f"dataset:sha256:{digest('child rows')}"]["licenses"] == [{"license": {"id": "CC-BY-4.0"}}]
@@ -104,7 +110,7 @@ def test_a_recalled_parent_is_seen_in_both(called: Callable[..., Result], worksp
     bom = json.loads((tmp_path / "bom.json").read_text(encoding="utf-8"))
     (parent,) = (one for one in bom["components"] if one["bom-ref"] == "models:/parent-mail/1")
     limits = parent["modelCard"]["considerations"]["technicalLimitations"]
-    assert limits == ["recalled by ann: its licence was withdrawn"]
+    assert limits[0] == "recalled by ann: its licence was withdrawn"
 
 
 def test_an_older_file_is_replaced_and_kept_where_nothing_can_be_written(
@@ -150,8 +156,11 @@ def test_gap_decision_and_evaluation_are_pinned_by_what_their_stages_wrote(
 
 
 def test_without_a_file_it_is_the_tree_it_was(called: Callable[..., Result]) -> None:
-    assert called("child-mail").stdout.startswith("adapted model: models:/child-mail/1  sha256:")
+    tree = called("child-mail").stdout
+    assert tree.startswith("adapted model: models:/child-mail/1  sha256:")
+    assert "deciding about people" not in tree
     found = json.loads(called("child-mail", "--json").stdout)
+    assert found["facts"]["not_for"].splitlines()[0] == "deciding about people"
     assert found["facts"]["task"] == "text-classification"
     assert found["made_into"] == []
     assert found["made_from"][-1]["uri"] == "models:/parent-mail/1"

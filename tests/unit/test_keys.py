@@ -22,3 +22,7 @@ def test_keys_of_classification_are_those_from_before_generation() -> None:
 
 def test_where_and_under_which_name_is_no_part() -> None:
     assert keyed("text-generation") == keyed("text-generation", name="other", workspace="elsewhere")
+
+
+def test_what_the_card_says_is_no_part() -> None:
+    assert keyed("text-classification") == keyed("text-classification", card={"not_for": ["chats"]})

@@ -1,4 +1,4 @@
-"""What finetune and evaluate are keyed by: all that they read."""
+"""What finetune, evaluate and register are keyed by: all that they read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from acclimate.adapters.local_store import LocalStore
 from acclimate.config import Adaptation
 from acclimate.execution import Context, Request, Work, execute
 from acclimate.records import Calibration, DataCard
-from acclimate.stage_work import training
+from acclimate.stage_work import training, verdicts
 from acclimate.stage_work.training import finetune_work
-from acclimate.stage_work.verdicts import evaluate_work
+from acclimate.stage_work.verdicts import Folders, evaluate_work, register_work
+from tests.run_records import run_records
 
 STORED = Calibration(
     machine="", source_digest="", precision={"features": "fp32"}, gemm_tflops={}, rows_per_second={"features": 1.0}
@@ -80,3 +81,17 @@ def test_trainings_that_differ_in_a_seed_have_checkpoints_of_their_own(
         with pytest.raises(Asked):
             finetuned(context_of(finetune={"seed": seed}), toy_data).call(toy_data)
     assert asked[0] == asked[2] != asked[1]
+
+
+def test_register_is_keyed_by_the_words_of_the_card_where_there_are_any(
+    context_of: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdicts, "records_of", lambda *_: run_records())
+    folders = Folders(*(stage(context_of(), name) for name in ("a", "b", "c", "d", "e", "f")))
+
+    def made_of(**sections: Any) -> dict[str, Any]:
+        return register_work(context_of(**sections), folders).made_of
+
+    words = {"not_for": ["chats"]}
+    assert "card" not in made_of(), "who does not use it keeps the keys of earlier releases"
+    assert made_of(card=words) == {**made_of(), "card": words}

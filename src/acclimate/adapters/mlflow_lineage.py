@@ -31,7 +31,10 @@ from acclimate.records import LineageNode
 from acclimate.registry import RegisteredVersion
 
 _DEPTH_LIMIT = 50
-_OF_ADAPTED = ("task", "run_key", "code_version", "previous_champion", "licence", "recalled")
+_OF_ADAPTED = (
+    *("task", "run_key", "code_version", "previous_champion", "licence", "recalled"),
+    *("made_for", "not_for", "limits"),
+)
 _ORIGIN = ("uri", "version", "etag", "dvc_rev", "md5", "licence")
 
 

@@ -37,6 +37,7 @@ from acclimate.adapters.mlflow_tags import (
     SOURCE_MODEL,
     VERDICT,
     VERDICT_SHA256,
+    consideration_tags,
     lineage_tags,
 )
 from acclimate.adapters.mlflow_verdicts import evidence_of, store_evidence, store_verdict, verdict_of
@@ -366,6 +367,7 @@ class MlflowRegistry:
         if model_uri is not None and verdict.verdict != "REJECT":
             tags = {
                 **lineage_tags(records, source_uri),
+                **consideration_tags(records.considerations),
                 VERDICT: verdict.verdict,
                 VERDICT_SHA256: sha256,
                 POLICY: verdict.policy,

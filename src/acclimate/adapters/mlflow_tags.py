@@ -7,7 +7,7 @@ from typing import Any
 
 from acclimate.adapters.mlflow_errors import without_credentials
 from acclimate.records import TableCard
-from acclimate.registry import RunRecords, licence_of_run
+from acclimate.registry import Considerations, RunRecords, licence_of_run
 from acclimate.version import __version__, step_image
 
 RUN_KEY = "acclimate.run_key"
@@ -39,6 +39,9 @@ MADE_OF = "acclimate.made_of."
 RECORDED_AT = "acclimate.recorded_at"
 RECORDED_BY = "acclimate.recorded_by"
 SOURCE_KIND = "source model"
+MADE_FOR = "acclimate.made_for"
+NOT_FOR = "acclimate.not_for"
+LIMITS = "acclimate.limits"
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -86,6 +89,16 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
         **(origin_tags("pool", pool) if pool else {}),
     }
     return {name: value for name, value in tags.items() if value is not None}
+
+
+def consideration_tags(told: Considerations) -> dict[str, str]:
+    """What people should know before they use a version, a sentence a line; nothing where nothing is told.
+
+    For versions: a tag of a run is cut where it is long.
+    """
+    lines = {MADE_FOR: (told.made_for,), NOT_FOR: told.not_for, LIMITS: told.limits}
+    joined = {name: "\n".join(" ".join(one.split()) for one in sentences) for name, sentences in lines.items()}
+    return {name: without_credentials(text) for name, text in joined.items() if text}
 
 
 def origin_tags(table: str, card: TableCard) -> dict[str, str]:

@@ -86,14 +86,22 @@ def _kind_in_words(node: Node) -> str:
     if kind in {"integer", "number"}:
         return ("a whole number" if kind == "integer" else "a number") + _range_in_words(node)
     if kind == "array":
-        return f"a list, each entry {_kind_in_words(_resolved(node['items']))}"
+        return f"a list{_count_in_words(node)}, each entry {_kind_in_words(_resolved(node['items']))}"
     if kind == "object":
         return "a section with the keys " + ", ".join(
             [*node.get("properties", {}), *node.get("propertyNames", {}).get("enum", ())]
         )
     if "pattern" in node:
         return _PATTERNS.get(node["pattern"], f"text of the form {node['pattern']}")
-    return {"boolean": "true or false", "string": "text"}.get(str(kind), "another value")
+    text = f"text of at most {node['maxLength']} characters" if "maxLength" in node else "text"
+    return {"boolean": "true or false", "string": text}.get(str(kind), "another value")
+
+
+def _count_in_words(node: Node) -> str:
+    most = node.get("maxItems")
+    if most is None:
+        return ""
+    return f" of {most}" if node.get("minItems") == most else f" of at most {most}"
 
 
 def _range_in_words(node: Node) -> str:

@@ -24,7 +24,9 @@ _CHARS = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*"
 # A part of what RFC 3987 allows: what is no such address is told as a property.
 _ADDRESS = re.compile(rf"[a-z][a-z0-9+.-]*://[A-Za-z0-9._~-]+(:\d+)?(/{_CHARS})?(\?{_CHARS})?")
 # What has a place of its own, and what promotions change while the model stays what it is.
-_NOT_TOLD = frozenset(("aliases", "previous_champion", "recalled", "created", "licence", "task"))
+_NOT_TOLD = frozenset(
+    ("aliases", "previous_champion", "recalled", "created", "licence", "task", "made_for", "not_for", "limits")
+)
 
 
 def cyclonedx_text(root: LineageNode) -> str:
@@ -158,16 +160,16 @@ def _source_card(node: LineageNode) -> Part:
 
 
 def _card(node: LineageNode) -> Part:
-    """Task, data, result and limits of an adapted model."""
+    """Task, data, result, use and limits of an adapted model."""
     parameters: Part = {"task": node.facts["task"]} if node.facts.get("task") else {}
     refs = dict.fromkeys(_ref(one, node) for one in node.made_from if one.kind == "data")
     parameters |= {"datasets": [{"ref": ref} for ref in refs]} if refs else {}
     metrics = [_metric(one) for one in node.made_from if one.kind == "evaluation" and one.facts.get("score")]
-    limits = list(_limits(node))
+    considered = {"useCases": _lines(node, "made_for"), "technicalLimitations": list(_limits(node))}
     return {
         **({"modelParameters": parameters} if parameters else {}),
         **({"quantitativeAnalysis": {"performanceMetrics": metrics}} if metrics else {}),
-        **({"considerations": {"technicalLimitations": limits}} if limits else {}),
+        **({"considerations": told} if (told := {name: said for name, said in considered.items() if said}) else {}),
     }
 
 
@@ -190,6 +192,13 @@ def _limits(node: LineageNode) -> Iterator[str]:
             yield f"the gate did not find it fit for production: {one.name}"
         if one.kind == "source_model" and not licences(one.facts.get("licence")):
             yield f"the licence of {name_of(one)}, which it was adapted from, is unknown"
+    yield from (f"not for: {one}" for one in _lines(node, "not_for"))
+    yield from _lines(node, "limits")
+
+
+def _lines(node: LineageNode, fact: str) -> list[str]:
+    """A fact of several sentences, one each."""
+    return [line for line in node.facts.get(fact, "").splitlines() if line]
 
 
 def _evidence(node: LineageNode) -> Iterator[Part]:

@@ -9,13 +9,16 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from acclimate.config_file import effective_policy
+from acclimate.config_gate import GateSpec
 from acclimate.core.licences import OWN
-from acclimate.records import DataCard, Pretraining, SliceScore
+from acclimate.records import CalibrationScore, Comparison, DataCard, Pretraining, Retention
 from acclimate.registry import RunRecords, licence_of_run
 from acclimate.report import numbers
+from acclimate.report.considerations import considerations, primary
 from acclimate.report.safety import visible
 from acclimate.report.task_words import model_name, scored_by
-from acclimate.report.wording import GAPS, metric_name
+from acclimate.report.wording import GAPS, metric_name, spaced
 from acclimate.version import __version__
 
 CARD_NAME = "README.md"
@@ -30,12 +33,11 @@ _HUB_METRICS = {
     "rouge_l": "rouge",
     "token_accuracy": "accuracy",
 }
-_WEAKEST_SLICES = 3
 
 
-def inert(text: str) -> str:
-    """Foreign text as one line of Markdown that shows it and does nothing else."""
-    return html.escape(_MARKDOWN.sub(r"\\\1", _one_line(text)), quote=False)
+def inert(text: str, longest: int = _LONGEST) -> str:
+    """Foreign text as one line of Markdown that shows it and does nothing else, cut where it is longer."""
+    return html.escape(_MARKDOWN.sub(r"\\\1", _one_line(text, longest)), quote=False)
 
 
 def code(text: str) -> str:
@@ -43,8 +45,8 @@ def code(text: str) -> str:
     return "`" + _one_line(text).replace("`", "'") + "`"
 
 
-def _one_line(text: str) -> str:
-    return visible(" ".join(text.split()))[:_LONGEST]
+def _one_line(text: str, longest: int = _LONGEST) -> str:
+    return visible(" ".join(text.split()))[:longest]
 
 
 def write_model_card(records: RunRecords, folder: Path) -> Path:
@@ -101,7 +103,13 @@ def _licence(records: RunRecords) -> dict[str, str]:
 
 
 def _values(records: RunRecords) -> dict[str, Any]:
-    return {**_result_values(records), **_history_values(records), **_data_values(records)}
+    return {
+        **_result_values(records),
+        **_use_values(records),
+        **_gate_values(records),
+        **_history_values(records),
+        **_data_values(records),
+    }
 
 
 def _result_values(records: RunRecords) -> dict[str, Any]:
@@ -121,11 +129,9 @@ def _result_values(records: RunRecords) -> dict[str, Any]:
             }
             for row in evaluation.comparisons
         ],
-        "calibration": {
-            name: numbers.score(getattr(calibration, name)) for name in ("ece", "ece_before", "nll", "brier")
-        }
-        if calibration
-        else None,
+        "power": _power(primary(records), task),
+        "calibration": _calibration(calibration) if calibration else None,
+        "retention": _retention(evaluation.retention) if evaluation.retention else None,
         "perplexity": {
             inert(model_name(name, task)): numbers.plain(value) for name, value in evaluation.perplexity.items()
         },
@@ -137,23 +143,60 @@ def _result_values(records: RunRecords) -> dict[str, Any]:
             }
             for row in evaluation.classes
         ],
-        "weakest": [_slice(row) for row in sorted(evaluation.slices, key=_slice_score)[:_WEAKEST_SLICES]],
         "robustness": [
             {"change": row.change, "lost": numbers.signed(row.lost.point), "bounds": numbers.signed_bounds(row.lost)}
             for row in evaluation.robustness
         ],
-        "near_duplicates": evaluation.near_duplicates,
-        "overlap": evaluation.overlap_rows,
     }
 
 
-def _slice_score(row: SliceScore) -> tuple[float, str, str]:
-    return row.score.low, row.column, row.value
+def _power(deciding: Comparison | None, task: str) -> dict[str, Any] | None:
+    """What the test rows can show of the comparison that decides."""
+    if deciding is None:
+        return None
+    return {
+        "other": inert(model_name(deciding.other, task)),
+        "effect": numbers.score(deciding.detectable_effect),
+        "needed": numbers.count(deciding.rows_needed) if deciding.rows_needed else None,
+        "too_few": deciding.underpowered,
+    }
 
 
-def _slice(row: SliceScore) -> dict[str, str]:
-    score = f"{numbers.score(row.score.point)} ({numbers.bounds(row.score)})"
-    return {"name": f"{inert(row.column)} = {inert(row.value)}", "rows": numbers.count(row.rows), "score": score}
+def _calibration(found: CalibrationScore) -> dict[str, str]:
+    """Each number, with its interval where that was computed."""
+    plain = {name: numbers.score(getattr(found, name)) for name in ("ece", "ece_before", "nll", "brier")}
+    bounds = {name: f"{plain[name]} ({numbers.bounds(ends)})" for name, ends in found.intervals.items()}
+    return plain | bounds
+
+
+def _retention(kept: Retention) -> dict[str, str]:
+    return {
+        "rows": numbers.count(kept.rows),
+        "score": numbers.score(kept.score),
+        "source_score": numbers.score(kept.source_score),
+        "change": f"{numbers.signed(kept.change.point)} ({numbers.signed_bounds(kept.change)})",
+        "low": numbers.signed(kept.low_one_sided),
+    }
+
+
+def _use_values(records: RunRecords) -> dict[str, Any]:
+    told = considerations(records)
+    return {"not_for": [inert(one) for one in told.not_for], "limits": [inert(one) for one in told.limits]}
+
+
+def _gate_values(records: RunRecords) -> dict[str, Any]:
+    """The policy, what it asks of people, and what they answer for; the verdict itself comes after the card."""
+    gate = GateSpec.model_validate(records.config.get("gate", {}))
+    policy = effective_policy(gate)
+    approval = policy.checks.approval
+    by = f"one of {', '.join(inert(one) for one in approval.by)}" if approval.by else "somebody"
+    return {
+        "policy": inert(policy.name),
+        "approval_by": by if approval.required else None,
+        "waivers": [
+            {"check": spaced(one.check), "by": inert(one.by), "reason": inert(one.reason, 1000)} for one in gate.waivers
+        ],
+    }
 
 
 def _history_values(records: RunRecords) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from acclimate.records import (
     Registration,
 )
 from acclimate.registry import FinishedStage, RegisteredVersion, RunRecords
+from acclimate.report.considerations import considerations
 from acclimate.stage_work.training import candidate_of, handed_on
 from acclimate.viewing import view_of
 from acclimate.wiring import live_versions, registry_of, source_of
@@ -104,7 +105,7 @@ def records_of(context: Context, folders: Folders) -> RunRecords:
     """Everything the run produced, read back from its folders."""
     config = context.request.adaptation
     finetune = candidate_of(folders.candidate, folders.baseline).finetune
-    return RunRecords(
+    records = RunRecords(
         run_key=run_key(context, folders.data),
         name=config.name,
         config=config.model_dump(mode="json"),
@@ -118,6 +119,7 @@ def records_of(context: Context, folders: Folders) -> RunRecords:
         evaluation=Evaluation.read(folders.evaluation),
         stages={name: _finished(folder) for name, folder in _by_stage(folders).items()},
     )
+    return replace(records, considerations=considerations(records))
 
 
 def _finished(folder: Path) -> FinishedStage:
@@ -149,7 +151,7 @@ def _by_stage(folders: Folders) -> dict[str, Path]:
 
 
 def register_work(context: Context, folders: Folders) -> Work:
-    """Register: keyed by the evaluation, the gate's policy, the name and the registry."""
+    """Register: keyed by the evaluation, the gate's policy, the name, the registry and the user's words in the card."""
     config = context.request.adaptation
     records = records_of(context, folders)
 
@@ -200,6 +202,7 @@ def register_work(context: Context, folders: Folders) -> Work:
             "policy": effective_policy(config.gate).model_dump(mode="json"),
             "goal": config.goal.model_dump(mode="json"),
             "tracking": config.tracking.uri,
+            **({"card": config.card.model_dump(mode="json")} if config.card.not_for else {}),
         },
         call=call,
         run_key=records.run_key,

@@ -99,6 +99,21 @@ def test_limits_are_told() -> None:
     ]
 
 
+def test_what_it_is_for_and_what_not_are_told_with_its_limits() -> None:
+    told = {"made_for": "Sorting mail.", "not_for": "Chats.\nCommercial use.", "limits": "Weakest slice: fax."}
+    model = checked(adapted(1, source(), verdict="HOLD", **told))["metadata"]["component"]
+    assert model["modelCard"]["considerations"] == {
+        "useCases": ["Sorting mail."],
+        "technicalLimitations": [
+            "the gate did not find it fit for production: HOLD",
+            "not for: Chats.",
+            "not for: Commercial use.",
+            "Weakest slice: fax.",
+        ],
+    }
+    assert not [one for one in model["properties"] if one["value"] in told.values()]
+
+
 def test_the_same_model_gives_the_same_file_whatever_alias_it_has() -> None:
     plain = cyclonedx_text(adapted(4, source()))
     assert plain == cyclonedx_text(adapted(4, source(), aliases="champion", previous_champion="3"))
@@ -129,6 +144,7 @@ def test_the_validator_refuses_what_is_no_address(address: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_names_stay_valid(text: str) -> None:
     checked(poisoned(chain(2), text))
+    checked(poisoned(adapted(1, source(), made_for="", not_for="", limits=""), text))
 
 
 @settings(max_examples=30, deadline=None)

@@ -10,12 +10,13 @@ import pytest
 from huggingface_hub import ModelCard
 
 from acclimate.adapters.licences import licence_of
+from acclimate.config_gate import ApprovalRule, ChecksSpec, PolicySpec
 from acclimate.core.licences import Grade, grade
 from acclimate.nn.source_card import folder_digest
-from acclimate.records import ClassScore, SliceScore
+from acclimate.records import ClassScore, Retention, SliceScore
 from acclimate.registry import RunRecords
 from acclimate.report.model_card import inert, render_model_card, write_model_card
-from tests.run_records import SOURCE, run_records
+from tests.run_records import SOURCE, interval, run_records
 
 
 def with_labels(records: RunRecords, labels: list[str]) -> RunRecords:
@@ -84,6 +85,76 @@ def test_weakest_slices_come_first_and_are_three() -> None:
     records = replace(run_records(), evaluation=evaluation.model_copy(update={"slices": slices}))
     lines = [line for line in render_model_card(records).splitlines() if line.startswith("- Weakest slice:")]
     assert [line.split(" = ")[1].split(",")[0] for line in lines] == ["chat", "fax", "mail"]
+
+
+def section(text: str, title: str) -> str:
+    """What stands below a heading."""
+    return text.partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_it_says_what_the_model_is_not_for_the_users_own_words_first() -> None:
+    records = run_records()
+    records.config["card"]["not_for"] = ["deciding about people"]
+    lines = section(render_model_card(records), "What it is not for").strip().splitlines()
+    assert lines[:2] == [
+        "- deciding about people",
+        "- Inputs that none of its 2 labels fits: it gives one all the same.",
+    ]
+
+
+def test_hostile_words_of_the_user_stay_text() -> None:
+    records = run_records()
+    records.config["card"]["not_for"] = ["<script>alert(1)</script>", "[x](javascript:1)", "a\u202eb\n## Data"]
+    text = render_model_card(records)
+    assert "<script" not in text
+    assert not re.search(r"(?<!\\)\]\(javascript", text)
+    assert "a\\\\u202eb \\#\\# Data" in text
+    assert text.count("\n## Data\n") == 1
+
+
+def test_what_is_kept_of_the_source_is_told_with_its_bounds() -> None:
+    plain = run_records()
+    assert "held-out rows" not in render_model_card(plain)
+    kept = Retention(rows=1300, score=0.41, source_score=0.44, change=interval(-0.03), low_one_sided=-0.047)
+    records = replace(plain, evaluation=plain.evaluation.model_copy(update={"retention": kept}))
+    text = " ".join(section(render_model_card(records), "How good it is").split())
+    assert "on 1,300 held-out rows of it: 0.410, the source model 0.440; change −0.030 (−0.050 to −0.010)" in text
+    assert "one-sided lower bound −0.047." in text
+
+
+def test_calibration_has_its_intervals_where_they_were_computed() -> None:
+    records = run_records()
+    calibration = records.evaluation.calibration
+    assert calibration is not None
+    intervals = {"ece": interval(0.02, 0.01), "brier": interval(0.1, 0.03)}
+    bounded = calibration.model_copy(update={"intervals": intervals})
+    records = replace(records, evaluation=records.evaluation.model_copy(update={"calibration": bounded}))
+    text = " ".join(render_model_card(records).split())
+    assert "calibration error 0.020 (0.010 to 0.030) (before the temperature 0.050)" in text
+    assert "negative log-likelihood 0.300, Brier score 0.100 (0.070 to 0.130)." in text
+
+
+@pytest.mark.parametrize(("underpowered", "ending"), [(False, "."), (True, ": they are too few.")])
+def test_it_says_what_difference_the_test_rows_can_show(underpowered: bool, ending: str) -> None:
+    evaluation = run_records().evaluation
+    deciding = evaluation.comparisons[0].model_copy(update={"rows_needed": 2100, "underpowered": underpowered})
+    comparisons = [deciding, *evaluation.comparisons[1:]]
+    records = replace(run_records(), evaluation=evaluation.model_copy(update={"comparisons": comparisons}))
+    shown = "show a difference of 0.030 from baseline with 80 % power; the one observed takes 2,100 rows"
+    assert f"{shown}{ending}\n" in render_model_card(records)
+
+
+def test_it_says_who_answers_for_a_check_and_who_has_to_approve() -> None:
+    records = run_records()
+    assert section(render_model_card(records), "Who answers for it").count("\n") == 2
+    signed = PolicySpec(name="signed", checks=ChecksSpec(approval=ApprovalRule(required=True, by=["Dr. A", "Dr. B"])))
+    waiver = {"check": "seeds", "by": "ann", "reason": "one seed <b>only</b> fits " + "the budget " * 30 + "now"}
+    records.config["gate"] = {"policy": "signed", "rules": signed.model_dump(mode="json"), "waivers": [waiver]}
+    text = section(render_model_card(records), "Who answers for it")
+    assert "by the policy signed." in text
+    assert "asks that one of Dr. A, Dr. B approves a version before it is promoted" in text
+    assert "- Should the check seeds fail, ann answers for it: one seed &lt;b&gt;only&lt;/b&gt; fits the" in text
+    assert text.rstrip().endswith("now"), "the whole reason is there"
 
 
 @pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", "a|b", "[x](javascript:1)", "---\nlicense: mit\n---"])
