@@ -72,8 +72,8 @@ class PrimaryRule(NeededRule):
     min_test_rows: int = Field(
         30, ge=10, le=1_000_000, description="with fewer test rows the comparison counts as not computed"
     )
-    min_test_groups: int | None = Field(
-        None, ge=2, le=1_000_000, description="likewise with fewer groups, where target.group names a column; null: any"
+    min_test_groups: int = Field(
+        10, ge=2, le=1_000_000, description="likewise with fewer groups, where target.group names a column"
     )
 
 

@@ -243,7 +243,16 @@ def gate_inputs(
         expected_before=_before_adapting(data, source, evaluation.strategy),
         trivial=_trivial(data),
         slices=tuple(
-            SliceResult(f"{s.column} = {s.value}", s.rows, s.score.point, s.score.low, s.score.high, s.column)
+            SliceResult(
+                f"{s.column} = {s.value}",
+                s.rows,
+                s.score.point,
+                s.score.low,
+                s.score.high,
+                s.column,
+                s.gap.point if s.gap else None,
+                s.p_behind,
+            )
             for s in evaluation.slices
         ),
         slice_columns=tuple(data.target.slices),

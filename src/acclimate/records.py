@@ -457,6 +457,14 @@ class SliceScore(Record):
     value: str
     rows: int
     score: Interval
+    gap: Interval | None = Field(
+        None,
+        description="share of right answers, or mean score of answers, less that of the other rows of the same classes",
+    )
+    p_behind: float | None = Field(
+        None,
+        description="one-sided, of a slice that is served no worse; null where there is nothing to compare it with",
+    )
 
 
 class CalibrationBin(Record):

@@ -29,6 +29,7 @@ from acclimate.core.paired_means import sign_test, slice_mean_range
 from acclimate.core.reliability import ece_debiased, reliability_bins, softmax
 from acclimate.core.reliability_bounds import reliability_bounds
 from acclimate.core.resampling import Groups, group_sums
+from acclimate.core.slice_gaps import slice_gap
 from acclimate.core.slices import Slice, slices_of, too_small
 from acclimate.core.strategy_traits import TRAITS
 from acclimate.examples import Examples, Inputs
@@ -223,11 +224,38 @@ def class_scores(counts: IntArray, labels: Sequence[str]) -> list[ClassScore]:
     ]
 
 
-def slice_scores(slices: Sequence[Slice], score: Callable[[IntArray], Interval]) -> list[SliceScore]:
-    """Score of each slice, given the function that scores some rows."""
-    return [
-        SliceScore(column=part.column, value=part.value, rows=len(part.rows), score=score(part.rows)) for part in slices
-    ]
+def slice_scores(
+    slices: Sequence[Slice],
+    score: Callable[[IntArray], Interval],
+    right: FloatArray,
+    classes: IntArray,
+    groups: Sequence[str] | None,
+) -> list[SliceScore]:
+    """Score of each slice, and how its rows fare against the others.
+
+    Args:
+        slices: with their rows.
+        score: the score of some rows.
+        right: each row's own score, ``[n]``: 1 where the candidate is right.
+        classes: its true class, ``[n]``; all the same where there are none.
+        groups: its group; None without groups.
+    """
+    found = []
+    for part in slices:
+        inside = np.zeros(len(right), dtype=bool)
+        inside[part.rows] = True
+        gap = slice_gap(right, classes, inside, groups)
+        found.append(
+            SliceScore(
+                column=part.column,
+                value=part.value,
+                rows=len(part.rows),
+                score=score(part.rows),
+                gap=Interval(point=gap.point, low=gap.low, high=gap.high) if gap else None,
+                p_behind=gap.p_value if gap else None,
+            )
+        )
+    return found
 
 
 def disparities(
@@ -405,7 +433,8 @@ def scored_classes(
     predicted = found.probabilities(temperature).argmax(axis=1).astype(np.int64)
     counts = confusion(found.truth, predicted, len(found.labels))
     slices = slices_of(found.rows.columns, how.min_slice)
-    by_slice = slice_scores(slices, lambda rows: test.score(predicted, rows))
+    right = (predicted == found.truth).astype(np.float64)
+    by_slice = slice_scores(slices, lambda rows: test.score(predicted, rows), right, found.truth, found.rows.groups)
     return {
         "metric": metric,
         "rows": len(found.rows),
@@ -442,7 +471,8 @@ def scored_answers(found: AnswerScores, *, metric: str, comparator: str, how: Ev
     """
     test = WrittenRows(found.rows, how.bootstraps, how.seed)
     slices = slices_of(found.rows.columns, how.min_slice)
-    by_slice = slice_scores(slices, lambda rows: test.score(found.scores, rows))
+    alike = np.zeros(len(found.scores), dtype=np.int64)
+    by_slice = slice_scores(slices, lambda rows: test.score(found.scores, rows), found.scores, alike, found.rows.groups)
     return {
         "metric": metric,
         "rows": len(found.rows),

@@ -184,3 +184,22 @@ def test_errors_are_cut_and_ordered() -> None:
 def test_a_class_without_rows_scores_zero() -> None:
     absent = class_scores(np.array([[4, 0], [0, 0]]), ["no", "yes"])[1]
     assert (absent.rows, absent.precision, absent.recall, absent.f1) == (0, 0, 0, 0)
+
+
+def test_a_slice_of_one_easy_class_is_compared_with_that_class_and_not_with_the_whole() -> None:
+    rng = np.random.default_rng(5)
+    truth = np.repeat([0, 1], [360, 240])
+    site = np.array(["a" if i < 60 else "b" for i in range(600)])
+    wrong = rng.random(600) < np.where(truth == 0, 0.05, 0.3)
+    found = ClassPredictions(
+        rows=JudgedRows([f"r{i}" for i in range(600)], None, {"site": site.tolist()}),
+        labels=["neg", "pos"],
+        truth=truth,
+        logits=(np.where(wrong, 1 - truth, truth)[:, None] == np.arange(2)).astype(np.float32),
+        others={"baseline": truth},
+    )
+    slices = scored_classes(found, 1.0, metric="macro_f1", comparator="baseline", how=EvaluateSpec(bootstraps=200))
+    (a,) = [one for one in slices["slices"] if (one.column, one.value) == ("site", "a")]
+    assert a.score.high < slices["score"].point, "its macro-F1 lacks a class"
+    assert abs(a.gap.point) < 0.08
+    assert a.p_behind > 0.05

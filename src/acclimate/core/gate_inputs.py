@@ -67,7 +67,18 @@ class Difference:
 
 @dataclass(frozen=True)
 class SliceResult:
-    """One slice of the test split, with the two-sided 95 % interval of its score, and the column it is one of."""
+    """One slice of the test split.
+
+    Args:
+        name: column and value.
+        rows: how many there are.
+        point: its score.
+        low: of the two-sided 95 % interval of its score.
+        high: of the same.
+        column: it is one of.
+        gap: its rows' score less that of the other rows of the same classes.
+        p_behind: one-sided, of a slice that is served no worse; None where there is nothing to compare it with.
+    """
 
     name: str
     rows: int
@@ -75,6 +86,8 @@ class SliceResult:
     low: float | None
     high: float | None
     column: str = ""
+    gap: float | None = None
+    p_behind: float | None = None
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,14 @@ from typing import Any
 import pytest
 
 from acclimate.core.gate import GateInputs, Waiver, judge
-from acclimate.core.gate_inputs import Reliability, SliceResult
+from acclimate.core.gate_inputs import Reliability
 from acclimate.core.licences import Grade
 from tests.policies import MEDICAL, STANDARD, STRICT
-from tests.unit.core.test_gate import GOOD, result, with_comparison, with_primary
+from tests.unit.core.test_gate import GOOD, result, sliced, with_comparison, with_primary
 
 UNRELIABLE = replace(GOOD, reliability=Reliability(0.2, 0.3, 0.9, 0.5))
-WEAK_SLICE = replace(GOOD, slices=(SliceResult("channel = mail", 300, 0.5, 0.45, 0.55, "channel"),))
-PATIENTS = replace(
-    GOOD, grouped=True, test_groups=60, slices=(SliceResult("site = north", 300, 0.85, 0.81, 0.89, "site"),)
-)
+WEAK_SLICE = replace(GOOD, slices=(sliced("channel = mail", 300, 0.5, 0.45, 0.55, "channel"),))
+PATIENTS = replace(GOOD, grouped=True, test_groups=60, slices=(sliced("site = north", 300, 0.85, 0.81, 0.89, "site"),))
 
 
 def test_non_inferiority_promotes_what_is_worse_by_at_most_the_margin() -> None:
@@ -220,7 +218,7 @@ def test_a_stated_licence_that_is_not_known_here_is_named() -> None:
 
 
 def test_a_stricter_comparison_does_not_overlook_weak_slices() -> None:
-    weak = replace(GOOD, slices=(SliceResult("weak", 40, 0.75, 0.64, 0.86, "site"),))  # one-sided p of about .037
+    weak = replace(GOOD, slices=(sliced("weak", 40, 0.75, 0.64, 0.86, "site"),))  # one-sided p of about .037
     assert result(judge(weak, STANDARD), "slices").outcome == "warned"
     assert judge(weak, STRICT).verdict == "REJECT"
     assert result(judge(weak, replace(STANDARD, alpha=0.001)), "slices").outcome == "warned"
