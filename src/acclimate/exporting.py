@@ -16,6 +16,7 @@ from acclimate.nn.export.checked import checked
 from acclimate.nn.export.onnx import write_onnx
 from acclimate.nn.export.plain import write_plain
 from acclimate.nn.model import AdaptedModel
+from acclimate.registry import Registry
 from acclimate.report.model_card import CARD_NAME, code
 from acclimate.version import __version__
 from acclimate.wiring import asked_registry
@@ -93,11 +94,11 @@ def _write(model: str, folder: Path, format_: str, written: Path, workspace: Pat
     if format_ == "peft":
         uri = source or _known_source(adapted, model, workspace)
 
-        def fetch(uri: str, into: Path) -> Path:
-            return asked_registry(workspace).fetch(uri, into)
+        def registry() -> Registry:
+            return asked_registry(workspace)
 
         home = written.with_name("source")
-        place, _ = resolve_source(uri, root=Path.cwd(), licence=None, allow_outside=True, home=home, fetch=fetch)
+        place, _ = resolve_source(uri, root=Path.cwd(), licence=None, allow_outside=True, home=home, registry=registry)
         recipe = write_adapter(adapted, place, uri, written)
     else:
         recipe = (write_onnx if format_ == "onnx" else write_plain)(adapted, written)

@@ -20,6 +20,16 @@ def data_digests(data: Path) -> dict[str, str | None]:
     return found | ({"pool": card.pool.digest} if card.pool else {})
 
 
+def data_facts(data: Path) -> dict[str, Any]:
+    """What the data card says of the rows, licences and near-duplicates too.
+
+    Left out is where the rows lie, and the warnings, which name it: the same rows by another route give the same.
+    """
+    places = {"files", "warnings"}
+    tables = dict.fromkeys(("target", "reference", "pool"), places)
+    return DataCard.read(data).model_dump(mode="json", exclude=tables)
+
+
 def keyed_sections(config: Adaptation) -> dict[str, Any]:
     """The sections of a configuration that are part of the run key; ``generation`` where texts are generated."""
     names = {"task", "goal", "budget", "gap", "baseline", "finetune", "evaluate"}

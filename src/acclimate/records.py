@@ -666,6 +666,12 @@ class Verdict(StoredRecord):
     reasons: list[str]
     next_step: str
 
+    @property
+    def refuses_a_licence(self) -> bool:
+        """Whether a licence rejects it: that of source or data, hence of any weights that are made from them."""
+        licence = (one for one in self.checks if one.name == "licence" and one.required)
+        return any(one.outcome in {"failed", "missing"} and one.waived is None for one in licence)
+
 
 class Registration(StoredRecord):
     """What was written to the registry."""
@@ -680,7 +686,9 @@ class Registration(StoredRecord):
     created: bool = Field(description="False: the version was there already")
     verdict_sha256: str
     other_weights: str | None = Field(
-        None, description="what to know and to do where the version of this run key holds other weights"
+        None,
+        description="what to know and to do where the version of this run key holds other weights, or stays in use "
+        "although this verdict refuses it",
     )
     recalled: str | None = Field(
         None, description="by whom and why the version, or what it was made from, was recalled: it gets no alias"

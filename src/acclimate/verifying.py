@@ -18,12 +18,13 @@ from acclimate.config_file.remote_uris import DvcAddress
 from acclimate.digests import file_digest
 from acclimate.errors import AcclimateError, DataError, IntegrityError
 from acclimate.nn.source_card import folder_digest
-from acclimate.records import Evidence, InputFile, TableCard
+from acclimate.records import Evidence, InputFile, TableCard, Verdict
 from acclimate.registry import RegisteredVersion, Registry
 from acclimate.replaying import not_compared, replayed
 from acclimate.wiring import asked_registry
 
 Outcome = Literal["unchanged", "changed", "not found"]
+_Judged = tuple[Verdict, Evidence]  # sealed, and what it was computed from
 #: Exit codes by the worst outcome.
 EXITS: dict[Outcome, int] = {"unchanged": 0, "not found": 75, "changed": 76}
 CHAIN_LIMIT = 50
@@ -77,10 +78,11 @@ def _verified(
     version = registry.version(reference)
     place = scratch / f"{version.name}-{version.version}"
     place.mkdir()
-    found, evidence = _judgement(registry, version, place)
-    found += _weights(registry, version, evidence, place)
+    found, judged = _judgement(registry, version, place)
+    found += _weights(registry, version, judged, place)
     found += _log(registry, version)
-    if evidence is not None:
+    if judged is not None:
+        _, evidence = judged
         for table in (evidence.data.target, evidence.data.reference, evidence.data.pool):
             found += [] if table is None else _data(table, project, place)
         found += _source(registry, version, evidence, project, place)
@@ -104,9 +106,9 @@ def _tried(kind: str, name: str, sha256: str, look: Callable[[], list[Verified]]
     return [Verified(kind, name, outcome, sha256, f"{problem.message} ({problem.code})")]
 
 
-def _judgement(registry: Registry, version: RegisteredVersion, place: Path) -> tuple[list[Verified], Evidence | None]:
+def _judgement(registry: Registry, version: RegisteredVersion, place: Path) -> tuple[list[Verified], _Judged | None]:
     """The verdict against the version's tag, what it was computed from against the verdict, and whether it follows."""
-    evidence: list[Evidence] = []
+    judged: list[_Judged] = []
     sealed = version.tags.get("acclimate.verdict_sha256", "")
 
     def verdict() -> list[Verified]:
@@ -115,20 +117,23 @@ def _judgement(registry: Registry, version: RegisteredVersion, place: Path) -> t
 
     def predictions() -> list[Verified]:
         _, said, kept, path = registry.evidence(version.model_uri, place)
-        evidence.append(kept)
-        _, judged = replayed(version.model_uri, said, kept, path)
-        name, says = f"{kept.evaluation.rows} test rows", not_compared(said, judged)
+        judged.append((said, kept))
+        _, computed = replayed(version.model_uri, said, kept, path)
+        name, says = f"{kept.evaluation.rows} test rows", not_compared(said, computed)
         return [Verified("predictions", name, "unchanged", kept.predictions_sha256, says)]
 
     found = _tried("verdict", version.model_uri, sealed, verdict)
     if found[0].outcome == "unchanged":
         found += _tried("predictions", version.model_uri, "", predictions)
-    return found, evidence[0] if evidence else None
+    return found, judged[0] if judged else None
 
 
-def _weights(registry: Registry, version: RegisteredVersion, evidence: Evidence | None, place: Path) -> list[Verified]:
+def _weights(registry: Registry, version: RegisteredVersion, judged: _Judged | None, place: Path) -> list[Verified]:
     """The stored model against its own digest, and against the one that was evaluated."""
-    wanted = evidence.evaluation.model_digest if evidence else version.tags.get("acclimate.model_digest", "")
+    wanted = version.tags.get("acclimate.model_digest", "")
+    # what is rejected for a licence may be other weights of the version's run key
+    if judged is not None and not judged[0].refuses_a_licence:
+        wanted = judged[1].evaluation.model_digest
 
     def look() -> list[Verified]:
         stored = folder_digest(registry.fetch(version.model_uri, place / "model"))
@@ -196,7 +201,8 @@ def _source(
     uri, card = version.tags.get("acclimate.source_uri", ""), evidence.source
 
     def look() -> list[Verified]:
-        _, now = resolve_source(uri, root=project, licence=None, allow_outside=True, home=place, fetch=registry.fetch)
+        where: dict[str, Any] = {"root": project, "home": place, "allow_outside": True}
+        _, now = resolve_source(uri, licence=None, registry=lambda: registry, **where)
         says = "" if now.digest == card.digest else f"its digest is {now.digest[:12]} now"
         return [Verified("source", uri, "changed" if says else "unchanged", card.digest, says)]
 

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def _resolved(
     spec: str, licence: str | None, root: Path, home: Path, tracking: str | None, allow_outside: bool
 ) -> tuple[Path, SourceCard]:
-    def fetch(uri: str, into: Path) -> Path:
-        return registry_at(tracking, home).fetch(uri, into)
+    def registry() -> Registry:
+        return registry_at(tracking, home)
 
-    return resolve_source(spec, root=root, licence=licence, allow_outside=allow_outside, home=home, fetch=fetch)
+    return resolve_source(spec, root=root, licence=licence, allow_outside=allow_outside, home=home, registry=registry)
 
 
 def source_of(context: Context) -> tuple[Path, SourceCard]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from acclimate.errors import AcclimateError, ConfigError, DataError, IntegrityEr
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.model import AdaptedModel
 from acclimate.records import SourceCard
-from tests.run_records import LABELS, SOURCE, run_records, verdict_of
+from tests.run_records import LABELS, SOURCE, digest, run_records, verdict_of
 
 Resolve = Callable[..., tuple[Path, SourceCard]]
 TEXTS = ["good great love", "bad awful broken", "the city by the sea"]
@@ -168,7 +169,7 @@ class TestRegistered:
     def test_an_adapted_model_is_a_source(self, registry: MlflowRegistry, tiny_source: Path, resolve: Resolve) -> None:
         uri = pinned_source("models:/mail@champion", lambda: registry)
         assert uri == "models:/mail/1"
-        folder, card = resolve(uri, fetch=registry.fetch)
+        folder, card = resolve(uri, registry=lambda: registry)
         assert (card.name, card.revision, card.labels, card.licence) == ("mail", "1", LABELS, "Apache-2.0")
         encoder = Encoder.load(folder, precision="fp32", max_length=32)
         before = Encoder.load(tiny_source, precision="fp32", max_length=32)
@@ -182,17 +183,51 @@ class TestRegistered:
     def test_a_copy_of_an_adapted_model_inherits_its_licence(
         self, registry: MlflowRegistry, resolve: Resolve, tmp_path: Path
     ) -> None:
-        folder, card = resolve("models:/mail/1", fetch=registry.fetch)
+        folder, card = resolve("models:/mail/1", registry=lambda: registry)
         shutil.copytree(folder, tmp_path / "copied")
         copy = resolve("copied", licence="MIT")[1]
         assert (copy.digest, copy.licence) == (card.digest, "Apache-2.0")
+
+    def test_an_unknown_licence_of_its_data_stays_unknown(
+        self, registry: MlflowRegistry, tmp_path: Path, resolve: Resolve
+    ) -> None:
+        """Of the source's licence alone, which its folder names, a model that a pool went into is not."""
+        adapted = registry.fetch("models:/mail/1", tmp_path / "fetched")
+        records = run_records("pooled", name="pooled")
+        pool = records.data.target.model_copy(update={"digest": digest("pool"), "labels": None})
+        unknown = replace(records, data=records.data.model_copy(update={"pool": pool}))
+        run_id = registry.record_run(unknown)
+        stored = registry.log_model(run_id, unknown, adapted)
+        registry.register(unknown, run_id, stored, verdict_of(unknown), auto_promote=False)
+        uri, given = "models:/pooled/1", {"registry": lambda: registry}
+        assert resolve(uri, **given)[1].licence is None
+        assert resolve(uri, licence="MIT", **given)[1].licence == "MIT", "whoever adapts it further may know it"
+        known = pool.model_copy(update={"licence": "CC-BY-NC-4.0"})
+        stated = replace(records, data=records.data.model_copy(update={"pool": known}))
+        registry.register(stated, run_id, stored, verdict_of(stated), auto_promote=False)
+        assert resolve(uri, licence="MIT", **given)[1].licence == "Apache-2.0 AND CC-BY-NC-4.0"
+
+    def test_a_version_that_has_no_licence_tag_has_that_of_its_card(
+        self, registry: MlflowRegistry, tmp_path: Path, resolve: Resolve
+    ) -> None:
+        folder = Path(shutil.copytree(registry.fetch("models:/mail/1", tmp_path / "fetched"), tmp_path / "carded"))
+        records = run_records("carded", name="carded")
+        run_id = registry.record_run(records)
+        for version, (head, licence) in enumerate([("", None), ("---\nlicense: mit\n---\n", "MIT")], 1):
+            (folder / "README.md").write_text(f"{head}# A card")
+            records = run_records(f"carded {version}", name="carded")
+            run_id = registry.record_run(records)
+            stored = registry.log_model(run_id, records, folder)
+            registry.register(records, run_id, stored, verdict_of(records), auto_promote=False)
+            registry._connection.client.delete_model_version_tag("carded", str(version), "acclimate.licence")
+            assert resolve(f"models:/carded/{version}", registry=lambda: registry)[1].licence == licence
 
     def test_what_is_not_registered_is_named(self, registry: MlflowRegistry, resolve: Resolve) -> None:
         with pytest.raises(ConfigError) as alias:
             pinned_source("models:/mail@chanpion", lambda: registry)
         assert (alias.value.code, "champion" in alias.value.hint) == ("E-SOURCE-008", True)
         with pytest.raises(AcclimateError) as version:
-            resolve("models:/mail/9", fetch=registry.fetch)
+            resolve("models:/mail/9", registry=lambda: registry)
         assert version.value.code == "E-REGISTRY-003"
 
     def test_only_an_alias_opens_the_registry(self) -> None:

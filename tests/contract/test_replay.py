@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import pytest
 
 from acclimate.adapters.mlflow_client import connect
 from acclimate.adapters.mlflow_registry import MlflowRegistry
+from acclimate.config_gate import ChecksSpec, LicenceRule, PolicySpec
 from acclimate.errors import AcclimateError, IntegrityError, ModelError
+from acclimate.judging import judge_evidence
+from acclimate.nn.source_card import folder_digest
 from acclimate.records import Evidence, HardRow, Retention, Robustness, SeedRun, Verdict
 from acclimate.registry import RunRecords
 from acclimate.replaying import replay, replay_text
@@ -214,3 +218,41 @@ def test_a_verdict_of_before_evidence_was_kept_is_told(
     uri = registry.log_model(run_id, records, tmp_path / "model")
     registry.register(records, run_id, uri, verdict_of(records), auto_promote=False)
     refused(ModelError, "E-REGISTRY-022", "old-release", workspace)
+
+
+def test_a_version_that_was_rejected_with_other_weights_of_its_run_key_is_as_it_was(
+    registry: MlflowRegistry, workspace: Path, tmp_path: Path
+) -> None:
+    name, path = f"model-{next(_NAMES)}", tmp_path / "predictions.parquet"
+    base = classified(path, name)
+    restricted = base.data.target.model_copy(update={"licence": "no such licence"})
+    policy = PolicySpec(name="free", checks=ChecksSpec(licence=LicenceRule(at_most="copyleft")))
+    for attempt, data in enumerate([base.data, base.data.model_copy(update={"target": restricted})]):
+        folder = tmp_path / f"model-{attempt}"
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(bytes([attempt]) * 100)
+        records = with_digest(replace(base, data=data), folder_digest(folder))
+        evidence = evidence_of(records, path)
+        verdict = judge_evidence(evidence, policy=policy, run_key=records.run_key, name=name)
+        run_id = registry.record_run(records)
+        registry.keep_evidence(run_id, evidence, path)
+        uri = registry.log_model(run_id, records, folder) if verdict.verdict != "REJECT" else None
+        registry.register(records, run_id, uri, verdict, auto_promote=False)
+    (version,) = registry.versions(name)
+    assert version.verdict == "REJECT"
+    assert replay(name, workspace)["verdict"] == "REJECT"
+    found = {one["kind"]: one["outcome"] for one in verify(name, workspace, None, tmp_path)["checked"]}
+    assert (found["verdict"], found["predictions"], found["weights"]) == ("unchanged",) * 3
+
+
+def with_digest(records: RunRecords, model_digest: str) -> RunRecords:
+    """The same records of a model with other weights."""
+    assert records.finetune is not None
+    own = {"model_digest": model_digest}
+    arms = [arm.model_copy(update=own) if arm.chosen else arm for arm in records.finetune.arms]
+    return replace(
+        records,
+        evaluation=records.evaluation.model_copy(update=own),
+        finetune=records.finetune.model_copy(update={"arms": arms}),
+    )

@@ -167,6 +167,19 @@ def test_another_policy_reruns_from_register_on(finished, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_licence_that_is_stated_later_is_judged_and_nothing_is_trained_again(finished, tmp_path):
+    project = finished[0].copy(tmp_path / "copy")
+    before = len(project.events())
+    policy = {"name": "free", "checks": {"licence": {"at_most": "copyleft"}}}
+    (project.folder / "free.yaml").write_text(json.dumps(policy))
+    again = project.run("-s", "target.licence=CC-BY-NC-4.0", "-s", "gate.policy=free.yaml")
+    done = [event for event in project.events()[before:] if event["event"] == "stage_done"]
+    assert [event["stage"] for event in done if not event["reused"]] == ["ingest", "decide", "register"]
+    assert (again.code, again.json["verdict"]) == (10, "REJECT"), again.err[-2000:]
+    assert "version 1 of this run key holds these weights and is still the champion" in again.json["next_step"].lower()
+
+
+@pytest.mark.slow
 def test_a_baseline_that_is_good_enough_is_never_trained_further(project):
     project.write_rows(purity=0.85)
     outcome = project.run("-s", "goal.at_least=0.6")

@@ -6,6 +6,8 @@ import re
 from importlib import metadata
 from pathlib import Path
 
+from acclimate.config_file.yaml_nodes import parse_yaml
+from acclimate.core.licences import together
 from acclimate.nn.preflight import read_json
 
 SPDX = {
@@ -58,6 +60,10 @@ SPDX = {
     "agpl-3.0": "AGPL-3.0-only",
 }
 _UNKNOWN = frozenset(("", "unknown", "other", "none", "dual license", "unlicensed"))
+_MOST_CHARACTERS = 1_000_000
+_HEADER = re.compile(r"---[ \t]*\n((?:.*\n)*?)---[ \t]*(?:\n|\Z)")
+# the rest of a header may be thousands of lines of results; a value goes on where lines are indented or listed
+_ENTRY = re.compile(r"^licen[sc]e(?:_name)?[ \t]*:.*\n(?:(?:[ \t-].*)?\n)*", re.MULTILINE)
 
 
 def spdx_name(licence: str | None) -> str | None:
@@ -73,21 +79,24 @@ def _readme_licence(folder: Path) -> str | None:
     path = folder / "README.md"
     if not path.is_file():
         return None
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    if not lines or lines[0].strip() != "---":
+    with path.open(encoding="utf-8", errors="replace") as file:
+        header = _HEADER.match(file.read(_MOST_CHARACTERS))
+    if header is None:
         return None
-    stated: dict[str, str] = {}
-    for line in lines[1:]:
-        if line.strip() == "---":
-            break
-        found = re.fullmatch(r"licen[sc]e(_name)?:\s*[\"']?([^\"'#]+?)[\"']?\s*(#.*)?", line)
-        if found:
-            stated.setdefault(found[1] or "", found[2])
-    else:
+    entries = parse_yaml("".join(_ENTRY.findall(header[1])), lambda line: f"{path}: licence, line {line}")
+    if entries.problems or not isinstance(entries.value, dict):
         return None
+    stated = {name.replace("licence", "license"): _text(value) for name, value in entries.value.items()}
+    named = stated.get("license")
     # "other" is what the hub calls one that has no name of its own there
-    named = stated.get("")
-    return stated.get("_name", named) if named is not None and named.lower() == "other" else named
+    return stated.get("license_name") or named if named is not None and named.lower() == "other" else named
+
+
+def _text(value: object) -> str | None:
+    """A licence as written; of a list one that asks for what each of them does."""
+    if isinstance(value, list):
+        return together([_text(one) for one in value]) if value else None
+    return value.strip() if isinstance(value, str) else None
 
 
 def _package_licence(package: metadata.Distribution) -> str | None:

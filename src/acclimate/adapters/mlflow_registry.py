@@ -38,6 +38,7 @@ from acclimate.adapters.mlflow_tags import (
     VERDICT,
     VERDICT_SHA256,
     consideration_tags,
+    licence_tags,
     lineage_tags,
 )
 from acclimate.adapters.mlflow_verdicts import evidence_of, store_evidence, store_verdict, verdict_of
@@ -362,8 +363,7 @@ class MlflowRegistry:
         source_uri, _ = ensure_source(self._connection, records.source, records.source_uri)
         sha256 = store_verdict(self._connection, run_id, verdict)
         version, created = None, False
-        if verdict.verdict == "REJECT":
-            self._tell_rejected(records, sha256, verdict)
+        self._tell_run_key(records, sha256, verdict)
         if model_uri is not None and verdict.verdict != "REJECT":
             tags = {
                 **lineage_tags(records, source_uri),
@@ -444,11 +444,17 @@ class MlflowRegistry:
                 mlflow_versions.no_challenger(connection, now.name, now.version)
         return replace(now, tags={**now.tags, **tags})
 
-    def _tell_rejected(self, records: RunRecords, sha256: str, verdict: Verdict) -> None:
-        """Where these weights were registered by an earlier verdict, the version is told of the new one."""
+    def _tell_run_key(self, records: RunRecords, sha256: str, verdict: Verdict) -> None:
+        """Tell the version of this run key, which was there before, what holds for it too.
+
+        That is what is known of licences by now, and a rejection: of these weights, or of any for a licence.
+        """
         for one in self.versions(records.name):
-            same = (one.run_key, one.tags.get(MODEL_DIGEST)) == (records.run_key, records.evaluation.model_digest)
-            if same:
+            if one.run_key != records.run_key:
+                continue
+            mlflow_versions.set_tags(self._connection, one, licence_tags(records))
+            concerned = one.tags.get(MODEL_DIGEST) == records.evaluation.model_digest or verdict.refuses_a_licence
+            if verdict.verdict == "REJECT" and concerned:
                 self._tell(one, {VERDICT: verdict.verdict, VERDICT_SHA256: sha256, POLICY: verdict.policy})
 
     def _stored(self, records: RunRecords, run_id: str, model_uri: str) -> tuple[dict[str, Any], dict[str, str]]:

@@ -30,6 +30,7 @@ GAP_DIGEST = "acclimate.gap_digest"
 DECISION_DIGEST = "acclimate.decision_digest"
 EVALUATION_DIGEST = "acclimate.evaluation_digest"
 ANCESTORS = "acclimate.ancestors"
+LICENCE = "acclimate.licence"
 KIND = "acclimate.kind"
 ARM_PREFIX = "acclimate.arm."
 IMAGE = "acclimate.image"
@@ -58,14 +59,11 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
         KIND: "adapted model",
         SOURCE_MODEL: source_model_uri,
         SOURCE_DIGEST: records.source.digest,
-        "acclimate.licence": licence_of_run(records) or "unknown",
+        **licence_tags(records),
         "acclimate.source_uri": without_credentials(records.source_uri),
         DATA_DIGEST: records.data.target.digest,
         REFERENCE_DIGEST: reference.digest if reference else None,
         POOL_DIGEST: pool.digest if pool else None,
-        "acclimate.data_licence": records.data.target.licence,
-        "acclimate.reference_licence": reference.licence if reference else None,
-        "acclimate.pool_licence": pool.licence if pool else None,
         TEST_DIGEST: evaluation.test_digest,
         MODEL_DIGEST: evaluation.model_digest,
         "acclimate.task": records.data.task,
@@ -99,6 +97,17 @@ def consideration_tags(told: Considerations) -> dict[str, str]:
     lines = {MADE_FOR: (told.made_for,), NOT_FOR: told.not_for, LIMITS: told.limits}
     joined = {name: "\n".join(" ".join(one.split()) for one in sentences) for name, sentences in lines.items()}
     return {name: without_credentials(text) for name, text in joined.items() if text}
+
+
+def licence_tags(records: RunRecords) -> dict[str, str | None]:
+    """What is known of licences: of the whole model, and of the tables it was made with; None: nobody stated one."""
+    data = records.data
+    return {
+        LICENCE: licence_of_run(records) or "unknown",
+        "acclimate.data_licence": data.target.licence,
+        "acclimate.reference_licence": data.reference.licence if data.reference else None,
+        "acclimate.pool_licence": data.pool.licence if data.pool else None,
+    }
 
 
 def origin_tags(table: str, card: TableCard) -> dict[str, str]:

@@ -6,6 +6,7 @@ MLflow has neither idempotency keys nor compare-and-swap: see docs/decisions/000
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from acclimate.adapters.mlflow_artifacts import registered_model
@@ -197,11 +198,14 @@ def delete_version(connection: Connection, name: str, version: int) -> None:
             raise
 
 
-def set_tags(connection: Connection, version: RegisteredVersion, tags: dict[str, str]) -> None:
-    """Write those tags of a version that differ."""
+def set_tags(connection: Connection, version: RegisteredVersion, tags: Mapping[str, str | None]) -> None:
+    """Write those tags of a version that differ; None takes one away."""
+    of = version.name, str(version.version)
     for name, value in tags.items():
-        if version.tags.get(name) != value:
-            connection.client.set_model_version_tag(version.name, str(version.version), name, value)
+        if value is None and name in version.tags:
+            connection.client.delete_model_version_tag(*of, name)
+        elif value is not None and version.tags.get(name) != value:
+            connection.client.set_model_version_tag(*of, name, value)
 
 
 def make_challenger(connection: Connection, version: RegisteredVersion) -> None:

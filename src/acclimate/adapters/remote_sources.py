@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from acclimate.adapters.fetched import FetchLimits, fetched
 from acclimate.adapters.licences import licence_of, spdx_name
+from acclimate.adapters.mlflow_tags import LICENCE
 from acclimate.adapters.published import Published, download_published, published_at
 from acclimate.adapters.s3 import S3, ObjectInfo, S3Uri
 from acclimate.adapters.s3_files import check_name, download, pins
@@ -78,15 +79,15 @@ def _card(folder: Path, place: S3Uri, published: Published | None, licence: str 
 
 
 def resolve_registered(
-    uri: str, cache: Path, licence: str | None, fetch: Callable[[str, Path], Path] | None
+    uri: str, cache: Path, licence: str | None, registry: Callable[[], Registry] | None
 ) -> tuple[Path, SourceCard]:
     """Fetch an adapted model, whose encoder is a whole model, to adapt it further; its head gives its labels.
 
     Args:
         uri: ``models:/NAME/VERSION``; see :func:`pinned_source` for aliases.
         cache: fetched models are kept there.
-        licence: SPDX name, where the model states none.
-        fetch: the registry's.
+        licence: SPDX name, where that of the model, its data included, is not known.
+        registry: opens the registry.
 
     Raises:
         ConfigError: E-SOURCE-007 without a registry; E-SOURCE-008 an alias; E-SOURCE-001 neither.
@@ -101,13 +102,16 @@ def resolve_registered(
     if match is None:
         hint = "models:/NAME/7 or models:/NAME@champion"
         raise ConfigError("E-SOURCE-001", "this is no registered model", where=where, hint=hint)
-    if fetch is None:
+    if registry is None:
         hint = "set tracking.uri or MLFLOW_TRACKING_URI, or give the folder of the adapted model"
         raise ConfigError("E-SOURCE-007", "there is no registry to fetch the model from", where=where, hint=hint)
-    folder = fetch(uri, cache)
+    opened = registry()
+    folder = opened.fetch(uri, cache)
     preflight(folder)
     name, version = match.groups()
-    stated = licence_of(folder, None, licence)
+    # the tag follows what is stated of source and data later; the card is as it was stored
+    known = opened.version(uri).tags.get(LICENCE)
+    stated = licence_of(folder, None, licence) if known is None else spdx_name(known) or spdx_name(licence)
     return folder, source_card(folder, name=name, revision=version, licence=stated)
 
 

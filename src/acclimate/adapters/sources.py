@@ -14,11 +14,11 @@ from acclimate.errors import ConfigError
 from acclimate.nn.preflight import preflight
 from acclimate.nn.source_card import source_card
 from acclimate.records import SourceCard
+from acclimate.registry import Registry
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f;|&$`<>\\\u202a-\u202e\u2066-\u2069]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
-FetchModel = Callable[[str, Path], Path]
 
 
 def _refuse(number: int, message: str, uri: str, hint: str) -> ConfigError:
@@ -86,7 +86,7 @@ def resolve_source(
     licence: str | None,
     allow_outside: bool = False,
     home: Path | None = None,
-    fetch: FetchModel | None = None,
+    registry: Callable[[], Registry] | None = None,
 ) -> tuple[Path, SourceCard]:
     """Find a source model and pin it by revision and digest. Loads no weights and runs no code of it.
 
@@ -98,7 +98,7 @@ def resolve_source(
         licence: SPDX name to use where neither the model's README, its package nor what it was adapted from states one.
         allow_outside: accept folders outside ``root``.
         home: models from elsewhere are kept in ``home/sources``; by default ACCLIMATE_HOME or ~/.cache/acclimate.
-        fetch: the registry's :meth:`~acclimate.ports.Registry.fetch`; without it ``models:/`` is refused.
+        registry: opens the registry; without it ``models:/`` is refused.
 
     Returns:
         The model's folder and its card. A package's revision is its version, a registered model's its number, else the
@@ -122,7 +122,9 @@ def resolve_source(
         from acclimate.adapters.remote_sources import resolve_registered, resolve_s3
 
         cache = (home or cache_home()) / "sources"
-        return resolve_s3(uri, cache, licence) if scheme[1] == "s3" else resolve_registered(uri, cache, licence, fetch)
+        if scheme[1] == "s3":
+            return resolve_s3(uri, cache, licence)
+        return resolve_registered(uri, cache, licence, registry)
     if scheme[1].lower() == "hf":
         hint = (
             "download the model where there is a network, then give its folder: hf download ORG/NAME --local-dir FOLDER"

@@ -48,7 +48,9 @@ def headline(view: ReportView) -> Headline:
         step = view.verdict.next_step
         if version is not None and view.verdict.if_approved == "PROMOTE":
             step = to_approve(view.name, version)
-        return Headline(word, TONES[word], VERDICTS[word], told or step, command)
+        if told:  # beside a refusal it is a warning, else it is what to do instead
+            step = f"{step} {told}" if word in {"REJECT", "HOLD"} else told
+        return Headline(word, TONES[word], VERDICTS[word], step, command)
     if view.retrain is not None and view.retrain.action == "nothing":
         return Headline("IDLE", "calm", view.retrain.reason, "", "")
     return _planned(view)

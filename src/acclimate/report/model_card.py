@@ -11,7 +11,6 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from acclimate.config_file import effective_policy
 from acclimate.config_gate import GateSpec
-from acclimate.core.licences import OWN
 from acclimate.records import CalibrationScore, Comparison, DataCard, Pretraining, Retention
 from acclimate.registry import RunRecords, licence_of_run
 from acclimate.report import numbers
@@ -94,11 +93,11 @@ def _header(records: RunRecords) -> ModelCardData:
 
 
 def _licence(records: RunRecords) -> dict[str, str]:
-    """The licence as the hub writes it: by its name, or as ``other`` with an expression of all that it is made of."""
-    licence = licence_of_run(records)
-    if licence in (None, OWN):
-        return {}
-    assert licence is not None, "looked at above"
+    """The licence as the hub writes it: by its name, or as ``other`` with an expression of all that it is made of.
+
+    One that is not known is said to be so: what is adapted from the model must not take it for its source's.
+    """
+    licence = licence_of_run(records) or "unknown"
     return {"license": "other", "license_name": licence} if " " in licence else {"license": licence.lower()}
 
 

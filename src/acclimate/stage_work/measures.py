@@ -12,7 +12,7 @@ from acclimate.calibrating import calibration_of
 from acclimate.config_file import effective_policy
 from acclimate.digests import data_digest
 from acclimate.execution import Context, Work, content_digest
-from acclimate.keys import data_digests, of_generation, run_key
+from acclimate.keys import data_digests, data_facts, of_generation, run_key
 from acclimate.records import FEATURES, GENERATION_TASK, SourceCard
 from acclimate.wiring import source_of
 
@@ -136,7 +136,7 @@ def baseline_work(context: Context, data: Path) -> Work:
 
 
 def decide_work(context: Context, data: Path, gap: Path, baseline: Path) -> Work:
-    """Decide: keyed by the reports, the goal, the budget and the stored calibration."""
+    """Decide: keyed by the data card, the reports, the goal, the budget and the stored calibration."""
     config = context.request.adaptation
     calibration = calibration_of(context, data)
     policy = effective_policy(config.gate)
@@ -163,6 +163,7 @@ def decide_work(context: Context, data: Path, gap: Path, baseline: Path) -> Work
         module="acclimate.stages.decide",
         made_of={
             "data": data_digests(data),
+            "data_card": data_facts(data),
             "source": source_of(context)[1].model_dump(mode="json"),
             "gap": content_digest(gap),
             "baseline": content_digest(baseline),

@@ -11,7 +11,7 @@ from acclimate.calibrating import calibration_of
 from acclimate.config_file import effective_policy
 from acclimate.errors import AcclimateError, UnavailableError
 from acclimate.execution import RAN_IN, STARTED_AT, Context, Work, content_digest, execute, find, read_timing
-from acclimate.keys import data_digests, run_key
+from acclimate.keys import data_digests, data_facts, run_key
 from acclimate.records import (
     FEATURES,
     GENERATION_TASK,
@@ -60,7 +60,7 @@ def comparator_of(context: Context, key: str) -> RegisteredVersion | None:
 def evaluate_work(
     context: Context, data: Path, baseline: Path, candidate: Path, champion: RegisteredVersion | None
 ) -> Work:
-    """Evaluate: keyed by the candidate, the baseline and the champion's version."""
+    """Evaluate: keyed by the rows, the candidate, the baseline and the champion's version."""
     config = context.request.adaptation
     folder, card = source_of(context)
     model = candidate_of(candidate, baseline)
@@ -89,6 +89,7 @@ def evaluate_work(
         module=f"acclimate.stages.{'evaluate_writing' if writes else 'evaluate'}",
         made_of={
             "data": data_digests(data),
+            "near_duplicates": DataCard.read(data).target.near_duplicates_across_splits,
             "source": card.digest,
             "baseline": content_digest(baseline),
             "candidate": content_digest(candidate),
@@ -151,7 +152,7 @@ def _by_stage(folders: Folders) -> dict[str, Path]:
 
 
 def register_work(context: Context, folders: Folders) -> Work:
-    """Register: keyed by the evaluation, the gate's policy, the name, the registry and the user's words in the card."""
+    """Register: keyed by all records of the run, the gate's policy, the name, the registry and the card's own words."""
     config = context.request.adaptation
     records = records_of(context, folders)
 
@@ -196,8 +197,14 @@ def register_work(context: Context, folders: Folders) -> Work:
         module="acclimate.stages.register",
         made_of={
             "name": config.name,
-            "evaluation": content_digest(folders.evaluation),
+            "run_key": records.run_key,
+            "data_card": data_facts(folders.data),
+            "source": records.source.model_dump(mode="json"),
+            "gap": content_digest(folders.gap),
+            "baseline": content_digest(folders.baseline),
+            "decision": content_digest(folders.decision),
             "candidate": content_digest(folders.candidate),
+            "evaluation": content_digest(folders.evaluation),
             "gate": config.gate.model_dump(mode="json", exclude={"promotions"}),
             "policy": effective_policy(config.gate).model_dump(mode="json"),
             "goal": config.goal.model_dump(mode="json"),
@@ -230,13 +237,14 @@ def judge_and_register(context: Context, folders: Folders) -> Path:
         UnavailableError: E-REGISTRY-020, the champion moved again.
     """
     key = run_key(context, folders.data)
-    for _ in range(CHAMPION_TRIES):
+    for left in reversed(range(CHAMPION_TRIES)):
         champion = comparator_of(context, key)
         seen = Manifest.read(folders.evaluation).values.get("champion")
         if seen == (champion.version if champion else None):
             return _register(context, folders, key)
-        work = evaluate_work(context, folders.data, folders.baseline, folders.candidate, champion)
-        folders = replace(folders, evaluation=execute(context, work))
+        if left:
+            work = evaluate_work(context, folders.data, folders.baseline, folders.candidate, champion)
+            folders = replace(folders, evaluation=execute(context, work))
     raise UnavailableError(
         "E-REGISTRY-020",
         "the champion moved while this candidate was being compared with it",

@@ -29,8 +29,8 @@ from acclimate.nn.serving_cost import MEMORY_ROWS
 from acclimate.nn.source_card import folder_digest
 from acclimate.ports import Progress, silent
 from acclimate.predictions import FILE
-from acclimate.records import Evidence, Registration, StoredModel, WaivedCheck
-from acclimate.registry import Registry, RunRecords
+from acclimate.records import Evidence, Registration, StoredModel, Verdict, WaivedCheck
+from acclimate.registry import RegisteredVersion, Registry, RunRecords, licence_of_run
 
 CardWriter = Callable[[RunRecords, Path], Path]
 SketchWriter = Callable[[Path], Path]
@@ -105,8 +105,9 @@ def register(
         verdict = judge_evidence(evidence, **judge)
     registry.keep_evidence(run_id, evidence, predictions)
     progress("verdict", verdict=verdict.verdict)
+    _warn_of_licence(records, registry, progress)
     done = registry.register(records, run_id, model_uri, verdict, auto_promote=gate.auto_promote)
-    done = done.model_copy(update={"other_weights": _other_weights(records, registry)})
+    done = done.model_copy(update={"other_weights": _other_weights(records, registry, verdict, done.verdict_sha256)})
     if done.recalled:
         progress("warning", says=f"{done.model_uri} gets no alias: it was recalled by {done.recalled}")
     verdict.write(out)
@@ -133,26 +134,60 @@ def _limited_cost(
     return cost
 
 
-def _other_weights(records: RunRecords, registry: Registry) -> str | None:
-    """Say so where this run key's one version was made earlier, from the same inputs, with other weights.
+def _warn_of_licence(records: RunRecords, registry: Registry, progress: Progress) -> None:
+    """Say so where another licence is known now than when the version of this run key was told last."""
+    now = licence_of_run(records) or "unknown"
+    for one in registry.versions(records.name):
+        before = one.tags.get("acclimate.licence", now)
+        if one.run_key == records.run_key and before != now:
+            says = f"the licence of version {one.version} is {now}, not {before}: its tags say so now"
+            card = "the model card stored with it stays as it is. To renew that, delete the version and run again"
+            progress("warning", says=f"{says}, {card}")
+
+
+def _other_weights(records: RunRecords, registry: Registry, verdict: Verdict, sealed: str) -> str | None:
+    """Say so where this run key's one version is not what was judged now, or stays what it was judged to be before.
 
     Another machine or another release of acclimate may train slightly other weights. The version that is there stays.
     """
-    digest = records.evaluation.model_digest
     for one in registry.versions(records.name):
-        theirs = one.tags.get("acclimate.model_digest", digest)
-        if one.run_key == records.run_key and theirs != digest:
-            own, other = records.evaluation.strategy, one.tags.get("acclimate.strategy")
-            if "frozen" in (own, other) and own != other:
-                return (
-                    f"Version {one.version} of this run key is not this model but the {other} one, judged when another "
-                    f"or no champion was in use. To register this {own} one, delete it in MLflow and run again."
-                )
-            return (
-                f"Use version {one.version}: it holds this run key with other weights ({theirs[:12]}, these are "
-                f"{digest[:12]}). To register these, delete it in MLflow and run again."
-            )
+        if one.run_key == records.run_key:
+            refused = verdict.verdict in {"REJECT", "HOLD"}
+            return _beside_a_refused(records, one, sealed) if refused else _in_place_of(records, one)
     return None
+
+
+def _in_place_of(records: RunRecords, one: RegisteredVersion) -> str | None:
+    digest = records.evaluation.model_digest
+    theirs = one.tags.get("acclimate.model_digest", digest)
+    if theirs == digest:
+        return None
+    own, other = records.evaluation.strategy, one.tags.get("acclimate.strategy")
+    if "frozen" in (own, other) and own != other:
+        return (
+            f"Version {one.version} of this run key is not this model but the {other} one, judged when another "
+            f"or no champion was in use. To register this {own} one, delete it in MLflow and run again."
+        )
+    return (
+        f"Use version {one.version}: it holds this run key with other weights ({theirs[:12]}, these are "
+        f"{digest[:12]}). To register these, delete it in MLflow and run again."
+    )
+
+
+def _beside_a_refused(records: RunRecords, one: RegisteredVersion, sealed: str) -> str | None:
+    digest = records.evaluation.model_digest
+    theirs, is_told = one.tags.get("acclimate.model_digest", digest), one.tags.get("acclimate.verdict_sha256") == sealed
+    if theirs == digest and is_told:
+        return None
+    held = "these weights" if theirs == digest else f"other weights ({theirs[:12]}, these are {digest[:12]})"
+    named = f"Version {one.version} of this run key holds {held}"
+    if is_told:
+        return f"{named} and is rejected with them."
+    if "champion" in one.aliases:
+        withdraw = f"acclimate rollback {one.name} --reason WHY"
+        return f"{named} and is still the champion. If what is said here holds for it, take it out of use: {withdraw}"
+    explain = f"acclimate gate explain {one.name}/{one.version}"
+    return f"{named} and keeps its own verdict, {one.verdict}. Do not take it for what was judged here: {explain}"
 
 
 def _store(

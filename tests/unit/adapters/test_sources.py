@@ -12,6 +12,7 @@ from acclimate.adapters.sources import resolve_source
 from acclimate.errors import ConfigError, ModelError
 
 NAME = "toy_source_package"
+LONG = "Apache-2.0 AND MIT AND CC-BY-NC-4.0"
 
 
 @pytest.fixture
@@ -45,6 +46,14 @@ def test_a_package_is_pinned_by_its_version_and_not_imported(package: Path, tmp_
         ("---\nlicense: other\nlicense_name: MIT AND CC-BY-NC-4.0\n---\n", "MIT", "MIT AND CC-BY-NC-4.0"),
         ("---\nlicense: apache-2.0\nlicense_name: mine\n---\n", None, "Apache-2.0"),
         ("---\nlicense: other\n---\n", "Apache-2.0", "Apache-2.0"),
+        ("---\nlicense: unknown\n---\n", None, None),
+        ("---\nlicense: other\nlicense_name: Apache-2.0 AND MIT AND\n  CC-BY-NC-4.0\ntags:\n- x\n---\n", None, LONG),
+        ("---\nlicense: other\nlicense_name: >-\n  Apache-2.0 AND MIT\n  AND CC-BY-NC-4.0\n---\n", None, LONG),
+        ("---\nlicense:\n- apache-2.0\n- gpl-3.0\ntags: [x]\n---\n", "MIT", "apache-2.0 AND gpl-3.0"),
+        ("---\nlicense: [apache-2.0]\n---\n", None, "Apache-2.0"),
+        ("---\nresults: &many {license: mit}\nagain: *many\nlicense: gpl-3.0\n---\n", None, "GPL-3.0-only"),
+        ("---\nlicense: !!python/object/apply:os.getcwd []\n---\n", None, "MIT"),
+        (f"---\n{'x: y' * 400_000}\nlicense: apache-2.0\n---\n", None, "MIT"),
         ("---\ntags: []\n---\nlicense: apache-2.0\n", "GPL-3.0-only", "MIT"),
         ("license: apache-2.0\n", None, "MIT"),
     ],

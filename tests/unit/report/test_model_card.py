@@ -57,11 +57,30 @@ def test_a_frozen_model_says_which_rows_its_head_has_seen() -> None:
     assert "of train and validation" not in render_model_card(fitted), "a trained model has another head"
 
 
-def test_unknown_licence_is_said_and_left_out_of_the_header() -> None:
+def test_an_unknown_licence_is_said(tmp_path: Path) -> None:
     records = run_records(source=SOURCE.model_copy(update={"licence": None}))
     card = ModelCard(render_model_card(records))
-    assert card.data.license is None
+    assert card.data.license == "unknown"
     assert "licence unknown" in card.text
+    write_model_card(records, tmp_path)
+    assert licence_of(tmp_path, None, None) is None
+    assert licence_of(tmp_path, None, "MIT") == "MIT", "whoever adapts it further may know it"
+
+
+def test_what_is_the_owners_own_is_no_unknown_licence(tmp_path: Path) -> None:
+    write_model_card(run_records(source=SOURCE.model_copy(update={"licence": "own data"})), tmp_path)
+    stated = licence_of(tmp_path, None, None)
+    assert stated is not None
+    assert grade(stated) == Grade.PUBLIC
+
+
+def test_however_long_an_expression_is_all_of_it_is_read_back(tmp_path: Path) -> None:
+    long = " OR ".join(f"LGPL-{version}-or-later" for version in ("2.0", "2.1", "3.0"))
+    records = run_records(source=SOURCE.model_copy(update={"licence": f"{long} OR MPL-2.0 OR EPL-2.0"}))
+    restricted = records.data.target.model_copy(update={"licence": "CC-BY-NC-4.0"})
+    records = replace(records, data=records.data.model_copy(update={"target": restricted}))
+    write_model_card(records, tmp_path)
+    assert licence_of(tmp_path, None, None) == f"({long} OR MPL-2.0 OR EPL-2.0) AND CC-BY-NC-4.0"
 
 
 def test_the_licence_of_the_data_stays_with_a_model_that_is_adapted_further(tmp_path: Path) -> None:

@@ -149,3 +149,21 @@ def test_terminal_lines_carry_no_control_characters(view: ReportView) -> None:
 def test_an_error_loses_its_credentials(view: ReportView) -> None:
     error = {"code": "E-REGISTRY-001", "message": "https://ann:hunter2@mlflow refused", "where": "", "hint": ""}
     assert "hunter2" not in json.dumps(summary(replace(view, error=error)))
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [("PROMOTE", "Use version 1."), ("SHADOW", "Use version 1."), ("HOLD", "Step. {}"), ("REJECT", "Step. {}")],
+)
+def test_a_version_that_is_there_already_takes_the_place_of_the_next_step_or_is_warned_of(
+    view: ReportView, said: str, expected: str
+) -> None:
+    assert view.verdict is not None
+    assert view.registration is not None
+    told = "Use version 1." if said in {"PROMOTE", "SHADOW"} else "Version 1 is still the champion."
+    other = replace(
+        view,
+        verdict=view.verdict.model_copy(update={"verdict": said, "next_step": "Step."}),
+        registration=view.registration.model_copy(update={"other_weights": told}),
+    )
+    assert summary(other)["next_step"] == expected.format(told)

@@ -15,14 +15,14 @@ import pytest
 from acclimate.adapters.mlflow_client import local_uri
 from acclimate.adapters.mlflow_registry import MlflowRegistry, open_registry
 from acclimate.config import Goal
-from acclimate.config_gate import ApprovalRule, ChecksSpec, CostRule, GateSpec, PolicySpec
+from acclimate.config_gate import ApprovalRule, ChecksSpec, CostRule, GateSpec, LicenceRule, PolicySpec
 from acclimate.digests import data_digest
 from acclimate.errors import ModelError, UnavailableError
 from acclimate.nn import serving_cost
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.frozen import PROBE
 from acclimate.nn.model import AdaptedModel
-from acclimate.records import Registration, Verdict
+from acclimate.records import Registration, SourceCard, Verdict
 from acclimate.registry import RunRecords
 from acclimate.report.model_card import write_model_card
 from acclimate.stages.register import register
@@ -44,11 +44,11 @@ class Models:
     digest: str
 
 
-def save_model(source: Path, folder: Path, seed: int, strategy: str) -> str:
+def save_model(source: Path, folder: Path, seed: int, strategy: str, card: SourceCard = SOURCE) -> str:
     encoder = Encoder.load(source, precision="fp32", max_length=32)
     rng = np.random.default_rng(seed)
     head = rng.normal(size=(len(LABELS), encoder.dim)), rng.normal(size=len(LABELS))
-    return AdaptedModel.build(encoder, *head, LABELS, strategy=strategy, source=SOURCE).save(folder)
+    return AdaptedModel.build(encoder, *head, LABELS, strategy=strategy, source=card).save(folder)
 
 
 @pytest.fixture
@@ -227,13 +227,118 @@ def test_a_frozen_model_of_a_run_key_whose_version_was_trained_is_told_which_of_
     run_stage(run_records(name="both-ways", model_digest=models.digest))
     digest = save_model(tiny_source, tmp_path / "handed-on" / "model", 3, "frozen")
     records = run_records(name="both-ways", model_digest=digest)
-    frozen = replace(records, evaluation=records.evaluation.model_copy(update={"strategy": "frozen"}))
+    evaluation = records.evaluation.model_copy(update={"strategy": "frozen"})
+    frozen = replace(records, evaluation=evaluation, finetune=None)
     second = run_stage(frozen, out="second", candidate=tmp_path / "handed-on" / "model")
     trained = records.evaluation.strategy
     assert second.other_weights is not None
     assert f"Version 1 of this run key is not this model but the {trained} one" in second.other_weights
     assert "To register this frozen one, delete it" in second.other_weights
     assert [one.tags["acclimate.strategy"] for one in registry.versions("both-ways")] == [trained]
+
+
+FREE = PolicySpec(name="free", checks=ChecksSpec(licence=LicenceRule(at_most="copyleft")))
+RESTRICTED = SOURCE.model_copy(update={"licence": "CC-BY-NC-4.0"})
+
+
+@pytest.mark.parametrize("auto_promote", [False, True])
+def test_a_licence_that_was_corrected_rejects_the_version_of_the_run_key_too(
+    auto_promote: bool,
+    run_stage: Callable[..., Registration],
+    models: Models,
+    registry: MlflowRegistry,
+    tiny_source: Path,
+    tmp_path: Path,
+) -> None:
+    """The source's licence is in the model's description, hence other bytes; the run key stays."""
+    name, gate = f"corrected-{auto_promote}".lower(), GateSpec(policy="free", rules=FREE, auto_promote=auto_promote)
+    run_stage(run_records(name=name, model_digest=models.digest), gate=gate)
+    digest = save_model(tiny_source, tmp_path / "corrected" / "model", 1, "full", RESTRICTED)
+    assert digest != models.digest
+    second = run_stage(
+        run_records(name=name, model_digest=digest, source=RESTRICTED),
+        out="second",
+        candidate=tmp_path / "corrected" / "model",
+        gate=gate,
+    )
+    verdict, (version,) = Verdict.read(tmp_path / "second"), registry.versions(name)
+    assert (verdict.verdict, second.version) == ("REJECT", None)
+    assert second.other_weights is not None
+    assert second.other_weights.startswith(f"Version 1 of this run key holds other weights ({models.digest[:12]}, ")
+    assert version.tags["acclimate.licence"] == "CC-BY-NC-4.0"
+    if auto_promote:
+        assert (version.verdict, version.aliases) == ("PROMOTE", ("challenger", "champion"))
+        assert "is still the champion. If what is said here holds for it" in second.other_weights
+        assert second.other_weights.endswith(f"acclimate rollback {name} --reason WHY")
+    else:
+        assert (version.verdict, version.aliases) == ("REJECT", ())
+        assert second.other_weights.endswith("and is rejected with them.")
+        assert registry.verdict(f"{name}/1")[1] == verdict
+
+
+@pytest.mark.parametrize(("difference", "word"), [(-0.1, "REJECT"), (0.01, "HOLD")])
+def test_what_refuses_other_weights_leaves_the_version_its_verdict_and_never_says_to_use_it(
+    difference: float,
+    word: str,
+    run_stage: Callable[..., Registration],
+    models: Models,
+    registry: MlflowRegistry,
+    tiny_source: Path,
+    tmp_path: Path,
+) -> None:
+    name, gate = f"refused-{word}".lower(), GateSpec()
+    run_stage(run_records(name=name, model_digest=models.digest), gate=gate)
+    digest = save_model(tiny_source, tmp_path / "retrained" / "model", 2, "full")
+    records = run_records(name=name, model_digest=digest, difference=difference)
+    second = run_stage(records, out="second", candidate=tmp_path / "retrained" / "model", gate=gate)
+    assert Verdict.read(tmp_path / "second").verdict == word
+    assert [(one.verdict, one.aliases) for one in registry.versions(name)] == [("PROMOTE", ("challenger",))]
+    assert second.other_weights is not None
+    assert "Use version" not in second.other_weights
+    assert "keeps its own verdict, PROMOTE" in second.other_weights
+
+
+def test_a_version_that_is_told_of_its_rejection_needs_no_warning(
+    run_stage: Callable[..., Registration], models: Models, registry: MlflowRegistry
+) -> None:
+    run_stage(run_records(name="told", model_digest=models.digest), gate=GateSpec())
+    rejected = run_records(name="told", model_digest=models.digest, difference=-0.1)
+    assert run_stage(rejected, out="second", gate=GateSpec()).other_weights is None
+    assert [one.verdict for one in registry.versions("told")] == ["REJECT"]
+
+
+def test_a_champion_that_is_found_wanting_is_warned_of(run_stage: Callable[..., Registration], models: Models) -> None:
+    run_stage(run_records(name="wanting", model_digest=models.digest))
+    rejected = run_records(name="wanting", model_digest=models.digest, difference=-0.1)
+    told = run_stage(rejected, out="second").other_weights
+    assert told is not None
+    assert told.startswith("Version 1 of this run key holds these weights and is still the champion.")
+
+
+def test_another_licence_of_the_same_weights_is_in_the_tags_and_the_old_card_is_warned_of(
+    run_stage: Callable[..., Registration], models: Models, registry: MlflowRegistry
+) -> None:
+    warnings: list[str] = []
+
+    def progress(event: str, /, **fields: Any) -> None:
+        warnings.extend([fields["says"]] if event == "warning" else [])
+
+    first = run_records(name="restated", model_digest=models.digest)
+    restricted = first.data.target.model_copy(update={"licence": "CC-BY-NC-4.0"})
+    then = replace(first, data=first.data.model_copy(update={"target": restricted}))
+    run_stage(first, progress=progress)
+    run_stage(first, out="again", progress=progress)
+    assert warnings == []
+    run_stage(then, out="second", progress=progress)
+    (warning,) = warnings
+    assert "the licence of version 1 is Apache-2.0 AND CC-BY-NC-4.0, not Apache-2.0: its tags say so now" in warning
+    (version,) = registry.versions("restated")
+    assert version.tags["acclimate.licence"] == "Apache-2.0 AND CC-BY-NC-4.0"
+    assert version.tags["acclimate.data_licence"] == "CC-BY-NC-4.0"
+    run_stage(first, out="third", progress=progress)
+    (version,) = registry.versions("restated")
+    assert version.tags["acclimate.licence"] == "Apache-2.0"
+    assert "acclimate.data_licence" not in version.tags
 
 
 def test_the_same_records_again_register_nothing_new_and_say_the_same(
