@@ -244,7 +244,7 @@ def test_a_champion_is_withdrawn_approved_and_promoted_from_the_command_line(fin
     nothing_before = project.call("rollback", "toy-mail", "--reason", "why not")
     assert (nothing_before.code, "E-PROMOTE-005" in nothing_before.err) == (2, True)
     gone = project.call("rollback", "toy-mail", "--to", "none", "--reason", "withdrawn", "--by", "ann", "--json")
-    assert gone.json == {"name": "toy-mail", "champion_before": 1, "champion": None}
+    assert gone.json == {"name": "toy-mail", "champion_before": 1, "champion": None, "predecessor": None}
 
     policy = {"name": "signed", "checks": {"approval": {"required": True, "by": ["Dr. A"]}}}
     (project.folder / "signed.yaml").write_text(json.dumps(policy))
