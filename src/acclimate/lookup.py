@@ -50,7 +50,7 @@ def registered_report(reference: str, workspace: Path | None, promotions: str | 
         The file, ``reports/NAME-7.html`` in the workspace; an older one is replaced.
 
     Raises:
-        ModelError: E-REGISTRY-003, there is no such version; E-REGISTRY-024, its report was not kept.
+        ModelError: E-REGISTRY-003, there is no such version; E-REGISTRY-026, its report was not kept.
         IntegrityError: E-REGISTRY-025, the report was changed; E-PROMOTE-003, the promotion log was.
     """
     from acclimate.report.render import with_standing
@@ -60,7 +60,7 @@ def registered_report(reference: str, workspace: Path | None, promotions: str | 
     page = registry.report(version)
     if page is None:
         raise ModelError(
-            "E-REGISTRY-024",
+            "E-REGISTRY-026",
             "the registry keeps no report of this version",
             where=version.model_uri,
             hint=f"see acclimate gate explain {version.name}/{version.version}, or run the adaptation again",
