@@ -46,7 +46,9 @@ class LeakageRule(NeededRule):
     """Check 1."""
 
     near_duplicate_share: Share = Field(
-        0.01, description="near-duplicates across splits that are tolerated, as a share of the test rows"
+        0.01,
+        description="near-duplicates across splits that are tolerated, as a share of the test rows; so are those "
+        "that an adapted source was trained on",
     )
     grouped: bool = Field(False, description="splits have to keep groups together: target.group must name a column")
     warning_blocks: bool = Field(False, description="a warning of it counts as failed")

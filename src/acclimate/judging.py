@@ -230,6 +230,7 @@ def gate_inputs(
         test_rows=evaluation.rows,
         overlap_rows=evaluation.overlap_rows,
         pool_overlap_rows=evaluation.pool_overlap_rows,
+        earlier_overlap_rows=evaluation.earlier_overlap_rows,
         near_duplicates=evaluation.near_duplicates,
         integrity=integrity,
         score=evaluation.score.point,

@@ -440,6 +440,10 @@ class FinetuneReport(StoredRecord):
 # --- evaluate ---------------------------------------------------------------------------------
 
 
+#: A model that was made before this run, and may have been trained on what are test rows now.
+EarlierModel = Literal["champion", "source"]
+
+
 class ClassScore(Record):
     """One class on the test split."""
 
@@ -583,6 +587,11 @@ class Evaluation(StoredRecord):
     overlap_rows: int = Field(description="test rows that a compared model was trained on; must be 0")
     near_duplicates: int = Field(description="near-duplicates across splits, from ingest")
     pool_overlap_rows: int = Field(default=0, description="test rows that a text of the pool nearly equals; must be 0")
+    earlier_overlap_rows: dict[EarlierModel, int | None] = Field(
+        default={},
+        description="test rows that look like none of the training rows but like ones that this model was fitted on "
+        "when it was made; null: it does not remember; no entry: acclimate did not adapt it",
+    )
     handed_on: RuleRecord | None = Field(
         None, description="rule R10: trained or frozen; null with a champion, or where nothing was trained"
     )

@@ -525,10 +525,8 @@ def test_digest(rows: JudgedRows) -> str:
 
 
 def overlap_with(test: Examples, fitted_on: Examples) -> int:
-    """Test rows that are among those a compared model was trained on.
+    """Test rows that are among those that the models of this run were trained on.
 
-    A row's split follows from its content (or group) alone, so whatever an earlier champion was trained on lies in
-    these same splits, and their overlap is that of every compared model. Only the owner of a split column can break
-    that, by changing it between two runs.
+    What champion and source saw when they were made is told by :mod:`acclimate.nn.earlier_overlap`.
     """
     return len(set(test.row_ids) & set(fitted_on.row_ids))

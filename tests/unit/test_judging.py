@@ -288,6 +288,9 @@ def test_integrity_overlap_and_requirement_reach_the_gate(card: DataCard) -> Non
     assert (unmeasured.verdict, outcome(unmeasured, "integrity")) == ("REJECT", "missing")
     leaked = judge(card, finetune=finetuned(), evaluation=evaluated(overlap=1))
     assert (leaked.verdict, outcome(leaked, "leakage")) == ("REJECT", "failed")
+    before = evaluated().model_copy(update={"earlier_overlap_rows": {"source": 60}})
+    inherited = judge(card, finetune=finetuned(), evaluation=before)
+    assert (inherited.verdict, outcome(inherited, "leakage")) == ("REJECT", "failed")
     low = judge(card, finetune=finetuned(), at_least=0.86)
     assert (low.verdict, outcome(low, "at_least")) == ("REJECT", "failed")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -14,6 +15,7 @@ from acclimate.adapters.local_store import LocalStore
 from acclimate.config import Adaptation
 from acclimate.errors import UnavailableError
 from acclimate.execution import Context, Request, Work, execute
+from acclimate.nn.description import SKETCH_FILE
 from acclimate.records import Calibration, DataCard, InputFile, StoredRecord
 from acclimate.registry import RegisteredVersion
 from acclimate.stage_work import measures, training, verdicts
@@ -75,6 +77,19 @@ def test_other_near_duplicates_are_evaluated_anew(context_of: Callable[..., Cont
     before = evaluated(context, toy_data).key
     changed(DataCard.read(toy_data), "target", near_duplicates_across_splits=7).write(toy_data)
     assert evaluated(context, toy_data).key != before
+
+
+def test_what_an_adapted_source_remembers_is_a_part_of_evaluates_key(
+    context_of: Callable[..., Context], toy_data: Path, tiny_source: Path, tmp_path: Path
+) -> None:
+    """Its digest is that of what it computes."""
+    source = shutil.copytree(tiny_source, tmp_path / "source")
+    context = context_of(source={"model": str(source)})
+    keys = [evaluated(context, toy_data).key]
+    for memory in (b"one", b"two"):
+        (source / SKETCH_FILE).write_bytes(memory)
+        keys.append(evaluated(context, toy_data).key)
+    assert len(set(keys)) == 3
 
 
 def test_trainings_that_differ_in_a_seed_have_checkpoints_of_their_own(

@@ -13,6 +13,7 @@ from typing import Literal, TypeGuard
 from acclimate.core.control_names import TRIVIAL_OF_TEXTS
 
 Number = float | int | str | bool | None
+EarlierModel = Literal["champion", "source"]
 Outcome = Literal["passed", "failed", "missing", "warned", "not_applicable"]
 
 
@@ -109,6 +110,8 @@ class GateInputs:
         test_rows: rows of the test split [Evaluation.rows].
         overlap_rows: test rows a compared model was trained on [Evaluation.overlap_rows].
         pool_overlap_rows: test rows that a text of the pool nearly equals [Evaluation.pool_overlap_rows].
+        earlier_overlap_rows: test rows that ``champion`` and ``source`` were fitted on when they were made; None: it
+            does not remember; no entry: acclimate did not adapt it [Evaluation.earlier_overlap_rows].
         near_duplicates: near-duplicates across splits [Evaluation.near_duplicates].
         integrity: measured by ``register`` on the stored model.
         score: on the test split [Evaluation.score.point].
@@ -171,6 +174,7 @@ class GateInputs:
     reference_given: bool = False
     look: int = 1
     pool_overlap_rows: int | None = 0
+    earlier_overlap_rows: Mapping[EarlierModel, int | None] = field(default_factory=dict)
     bound_alpha: float = 0.05
     grouped: bool = False
     test_groups: int | None = None

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 from acclimate.errors import ModelError
 
 FILE = "acclimate.json"
+#: What the model remembers of its target, see :mod:`acclimate.nn.target_sketch`.
+SKETCH_FILE = "target_sketch.safetensors"
 Description = TypeVar("Description", bound=BaseModel)
 
 

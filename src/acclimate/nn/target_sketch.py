@@ -1,4 +1,4 @@
-"""What a registered model remembers of its target: enough to tell drift and new rows, no text.
+"""What a registered model remembers of its target: enough to tell drift, new rows and rows it was fitted on, no text.
 
 The embeddings are those of the source model, of held-out rows only. Digests are cut to 8 bytes.
 """
@@ -21,16 +21,21 @@ from acclimate.core.row_identity import normal_form
 from acclimate.core.sample_plan import shuffled_by_group
 from acclimate.errors import IntegrityError, ModelError
 from acclimate.examples import Inputs, read_examples
+from acclimate.nn.description import FILE as DESCRIPTION
+from acclimate.nn.description import SKETCH_FILE
 from acclimate.nn.encoder import Encoder, cached_embeddings
 from acclimate.nn.images import decode, near_key
 from acclimate.ports import Progress, silent
 from acclimate.records import SPLITS, DataCard, SourceCard, Split
 
-SKETCH_FILE = "target_sketch.safetensors"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# the first did not say which texts a model was fitted on
+READABLE = (1, SCHEMA_VERSION)
 MAX_HELD_OUT = 1000
 MAX_DIGESTS = 100_000
 HELD_OUT: tuple[Split, ...] = ("validation", "test")
+#: What a model is fitted on: validation chooses among epochs and arms, and the frozen model's head is fitted on it too.
+FITTED_ON: tuple[Split, ...] = ("train", "validation")
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class TargetSketch:
         rows: int64, digests of row ids of the whole table; the smallest 100,000.
         texts: int64, digests of all its texts; the smallest 100,000.
         complete: both lists hold the whole table.
+        fitted: int64, digests of all texts that the model, or one it was adapted from, was fitted on.
+        fitted_complete: nothing is missing there.
     """
 
     source_digest: str
@@ -58,6 +65,8 @@ class TargetSketch:
     rows: np.ndarray
     texts: np.ndarray
     complete: bool
+    fitted: np.ndarray
+    fitted_complete: bool
 
     def new_rows(self, row_ids: Sequence[str]) -> int:
         """How many of these rows the table does not hold; an estimate where only a part of it is remembered.
@@ -79,6 +88,7 @@ class TargetSketch:
             "held_texts": self.held_texts,
             "rows": self.rows,
             "texts": self.texts,
+            "fitted": self.fitted,
         }
         if self.groups is not None:
             tensors["groups"] = self.groups
@@ -88,6 +98,7 @@ class TargetSketch:
             "precision": self.precision,
             "max_length": self.max_length,
             "complete": self.complete,
+            "fitted_complete": self.fitted_complete,
         }
         path = folder / SKETCH_FILE
         # One entry: safetensors writes several in an order that changes from process to process.
@@ -118,6 +129,7 @@ def make_sketch(
     precision: str,
     max_length: int | None,
     cache: Path,
+    read_pool: bool = False,
     progress: Progress = silent,
 ) -> TargetSketch:
     """Sketch a target. Reads the test split's texts, so no stage before ``evaluate`` may call it.
@@ -129,11 +141,12 @@ def make_sketch(
         precision: ``fp32`` or ``bf16``.
         max_length: tokens of a text the model reads; None takes the model's own.
         cache: folder of cached embeddings.
+        read_pool: the model was pretrained on the pool.
         progress: told how far it is.
 
     Raises:
         ModelError: E-DRIFT-002, an embedding does not fit into float16; or the preflight's.
-        IntegrityError: E-DATA-090, ingest's folder is damaged.
+        IntegrityError: E-DATA-090, ingest's folder is damaged; E-DRIFT-001, the source model's sketch is.
     """
     table = read_examples(data, "target", SPLITS, None)
     held = read_examples(data, "target", HELD_OUT, None)
@@ -141,7 +154,15 @@ def make_sketch(
     kept = np.sort(shuffled_by_group(groups, np.random.default_rng(0))[:MAX_HELD_OUT]) if len(held) else groups
     kept_rows = held.some(kept.tolist())
     encoder = Encoder.load(source, precision=precision, max_length=max_length)
-    rows, known = _smallest(row_digests(table.row_ids)), _smallest(input_digests(table.inputs))
+    looks = input_digests(table.inputs)
+    # the splits lie one after the other, test last
+    fitted = [looks[: len(looks) - len(read_examples(data, "target", ("test",), None))]]
+    if read_pool:
+        fitted.append(input_digests(read_examples(data, "pool", ("train",), None).inputs))
+    inherited = read_sketch(source)
+    if inherited is not None:
+        fitted.append(inherited.fitted)
+    rows, known = _smallest(row_digests(table.row_ids)), _smallest(looks)
     return TargetSketch(
         source_digest=source_card.digest,
         precision=precision,
@@ -152,7 +173,14 @@ def make_sketch(
         rows=rows,
         texts=known,
         complete=len(table) <= MAX_DIGESTS,
+        fitted=np.unique(np.concatenate(fitted)),
+        fitted_complete=inherited.fitted_complete if inherited is not None else not is_adapted(source),
     )
+
+
+def is_adapted(folder: Path) -> bool:
+    """Whether a model's folder is one that acclimate wrote."""
+    return (folder / DESCRIPTION).is_file()
 
 
 def _smallest(digests: np.ndarray) -> np.ndarray:
@@ -194,8 +222,11 @@ def read_sketch(folder: Path) -> TargetSketch | None:
         with safe_open(path, framework="np") as file:
             facts: dict[str, Any] = json.loads(file.metadata()["sketch"])
             tensors = {name: np.asarray(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-        if facts["schema_version"] != SCHEMA_VERSION:
-            raise _damaged(path, f"it is of version {facts['schema_version']}, this reads version {SCHEMA_VERSION}")
+        version = facts["schema_version"]
+        if version not in READABLE:
+            raise _damaged(path, f"it is of version {version}, this reads versions up to {SCHEMA_VERSION}")
+        if version == 1:
+            tensors["fitted"], facts["fitted_complete"] = np.empty(0, np.int64), False
         return TargetSketch(
             source_digest=str(facts["source_digest"]),
             precision=str(facts["precision"]),
@@ -206,6 +237,8 @@ def read_sketch(folder: Path) -> TargetSketch | None:
             rows=tensors["rows"],
             texts=tensors["texts"],
             complete=bool(facts["complete"]),
+            fitted=tensors["fitted"],
+            fitted_complete=bool(facts["fitted_complete"]),
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise _damaged(path, str(error)) from error
@@ -214,7 +247,7 @@ def read_sketch(folder: Path) -> TargetSketch | None:
 def _damaged(path: Path, why: str) -> IntegrityError:
     return IntegrityError(
         "E-DRIFT-001",
-        f"what the champion remembers of its data can't be read: {why}",
+        f"what a model remembers of its data can't be read: {why}",
         where=str(path),
         hint="register the adaptation again from its workspace",
     )

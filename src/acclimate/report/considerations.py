@@ -155,6 +155,9 @@ def _limits(records: RunRecords) -> Iterator[str]:
         yield f"Of the source model’s own task it may have lost up to {numbers.score(-kept.low_one_sided)}."
     near, overlap = evaluation.near_duplicates, evaluation.overlap_rows
     yield f"{near} near-duplicates lie across splits; {overlap} test rows were in a compared model's training data."
+    for name, rows in evaluation.earlier_overlap_rows.items():
+        known = "not known" if rows is None else rows
+        yield f"Test rows that look like ones the {name} was trained on when it was made: {known}."
 
 
 def _fewest_rows(records: RunRecords) -> int:

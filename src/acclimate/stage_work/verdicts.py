@@ -9,9 +9,11 @@ from typing import Any
 from acclimate.adapters.mlflow_errors import without_credentials
 from acclimate.calibrating import calibration_of
 from acclimate.config_file import effective_policy
+from acclimate.digests import file_digest
 from acclimate.errors import AcclimateError, UnavailableError
 from acclimate.execution import RAN_IN, STARTED_AT, Context, Work, content_digest, execute, find, read_timing
 from acclimate.keys import data_digests, data_facts, run_key
+from acclimate.nn.description import SKETCH_FILE
 from acclimate.records import (
     FEATURES,
     GENERATION_TASK,
@@ -72,16 +74,16 @@ def evaluate_work(
         if champion is not None:
             into = context.scratch / "champion"
             other = (champion.model_uri, registry_of(context).fetch(champion.model_uri, into))
-        compared = (baseline, model.model, model.strategy, model.finetune, other)
+        compared = (data, folder, baseline, model.model, model.strategy, model.finetune, other)
         judged_by: dict[str, Any] = {"config": config.evaluate, "goal": config.goal}
         if writes:
             from acclimate.stages.evaluate_writing import evaluate_writing
 
-            report = evaluate_writing(data, *compared, **judged_by, out=out, progress=context.progress)
+            report = evaluate_writing(*compared, **judged_by, out=out, progress=context.progress)
         else:
             from acclimate.stages.evaluate import evaluate
 
-            report = evaluate(data, folder, *compared, **judged_by, out=out, progress=context.progress)
+            report = evaluate(*compared, **judged_by, out=out, progress=context.progress)
         return {"score": report.score.point, "champion": champion.version if champion else None}
 
     return Work(
@@ -91,6 +93,7 @@ def evaluate_work(
             "data": data_digests(data),
             "near_duplicates": DataCard.read(data).target.near_duplicates_across_splits,
             "source": card.digest,
+            **_remembered(folder),
             "baseline": content_digest(baseline),
             "candidate": content_digest(candidate),
             "champion": [champion.name, champion.version, champion.run_key] if champion else None,
@@ -100,6 +103,19 @@ def evaluate_work(
         call=call,
         run_key=run_key(context, data),
     )
+
+
+def _remembered(source: Path) -> dict[str, str]:
+    """What an adapted source remembers of its data, for a stage's key: its digest doesn't cover that."""
+    path = source / SKETCH_FILE
+    return {"source_sketch": file_digest(path)} if path.is_file() else {}
+
+
+def _read_pool(records: RunRecords) -> bool:
+    """Whether the model that is handed on was pretrained on the pool."""
+    arms = records.finetune.arms if records.finetune else []
+    own = [arm.pretraining for arm in arms if arm.strategy == records.evaluation.strategy]
+    return any(one is not None and one.pool_rows > 0 for one in own)
 
 
 def records_of(context: Context, folders: Folders) -> RunRecords:
@@ -167,6 +183,7 @@ def register_work(context: Context, folders: Folders) -> Work:
             precision=calibration_of(context, folders.data).precision[FEATURES],
             max_length=config.baseline.max_length,
             cache=context.scratch / "sketch",
+            read_pool=_read_pool(records),
             progress=context.progress,
         )
         return sketch.write(into)
@@ -205,6 +222,7 @@ def register_work(context: Context, folders: Folders) -> Work:
             "decision": content_digest(folders.decision),
             "candidate": content_digest(folders.candidate),
             "evaluation": content_digest(folders.evaluation),
+            **_remembered(source_of(context)[0]),
             "gate": config.gate.model_dump(mode="json", exclude={"promotions"}),
             "policy": effective_policy(config.gate).model_dump(mode="json"),
             "goal": config.goal.model_dump(mode="json"),

@@ -24,6 +24,7 @@ from acclimate.nn.compared import (
     trivial_predictions,
     whom_to_beat,
 )
+from acclimate.nn.earlier_overlap import earlier_overlap
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.noise import changed_inputs
 from acclimate.nn.serving_cost import serving_cost
@@ -82,7 +83,8 @@ def evaluate(
     Raises:
         DataError: E-EVAL-002, the target has no labels.
         ModelError: E-EVAL-001, a compared model has other labels; or what loading a model raises.
-        IntegrityError: E-EVAL-003, the baseline's control can't be read; or a record is missing.
+        IntegrityError: E-EVAL-003, the baseline's control can't be read; E-DRIFT-001, what source or champion remember
+            of their data can't be; or a record is missing.
     """
     card, frozen = DataCard.read(data), BaselineReport.read(baseline)
     examples, labels, truth = _read_test(data, card)
@@ -117,6 +119,7 @@ def evaluate(
         overlap_rows=overlap_with(examples, read_examples(data, "target", ("train", "validation"), None)),
         near_duplicates=card.target.near_duplicates_across_splits,
         pool_overlap_rows=_pool_overlap(data, card, examples),
+        earlier_overlap_rows=earlier_overlap(data, source, champion),
         retention=_retention(data, baseline, model, goal.metric, config, progress),
     )
     found.write(out / FILE, model.temperature)

@@ -21,6 +21,7 @@ from acclimate.nn.causal.model_free import trivial_scores
 from acclimate.nn.causal.source_text import SourceText
 from acclimate.nn.causal.writer import Prompting, Writer
 from acclimate.nn.compared import models_to_compare, whom_to_beat
+from acclimate.nn.earlier_overlap import earlier_overlap
 from acclimate.nn.job import Pairs
 from acclimate.nn.serving_cost import serving_cost
 from acclimate.ports import Progress, silent
@@ -74,6 +75,7 @@ class _Candidate:
 
 def evaluate_writing(
     data: Path,
+    source: Path,
     baseline: Path,
     candidate: Path,
     candidate_strategy: str,
@@ -93,6 +95,7 @@ def evaluate_writing(
 
     Args:
         data: ingest's folder.
+        source: the source model's folder.
         baseline: baseline's folder, whose model is the source with the examples it is asked with.
         candidate: the candidate's model folder.
         candidate_strategy: how it was made; ``frozen`` means that it is the baseline's own model.
@@ -106,7 +109,7 @@ def evaluate_writing(
     Raises:
         DataError: E-DATA-070, a row has more tokens than a model reads.
         ModelError: what loading a model raises.
-        IntegrityError: a record is missing.
+        IntegrityError: E-DRIFT-001, what source or champion remember of their data can't be read; a record is missing.
     """
     card, frozen = DataCard.read(data), BaselineReport.read(baseline)
     examples = read_examples(data, "target", ("test",), None)
@@ -140,6 +143,7 @@ def evaluate_writing(
         size_bytes=sum(path.stat().st_size for path in own.folder.rglob("*") if path.is_file()),
         overlap_rows=overlap_with(examples, read_examples(data, "target", ("train", "validation"), None)),
         near_duplicates=card.target.near_duplicates_across_splits,
+        earlier_overlap_rows=earlier_overlap(data, source, champion),
         retention=_retention(data, baseline, model, config, progress),
         perplexity={"candidate": found.likelihood.perplexity, **others.perplexity},
     )

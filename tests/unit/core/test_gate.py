@@ -546,6 +546,39 @@ def test_a_test_row_in_the_pool_blocks(rows: int | None, outcome: str) -> None:
     assert result(found, "leakage").numbers["pool_overlap_rows"] == rows
 
 
+@pytest.mark.parametrize(
+    ("rows", "outcome", "says"),
+    [
+        ({"champion": 0, "source": 0}, "passed", "no test row was seen in training"),
+        ({"champion": 600}, "warned", "the champion was trained on, so the comparison favours it"),
+        ({"champion": None}, "warned", "the champion does not remember what it was trained on"),
+        ({"source": 6}, "warned", "6 test rows look like ones that the source model was trained on"),
+        ({"source": 7}, "failed", "more than 1% of 600 test rows: adapt what that was made from instead"),
+        ({"source": None}, "warned", "the source model does not remember what it was trained on"),
+        ({"champion": -1}, "missing", "not known"),
+        ({"source": math.nan}, "missing", "not known"),
+    ],
+)
+def test_test_rows_that_source_or_champion_were_trained_on_before(
+    rows: dict[str, int | None], outcome: str, says: str
+) -> None:
+    """What the source knows flatters the candidate; what the champion knows does not."""
+    found = judge(replace(GOOD, earlier_overlap_rows=rows), STANDARD)
+    leakage = result(found, "leakage")
+    assert (leakage.outcome, found.verdict) == (outcome, "PROMOTE" if outcome in ("passed", "warned") else "REJECT")
+    assert says in leakage.says
+    assert (leakage.says in " ".join(found.reasons)) == (outcome != "passed")
+    assert all(f"{name}_overlap_rows" in leakage.numbers for name in rows)
+
+
+def test_all_that_is_to_know_of_leakage_is_said() -> None:
+    says = result(
+        judge(replace(GOOD, near_duplicates=2, earlier_overlap_rows={"champion": 3}), STANDARD), "leakage"
+    ).says
+    assert "favours it" in says
+    assert "2 test rows have a near-duplicate in training" in says
+
+
 @pytest.mark.parametrize(("licence", "outcome"), [(None, "failed"), ("CC0-1.0", "passed"), ("GPL-3.0-only", "warned")])
 def test_an_unknown_licence_of_the_pool_blocks(licence: str | None, outcome: str) -> None:
     found = judge(replace(GOOD, licences={**GOOD.licences, "pool": licence}), STANDARD)

@@ -1,19 +1,23 @@
 """The sketch of a target: what is in it, what is not, how it is read back, how new rows are counted."""
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from acclimate.errors import IntegrityError, ModelError
-from acclimate.examples import read_examples
+from acclimate.examples import read_examples, split_path, write_examples
 from acclimate.nn import target_sketch
+from acclimate.nn.description import SKETCH_FILE
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.source_card import folder_digest, source_card
 from acclimate.nn.target_sketch import (
-    SKETCH_FILE,
     TargetSketch,
     embed_rounded,
     input_digests,
@@ -24,9 +28,10 @@ from acclimate.nn.target_sketch import (
 from acclimate.records import SPLITS
 
 
-def sketched(data: Path, source: Path) -> TargetSketch:
+def sketched(data: Path, source: Path, *, read_pool: bool = False) -> TargetSketch:
     card = source_card(source, name="tiny", revision=None, licence=None)
-    return make_sketch(data, source, card, precision="fp32", max_length=None, cache=data.parent / "cache")
+    cache = data.parent / "cache"
+    return make_sketch(data, source, card, precision="fp32", max_length=None, cache=cache, read_pool=read_pool)
 
 
 def test_it_holds_the_held_out_rows_and_digests_of_all(toy_data: Path, tiny_source: Path) -> None:
@@ -64,9 +69,54 @@ def test_no_text_is_in_it_and_it_is_small(toy_data: Path, tiny_source: Path, tmp
     assert full.write(tmp_path).stat().st_size < 1_000_000
 
 
-def test_a_models_digest_does_not_depend_on_it(toy_data: Path, tiny_source: Path, tmp_path: Path) -> None:
-    import shutil
+def test_it_says_what_the_model_was_fitted_on_test_rows_never(toy_data: Path, tiny_source: Path) -> None:
+    sketch = sketched(toy_data, tiny_source)
+    fitted_on = read_examples(toy_data, "target", ("train", "validation"), None).inputs
+    assert sketch.fitted.tolist() == sorted(set(input_digests(fitted_on).tolist()))
+    assert sketch.fitted_complete
 
+
+def test_the_pool_counts_where_the_model_was_pretrained_on_it(
+    make_toy_data: Callable[..., Path], tiny_source: Path
+) -> None:
+    data, texts = make_toy_data(), ["a text of the pool", "and another"]
+    columns = {"row_id": ["0", "1"], "text": texts, "label": [None] * 2, "group": [None] * 2}
+    write_examples(split_path(data, "pool", "train"), columns)
+    without, read = (sketched(data, tiny_source, read_pool=read) for read in (False, True))
+    assert set(read.fitted) - set(without.fitted) == set(input_digests(texts))
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+def test_what_the_source_was_fitted_on_is_passed_on(
+    remembers: bool, make_toy_data: Callable[..., Path], tiny_source: Path, tmp_path: Path
+) -> None:
+    adapted = shutil.copytree(tiny_source, tmp_path / "adapted")
+    (adapted / "acclimate.json").write_text('{"pooling": "mean"}')
+    before, now = make_toy_data("before", seed=5), make_toy_data("now")
+    first = sketched(before, tiny_source)
+    if remembers:
+        first.write(adapted)
+    second = sketched(now, adapted)
+    assert (set(first.fitted) < set(second.fitted), second.fitted_complete) == (remembers, remembers)
+
+
+def test_one_of_the_first_version_is_read_and_does_not_say_what_it_was_fitted_on(
+    toy_data: Path, tiny_source: Path, tmp_path: Path
+) -> None:
+    sketch = sketched(toy_data, tiny_source)
+    path = sketch.write(tmp_path)
+    with safe_open(path, framework="np") as file:
+        facts = json.loads(file.metadata()["sketch"])
+    del facts["fitted_complete"]
+    old = {name: tensor for name, tensor in load_file(path).items() if name != "fitted"}
+    save_file(old, path, metadata={"sketch": json.dumps({**facts, "schema_version": 1})})
+    found = read_sketch(tmp_path)
+    assert found is not None
+    assert (found.fitted.tolist(), found.fitted_complete) == ([], False)
+    np.testing.assert_array_equal(found.rows, sketch.rows)
+
+
+def test_a_models_digest_does_not_depend_on_it(toy_data: Path, tiny_source: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny_source, tmp_path / "model")
     before = folder_digest(folder)
     sketched(toy_data, tiny_source).write(folder)
@@ -83,7 +133,7 @@ def test_a_damaged_one_is_named(
     damage: str, toy_data: Path, tiny_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if damage == "other_version":
-        monkeypatch.setattr(target_sketch, "SCHEMA_VERSION", 2)
+        monkeypatch.setattr(target_sketch, "SCHEMA_VERSION", 3)
     path = sketched(toy_data, tiny_source).write(tmp_path)
     monkeypatch.undo()
     if damage == "cut":

@@ -57,6 +57,15 @@ def test_a_frozen_model_says_which_rows_its_head_has_seen() -> None:
     assert "of train and validation" not in render_model_card(fitted), "a trained model has another head"
 
 
+def test_test_rows_that_a_model_knew_before_are_told() -> None:
+    records = run_records()
+    assert "when it was made" not in render_model_card(records)
+    knew = records.evaluation.model_copy(update={"earlier_overlap_rows": {"champion": 3, "source": None}})
+    text = render_model_card(replace(records, evaluation=knew))
+    assert "- Test rows that look like ones the champion was trained on when it was made: 3.\n" in text
+    assert "- Test rows that look like ones the source was trained on when it was made: not known.\n" in text
+
+
 def test_an_unknown_licence_is_said(tmp_path: Path) -> None:
     records = run_records(source=SOURCE.model_copy(update={"licence": None}))
     card = ModelCard(render_model_card(records))

@@ -20,6 +20,7 @@ from acclimate.nn.compared import trivial_predictions
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.source_card import source_card
+from acclimate.nn.target_sketch import TargetSketch, input_digests
 from acclimate.ports import silent
 from acclimate.records import (
     SPLITS,
@@ -453,6 +454,41 @@ def test_test_rows_that_were_trained_on_are_counted(world: World, tmp_path: Path
     report = world.run(tmp_path / "out", data=leaked)
     assert report.overlap_rows == 4
     assert report.near_duplicates == 2
+
+
+def remembering(model: Path, into: Path, fitted_on: list[str]) -> Path:
+    """The model with a memory of what it was fitted on."""
+    shutil.copytree(model, into)
+    none = np.empty(0, np.int64)
+    held = np.empty((0, 32), np.float32)
+    fitted = np.unique(input_digests(fitted_on))
+    TargetSketch("", "fp32", 8, held, none, None, none, none, True, fitted, fitted_complete=True).write(into)
+    return into
+
+
+def test_test_rows_that_champion_or_source_saw_when_they_were_made_are_counted(world: World, tmp_path: Path) -> None:
+    """Told by how rows look: their ids are others once groups are given. What is trained on now, both have seen."""
+    train = read_examples(world.data, "target", ["train"], LABELS)
+    texts = [text.upper() for text in world.test_rows().texts]
+    champion = remembering(world.trained, tmp_path / "champion", [*texts[:3], *train.texts])
+    source = remembering(world.baseline / "model", tmp_path / "source", [*texts[:5], "something else"])
+    found = world.run(tmp_path / "out", source=source, champion=("models:/mail/3", champion))
+    assert found.earlier_overlap_rows == {"champion": 3, "source": 5}
+    assert found.overlap_rows == 0
+    leaked = write_data(tmp_path / "leaked", leaked_rows=4)
+    both = world.run(tmp_path / "both", data=leaked, champion=("models:/mail/3", champion))
+    assert both.earlier_overlap_rows == {"champion": 3}, "not 7"
+
+
+def test_a_model_that_does_not_remember_is_told_apart_from_one_that_saw_nothing(world: World, tmp_path: Path) -> None:
+    assert world.run(tmp_path / "first").earlier_overlap_rows == {}, "nobody knows what a published model has seen"
+    source = remembering(world.baseline / "model", tmp_path / "source", ["something else"])
+    champion = ("models:/mail/3", world.trained)
+    found = world.run(tmp_path / "second", source=source, champion=champion)
+    assert found.earlier_overlap_rows == {"champion": None, "source": 0}
+    shutil.rmtree(source)
+    shutil.copytree(world.baseline / "model", source)
+    assert world.run(tmp_path / "third", source=source).earlier_overlap_rows == {"source": None}
 
 
 def test_test_rows_in_the_pool_are_counted_whatever_ingest_dropped(world: World, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ class Chain:
     """The finished stages of one adaptation."""
 
     data: Path
+    source: Path
     baseline: Path
     finetune: Path
     trained: FinetuneReport
@@ -62,6 +63,7 @@ class Chain:
         out.mkdir()
         return evaluate_writing(
             self.data,
+            self.source,
             self.baseline,
             self.candidate if candidate == "full" else self.baseline / "model",
             candidate,
@@ -121,6 +123,7 @@ def chain(root: Path, source: Path, target: list[Row], reference: list[Row] | No
     model = tuned / "arms" / "full" / "model"
     found = evaluate_writing(
         data,
+        source,
         base,
         model,
         "full",
@@ -133,7 +136,7 @@ def chain(root: Path, source: Path, target: list[Row], reference: list[Row] | No
     )
     assert Evaluation.read(out) == found
     assert card.task == "text-generation"
-    return Chain(data, base, tuned, trained, found, out)
+    return Chain(data, source, base, tuned, trained, found, out)
 
 
 @pytest.fixture(scope="module")
@@ -293,6 +296,7 @@ def test_a_champion_made_for_shorter_rows_is_compared_on_the_same_tokens(
     done = replace(done, out=tmp_path / "out")
     found = done.evaluate(done.out, champion=champion_of(done, tmp_path / "champion", 16))
     assert found.comparator == "champion n/1"
+    assert found.earlier_overlap_rows == {"champion": None}, "it was stored without a memory of its rows"
     np.testing.assert_array_equal(done.scores("champion"), done.scores("candidate"))
 
 
