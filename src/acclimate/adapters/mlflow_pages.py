@@ -23,18 +23,21 @@ def keep_pages(connection: Connection, run_id: str, folder: Path) -> None:
 
 
 def kept_report(connection: Connection, version: RegisteredVersion) -> str | None:
-    """The report of the run that a version is from; None where none was kept, or it is gone.
+    """The report of the run that a version is from; None where none was kept with its sha256, or it is gone.
 
     Raises:
         IntegrityError: E-REGISTRY-025, it is not the one that was kept.
     """
     run_id = connection.client.get_model_version(version.name, str(version.version)).run_id
+    sha256 = connection.client.get_run(run_id).data.tags.get(REPORT_SHA256)
+    if sha256 is None:
+        return None
     with tempfile.TemporaryDirectory() as folder:
         path = downloaded(connection, version, REPORT, Path(folder))
         if path is None:
             return None
         # a browser will open it: it is shown only as it was kept
-        if file_digest(path) != connection.client.get_run(run_id).data.tags.get(REPORT_SHA256):
+        if file_digest(path) != sha256:
             raise IntegrityError(
                 "E-REGISTRY-025",
                 "the report of this version is not the one that was kept",

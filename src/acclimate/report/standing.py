@@ -41,7 +41,7 @@ def standing(version: RegisteredVersion, verdict: Verdict, promotions: Promotion
         *_place(version, promotions),
         *_approvals(version, promotions),
         *_waived(verdict),
-        *(["It is the challenger: it may run beside the champion."] if "challenger" in version.aliases else []),
+        *_challenges(version, promotions),
     ]
     step = _next_step(version, verdict, promotions)
     return Standing(tuple(says), step, _commands(version.name, version.version, options))
@@ -102,6 +102,12 @@ def _ended(entry: PromotionEntry) -> str:
     if entry.champion_after is None:
         return f"It was taken out of use {_who(entry)}"
     return f"Version {entry.champion_after} was put back in its place {_who(entry)}"
+
+
+def _challenges(version: RegisteredVersion, promotions: Promotions) -> list[str]:
+    if "challenger" not in version.aliases or promotions.champion == version.version:
+        return []
+    return ["It is the challenger: it may run beside the champion."]
 
 
 def _approvals(version: RegisteredVersion, promotions: Promotions) -> list[str]:

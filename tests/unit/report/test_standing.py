@@ -69,7 +69,7 @@ def promotions(
 
 def test_a_champion_says_who_let_it_and_how_to_go_back() -> None:
     log = promotions(("promote", 1, None, 1), ("promote", 2, 1, 2))
-    found = standing(version(2, "champion"), verdict(comparator="champion mail/1"), log)
+    found = standing(version(2, "champion", "challenger"), verdict(comparator="champion mail/1"), log)
     assert found.says == (
         "It is the champion, promoted by ann at 2026-11-02T10:00:00Z: reason 2. It succeeded version 1.",
     )
@@ -109,9 +109,12 @@ def test_one_that_waits_for_an_approval_says_whose_and_then_how_to_promote_it() 
 def test_one_whose_rival_is_gone_has_to_be_judged_again() -> None:
     log = promotions(("promote", 1, None, 1))
     assert "version 1 is the champion now" in standing(version(2), verdict(), log).next_step
-    beaten = standing(version(2), verdict(comparator="champion mail/1"), log)
+    beaten = standing(version(2, "challenger"), verdict(comparator="champion mail/1"), log)
     assert beaten.next_step == "Make it the champion: acclimate promote mail/2 --reason WHY"
-    assert beaten.says == ("It was never the champion; version 1 is.",)
+    assert beaten.says == (
+        "It was never the champion; version 1 is.",
+        "It is the challenger: it may run beside the champion.",
+    )
 
 
 def test_a_recalled_one_and_an_alias_moved_by_hand_come_first() -> None:
