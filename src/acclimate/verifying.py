@@ -11,6 +11,20 @@ from typing import Any, Literal
 
 from acclimate.adapters.data_uris import located
 from acclimate.adapters.images import images_below
+from acclimate.adapters.mlflow_tags import (
+    DATA_DIGEST,
+    KIND,
+    MODEL_DIGEST,
+    POLICY,
+    POOL_DIGEST,
+    REFERENCE_DIGEST,
+    RUN_KEY,
+    SOURCE_DIGEST,
+    SOURCE_KIND,
+    SOURCE_MODEL,
+    TEST_DIGEST,
+    VERDICT,
+)
 from acclimate.adapters.sources import resolve_source
 from acclimate.config_file.addresses import scheme_of
 from acclimate.config_file.paths import project_root
@@ -35,7 +49,7 @@ class Verified:
     """One thing that was hashed again.
 
     Args:
-        kind: verdict, predictions, weights, log, data or source.
+        kind: verdict, predictions, tags, weights, log, data or source.
         name: what it is called.
         outcome: unchanged, changed or not found.
         sha256: what it has to be; empty where it is a chain of entries.
@@ -79,6 +93,8 @@ def _verified(
     place = scratch / f"{version.name}-{version.version}"
     place.mkdir()
     found, judged = _judgement(registry, version, place)
+    if judged is not None:
+        found += _tags(registry, version, *judged)
     found += _weights(registry, version, judged, place)
     found += _log(registry, version)
     if judged is not None:
@@ -126,6 +142,45 @@ def _judgement(registry: Registry, version: RegisteredVersion, place: Path) -> t
     if found[0].outcome == "unchanged":
         found += _tried("predictions", version.model_uri, "", predictions)
     return found, judged[0] if judged else None
+
+
+def _tags(registry: Registry, version: RegisteredVersion, verdict: Verdict, evidence: Evidence) -> list[Verified]:
+    """The tags that lineage and recall go by, against what was sealed: one line for all, or one each that differs."""
+    tables, evaluation = evidence.data, evidence.evaluation
+    wanted = {
+        RUN_KEY: verdict.run_key,
+        VERDICT: verdict.verdict,
+        POLICY: verdict.policy,
+        SOURCE_DIGEST: evidence.source.digest,
+        DATA_DIGEST: tables.target.digest,
+        REFERENCE_DIGEST: tables.reference.digest if tables.reference else None,
+        POOL_DIGEST: tables.pool.digest if tables.pool else None,
+        TEST_DIGEST: evaluation.test_digest,
+    }
+    differ = [name for name, value in wanted.items() if version.tags.get(name) != value]
+    says = "it is not what the sealed evidence says (E-VERIFY-002): somebody changed it in MLflow"
+    found = [Verified("tags", name, "changed", wanted[name] or "", says) for name in differ]
+    found += _tried("tags", SOURCE_MODEL, evidence.source.digest, lambda: _source_tag(registry, version, evidence))
+    return found or [Verified("tags", f"{len(wanted) + 1} of {version.model_uri}", "unchanged", "")]
+
+
+def _source_tag(registry: Registry, version: RegisteredVersion, evidence: Evidence) -> list[Verified]:
+    """The registered model that a version names as its source must have the digest that was sealed.
+
+    Raises:
+        IntegrityError: E-VERIFY-002, it has another.
+    """
+    uri = version.tags.get(SOURCE_MODEL, "")
+    named = registry.version(uri).tags
+    own = SOURCE_DIGEST if named.get(KIND) == SOURCE_KIND else MODEL_DIGEST
+    if named.get(own) != evidence.source.digest:
+        raise IntegrityError(
+            "E-VERIFY-002",
+            f"it names {uri}, which is another model than the sealed evidence says",
+            where=version.model_uri,
+            hint="somebody changed it in MLflow: put it back, or judge the model again",
+        )
+    return []
 
 
 def _weights(registry: Registry, version: RegisteredVersion, judged: _Judged | None, place: Path) -> list[Verified]:

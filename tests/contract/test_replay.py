@@ -256,3 +256,24 @@ def with_digest(records: RunRecords, model_digest: str) -> RunRecords:
         evaluation=records.evaluation.model_copy(update=own),
         finetune=records.finetune.model_copy(update={"arms": arms}),
     )
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        *("run_key", "verdict", "policy", "source_digest", "data_digest", "reference_digest", "pool_digest"),
+        *("test_digest", "source_model"),
+    ],
+)
+def test_a_tag_that_lineage_or_recall_goes_by_is_held_against_what_was_sealed(
+    tag: str, registered: Callable[..., str], registry: MlflowRegistry, workspace: Path
+) -> None:
+    name, client = registered(classified), connect(registry.uri, workspace).client
+    honest = [one for one in verify(name, workspace, None, workspace)["checked"] if one["kind"] == "tags"]
+    assert [one["outcome"] for one in honest] == ["unchanged"]
+    other = registered(classified)
+    value = f"models:/{other}/1" if tag == "source_model" else "0" * 64
+    client.set_model_version_tag(name, "1", f"acclimate.{tag}", value)
+    found = [one for one in verify(name, workspace, None, workspace)["checked"] if one["kind"] == "tags"]
+    assert [(one["name"], one["outcome"]) for one in found] == [(f"acclimate.{tag}", "changed")]
+    assert "E-VERIFY-002" in found[0]["says"]

@@ -83,7 +83,7 @@ def test_an_untouched_model_is_verified_whole(mine):
     found = project.call("verify", "toy-mail@champion", "--json")
     assert (found.code, found.json["outcome"]) == (0, "unchanged"), found.json
     kinds = [one["kind"] for one in found.json["checked"]]
-    assert kinds == ["verdict", "predictions", "weights", "log", "data", "source"]
+    assert kinds == ["verdict", "predictions", "tags", "weights", "log", "data", "source"]
     text = project.call("verify", "toy-mail").out
     assert text.startswith("models:/toy-mail/1: unchanged")
     assert "mail.csv" in text
