@@ -281,7 +281,7 @@ def test_a_recalled_source_shows_in_its_lineage_and_in_the_list(
     assert registry.lineage(world.new).made_from[-1].facts["recalled"] == "ann: its licence was withdrawn"
     assert recalled(world.source)["recalled"] == found["recalled"]
     assert recalled(f"{world.source}@1.0")["recalled"] is None
-    assert not [name for name in registry.names() if name.startswith("acclimate--")]
+    assert not [name for name in registry.adapted() if name.startswith("acclimate--")]
     recalled(f"{world.source}@2.0", act="lift")
     assert "recalled" not in registry.lineage(world.new).made_from[-1].facts
 

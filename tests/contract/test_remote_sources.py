@@ -185,6 +185,7 @@ class TestRegistered:
     ) -> None:
         folder, card = resolve("models:/mail/1", registry=lambda: registry)
         shutil.copytree(folder, tmp_path / "copied")
+        (tmp_path / "copied" / "README.md").write_text("---\nlicense: apache-2.0\n---\n# The card")
         copy = resolve("copied", licence="MIT")[1]
         assert (copy.digest, copy.licence) == (card.digest, "Apache-2.0")
 

@@ -112,20 +112,6 @@ def test_trainings_that_differ_in_a_seed_have_checkpoints_of_their_own(
     assert asked[0] == asked[2] != asked[1]
 
 
-def test_register_is_keyed_by_the_words_of_the_card_where_there_are_any(
-    context_of: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(verdicts, "records_of", lambda *_: run_records())
-    folders = Folders(*(stage(context_of(), name) for name in ("a", "b", "c", "d", "e", "f")))
-
-    def made_of(**sections: Any) -> dict[str, Any]:
-        return register_work(context_of(**sections), folders).made_of
-
-    words = {"not_for": ["chats"]}
-    assert "card" not in made_of(), "who does not use it keeps the keys of earlier releases"
-    assert made_of(card=words) == {**made_of(), "card": words}
-
-
 RECORDS = run_records()
 
 
@@ -164,6 +150,16 @@ def judging_keys(context: Context, card: DataCard) -> tuple[str, str]:
     """Keys of decide, whose rules stop a run for its data, and of register, whose gate rejects it."""
     found = folders_of(context, card)
     return decide_work(context, found.data, found.gap, found.baseline).key, register_work(context, found).key
+
+
+def test_register_is_keyed_by_the_words_of_the_card_where_there_are_any(context_of: Callable[..., Context]) -> None:
+    def made_of(**sections: Any) -> dict[str, Any]:
+        context = context_of(**sections)
+        return register_work(context, folders_of(context, RECORDS.data)).made_of
+
+    words = {"not_for": ["chats"]}
+    assert "card" not in made_of(), "who does not use it keeps the keys of earlier releases"
+    assert made_of(card=words)["card"] == words
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from acclimate.config_file.yaml_nodes import parse_yaml
 from acclimate.core.licences import together
-from acclimate.nn.preflight import read_json
 
 SPDX = {
     name.lower(): name
@@ -111,7 +110,10 @@ def _package_licence(package: metadata.Distribution) -> str | None:
 
 
 def licence_of(folder: Path, package: metadata.Distribution | None, argument: str | None) -> str | None:
-    """The licence the model's README states, else its package's, else that of what it was adapted from, else the given.
+    """The licence the model's README states, else its package's, else the given.
+
+    An adapted model's README is its card, which has the licence of all it was made of. What its description says of
+    the source's alone is not asked: it would drop what the data ask for.
 
     Args:
         folder: the model's folder.
@@ -121,12 +123,4 @@ def licence_of(folder: Path, package: metadata.Distribution | None, argument: st
     stated = _readme_licence(folder)
     if stated is None and package is not None:
         stated = _package_licence(package)
-    return spdx_name(stated) or spdx_name(_inherited(folder) or argument)
-
-
-def _inherited(folder: Path) -> str | None:
-    """The licence of the model that an adapted one was made from, wherever a copy of it lies."""
-    own = folder / "acclimate.json"
-    source = read_json(own).get("source") if own.is_file() else None
-    stated = source.get("licence") if isinstance(source, dict) else None
-    return stated if isinstance(stated, str) else None
+    return spdx_name(stated) or spdx_name(argument)

@@ -415,9 +415,9 @@ class MlflowRegistry:
             self._bar(version)
             # where a version has its ancestors already, more may have been known then
             known = {ANCESTORS: version.tags[ANCESTORS]} if ANCESTORS in version.tags else behind
-            told = self._tell(version, {**known, **tags})
-            if promote and RECALLED not in told.tags:
-                self._promoter.promote(told, Acting(user(), AUTO_PROMOTED), verdict)
+            version = self._tell(version, {**known, **tags})
+            if promote and RECALLED not in version.tags:
+                self._promoter.promote(version, Acting(user(), AUTO_PROMOTED), verdict)
         return version, created
 
     def _bar(self, version: RegisteredVersion) -> None:
