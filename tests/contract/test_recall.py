@@ -112,12 +112,13 @@ def test_versions_that_do_not_know_what_is_behind_them_are_found_as_before(
     world: World, recalled: Callable[..., dict[str, Any]], workspace: Path, registry: MlflowRegistry
 ) -> None:
     client = connect(registry.uri, workspace).client
-    for uri in (world.old, world.child, world.grandchild):
+    copied = world.make("from-a-copy", parent=world.old, copied=True, data="other rows")
+    for uri in (world.old, world.child, world.grandchild, copied):
         client.delete_model_version_tag(*uri.removeprefix("models:/").split("/"), "acclimate.ancestors")
-    assert uris(recalled(world.old)) == sorted([world.old, world.child, world.grandchild])
+    assert uris(recalled(world.old)) == sorted([world.old, world.child, world.grandchild, copied])
     newer = world.make("newer", parent=world.grandchild, data="newer rows")
     client.delete_model_version(world.named("grandchild"), "1")
-    assert uris(recalled(world.old)) == sorted([world.old, world.child, newer])
+    assert uris(recalled(world.old)) == sorted([world.old, world.child, newer, copied])
 
 
 def test_blocked_versions_lose_their_aliases_and_get_none(
