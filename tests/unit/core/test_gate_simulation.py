@@ -53,7 +53,9 @@ def promoted(found: list[PairedDifference], policy: GatePolicy = STANDARD, **abo
     for one in found:
         primary = Difference("champion", 0.9, one.point, one.low_one_sided, one.high_one_sided)
         verdicts.append(judge(replace(inputs(primary), **about), policy).verdict)
-    return verdicts.count("PROMOTE") / len(verdicts)
+    share = verdicts.count("PROMOTE") / len(verdicts)
+    print(f"{policy.name}, alpha {policy.alpha:g}, {about}: {share:.4f} of {len(verdicts)} promoted", flush=True)
+    return share
 
 
 def inputs(primary: Difference) -> GateInputs:

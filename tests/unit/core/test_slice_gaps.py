@@ -59,6 +59,7 @@ def test_false_alarms_stay_below_the_level_with_few_groups(in_slice: int) -> Non
         found = slice_gap(scores, np.zeros(len(groups), dtype=int), groups < in_slice, [str(one) for one in groups])
         assert found is not None
         alarms += found.p_value < 0.05
+    print(f"{in_slice} groups in the slice: {alarms / trials:.4f} below .05", flush=True)
     assert alarms / trials <= 0.075
 
 
@@ -76,3 +77,15 @@ def test_a_slice_without_a_miss_is_not_taken_for_certain() -> None:
     assert found is not None
     assert (found.point, found.p_value) == (0.0, 0.5)
     assert found.high > 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [120, 600])
+@pytest.mark.parametrize("recalls", [(0.95, 0.6), (0.85, 0.8), (0.99, 0.99), (0.5, 0.5)])
+def test_of_4000_slices_that_are_served_alike_no_more_are_blamed_than_the_level_says(
+    rows: int, recalls: tuple[float, float]
+) -> None:
+    rng = np.random.default_rng(5)
+    p = np.array([slice_gap(*drawn(rng, n=rows, recalls=recalls)).p_value for _ in range(4000)])
+    print(f"{rows} rows, recalls {recalls}: {(p < 0.05).mean():.4f} below .05", flush=True)
+    assert (p < 0.05).mean() <= 0.06
