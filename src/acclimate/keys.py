@@ -7,8 +7,9 @@ from typing import Any
 
 from acclimate.config import Adaptation
 from acclimate.core.row_identity import SPLIT_SALT
-from acclimate.digests import data_digest
+from acclimate.digests import data_digest, file_digest
 from acclimate.execution import Context
+from acclimate.nn.description import SKETCH_FILE
 from acclimate.records import GENERATION_TASK, DataCard
 from acclimate.wiring import source_of
 
@@ -43,6 +44,12 @@ def of_generation(config: Adaptation) -> dict[str, Any]:
     if config.task != GENERATION_TASK:
         return {}
     return {"task": config.task, "generation": config.generation.model_dump(mode="json")}
+
+
+def remembered(source: Path) -> dict[str, str]:
+    """What an adapted source remembers of its data, for a stage's key: its digest doesn't cover that."""
+    path = source / SKETCH_FILE
+    return {"source_sketch": file_digest(path)} if path.is_file() else {}
 
 
 def run_key(context: Context, data: Path) -> str:

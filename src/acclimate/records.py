@@ -245,6 +245,13 @@ class Prompted(Record):
     perplexity: float = Field(description="of the right answers under the frozen baseline")
 
 
+class SourceMemory(Record):
+    """Training rows that an adapted source model was fitted on when it was made: it knows their labels."""
+
+    known_rows: int | None = Field(description="how many; None where it does not remember all it was fitted on")
+    scored_rows: int = Field(description="rows new to it, which all scores are of; 0: too few, so they are of all rows")
+
+
 class BaselineReport(StoredRecord):
     """The frozen source model and its controls.
 
@@ -279,6 +286,19 @@ class BaselineReport(StoredRecord):
     model_digest: str = Field(description="digest of the frozen model written to model/")
     refitted_rows: int | None = Field(None, description="rows of train and validation that model/'s head is fitted on")
     prompted: Prompted | None = Field(None, description="of text generation")
+    source_memory: SourceMemory | None = Field(
+        None, description="None where the source was not adapted before, or all training rows are new to it"
+    )
+
+    @property
+    def scored_rows(self) -> int:
+        """Training rows that a classifier's scores are of."""
+        return (self.source_memory and self.source_memory.scored_rows) or self.train_rows
+
+    @property
+    def from_memory(self) -> bool:
+        """Whether scores may be of rows whose labels the source was fitted on, so that they are no forecast."""
+        return self.source_memory is not None and self.source_memory.scored_rows == 0
 
 
 # --- decide -----------------------------------------------------------------------------------

@@ -85,6 +85,7 @@ class Evidence:
         blocks: what stops the run.
         source_licence_checked: False where the source's licence is left to the gate.
         unlabelled_rows: texts of the target's domain without labels, the pool; 0 without one.
+        from_memory: ``probe_*``, ``gain*`` and ``disagreement`` may be of rows whose labels the source was fitted on.
         requested_seeds: how often the arm that is handed on should be trained.
     """
 
@@ -114,6 +115,7 @@ class Evidence:
     blocks: tuple[Block, ...] = ()
     source_licence_checked: bool = False
     unlabelled_rows: int = 0
+    from_memory: bool = False
     requested_seeds: int = 1
 
 

@@ -12,15 +12,18 @@ from acclimate.core.paired import detectable_effect, rows_needed
 def freeze_good_enough(evidence: Evidence, policy: DecisionPolicy, arms: tuple[str, ...]) -> RuleFinding:
     """R3: the frozen baseline surely meets the requirement and no control beats it.
 
-    Without a requirement the line is 1 - min_gain: above it a gain worth training for does not fit any more.
+    Without a requirement the line is 1 - min_gain: above it a gain worth training for does not fit any more. Scores on
+    rows that the source was fitted on itself say nothing of others.
     """
     line = needed_score(evidence)
     beaten = evidence.gain < 0
-    fired = evidence.probe_low >= line and not beaten
+    fired = evidence.probe_low >= line and not beaten and not evidence.from_memory
     if fired:
         says = f"the frozen baseline is enough: its interval starts at {evidence.probe_low:.3f}, needed {line:.3f}"
     elif beaten:
         says = f"{evidence.best_control} scores {-evidence.gain:.3f} more than the frozen baseline"
+    elif evidence.from_memory:
+        says = "the source model was fitted on these rows itself, or may have been: its score does not tell of others"
     else:
         says = (
             f"the frozen baseline may not be enough: its interval starts at {evidence.probe_low:.3f}, needed {line:.3f}"
@@ -34,6 +37,7 @@ def freeze_good_enough(evidence: Evidence, policy: DecisionPolicy, arms: tuple[s
             "min_gain": evidence.min_gain,
             "best_control": evidence.best_control,
             "transfer_gain": evidence.gain,
+            **({"from_memory": True} if evidence.from_memory else {}),
         },
         threshold=f"lower end of the baseline's 95 % interval >= {line:g}, and no control scores higher",
         source=policy.name,

@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from acclimate.core.metrics import IntArray
-
-BoolArray = npt.NDArray[np.bool_]
+from acclimate.core.metrics import BoolArray, IntArray
 
 BEHIND_THE_MASK = 0.8
 BEHIND_A_RANDOM_TOKEN = 0.1

@@ -9,7 +9,7 @@ import numpy as np
 
 from acclimate.core.controls import majority_predict
 from acclimate.core.judge import Judge
-from acclimate.core.metrics import IntArray
+from acclimate.core.metrics import BoolArray, IntArray
 from acclimate.core.paired import Bounds, PairedDifference
 from acclimate.core.probe import (
     Features,
@@ -32,6 +32,7 @@ class OutOfFold:
         metric: see :func:`acclimate.core.metrics.score`.
         bootstraps: bootstrap samples of each interval.
         seed: seed of bootstraps and of the parts for learning curves.
+        scored: rows that are scored, ``[n]``; None: all. All are fitted on and predicted.
     """
 
     labels: IntArray
@@ -41,18 +42,26 @@ class OutOfFold:
     metric: str
     bootstraps: int
     seed: int
+    scored: BoolArray | None = None
 
     @property
     def _judge(self) -> Judge:
-        return Judge(self.metric, self.labels, self.n_classes, self.bootstraps, self.seed, self.groups)
+        groups = self.groups
+        if groups is not None and self.scored is not None:
+            groups = [group for group, scored in zip(groups, self.scored, strict=True) if scored]
+        return Judge(self.metric, self.of_scored(self.labels), self.n_classes, self.bootstraps, self.seed, groups)
+
+    def of_scored(self, values: IntArray) -> IntArray:
+        """Of n values, one a row, those of the rows that are scored."""
+        return values if self.scored is None else values[self.scored]
 
     def bounds(self, predicted: IntArray) -> Bounds:
         """Score of out-of-fold predictions, with a 95 % interval over rows or groups."""
-        return self._judge.score(predicted)
+        return self._judge.score(self.of_scored(predicted))
 
     def difference(self, a: IntArray, b: IntArray) -> PairedDifference:
         """Score of predictions a - score of predictions b, paired, with a 95 % interval."""
-        return self._judge.difference(a, b)
+        return self._judge.difference(self.of_scored(a), self.of_scored(b))
 
     def probe(self, features: Features, c_grid: Sequence[float], share: float = 1.0) -> ProbeChoice:
         """Probe on features ``[n, d]``, trained on ``share`` of each fold's training rows."""
@@ -65,12 +74,19 @@ class OutOfFold:
             metric=self.metric,
             share=share,
             seed=self.seed,
+            scored=self.scored,
         )
 
     def neighbours(self, features: Features, neighbours: Sequence[int]) -> NeighboursChoice:
         """Nearest neighbours on features ``[n, d]``."""
         return cross_validate_neighbours(
-            features, self.labels, self.n_classes, neighbours=neighbours, folds=self.folds, metric=self.metric
+            features,
+            self.labels,
+            self.n_classes,
+            neighbours=neighbours,
+            folds=self.folds,
+            metric=self.metric,
+            scored=self.scored,
         )
 
     def predictions(self, predict: Callable[[IntArray, IntArray], IntArray]) -> IntArray:

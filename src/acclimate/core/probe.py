@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 
 from acclimate.core.folds import stratified_part
-from acclimate.core.metrics import FloatArray, IntArray, score
+from acclimate.core.metrics import BoolArray, FloatArray, IntArray, score
 
 # a dimension whose spread is below this share of the median spread counts as constant
 RELATIVE_FLOOR = 0.01
@@ -19,6 +20,7 @@ _ABSENT_LOGIT = -1e3
 _ITERATIONS = 1000
 
 Features = npt.NDArray[np.floating]
+Setting = TypeVar("Setting", int, float)
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def cross_validate_probe(
     metric: str,
     share: float = 1.0,
     seed: int = 0,
+    scored: BoolArray | None = None,
 ) -> ProbeChoice:
     """Choose the penalty by out-of-fold score.
 
@@ -154,6 +157,7 @@ def cross_validate_probe(
         metric: see :func:`acclimate.core.metrics.score`.
         share: part of each fold's training rows that is used (stratified), for learning curves.
         seed: seed of that part.
+        scored: rows whose predictions are scored, ``[n]``; None: all.
     """
     predicted = {c: np.empty(len(labels), dtype=np.int64) for c in sorted(c_grid)}
     sizes = []
@@ -164,9 +168,16 @@ def cross_validate_probe(
         sizes.append(len(train))
         for c, probe in _fit_path(features[train], labels[train], n_classes, c_grid).items():
             predicted[c][held_out] = probe.predict(features[held_out])
-    scores = {c: score(metric, labels, rows, n_classes) for c, rows in predicted.items()}
+    scores = _scores(predicted, metric, labels, n_classes, scored)
     best = max(scores, key=lambda c: scores[c])
     return ProbeChoice(best, scores, predicted[best], round(float(np.mean(sizes))))
+
+
+def _scores(
+    predicted: Mapping[Setting, IntArray], metric: str, labels: IntArray, n_classes: int, scored: BoolArray | None
+) -> dict[Setting, float]:
+    rows = slice(None) if scored is None else scored
+    return {setting: score(metric, labels[rows], found[rows], n_classes) for setting, found in predicted.items()}
 
 
 def predict_neighbours(
@@ -210,6 +221,7 @@ def cross_validate_neighbours(
     neighbours: Sequence[int],
     folds: IntArray,
     metric: str,
+    scored: BoolArray | None = None,
 ) -> NeighboursChoice:
     """Choose k by out-of-fold score, the smallest of equals; arguments as :func:`cross_validate_probe`."""
     predicted = {k: np.empty(len(labels), dtype=np.int64) for k in sorted(neighbours)}
@@ -220,6 +232,6 @@ def cross_validate_neighbours(
         )
         for k, rows in found.items():
             predicted[k][held_out] = rows
-    scores = {k: score(metric, labels, rows, n_classes) for k, rows in predicted.items()}
+    scores = _scores(predicted, metric, labels, n_classes, scored)
     best = max(scores, key=lambda k: scores[k])
     return NeighboursChoice(best, scores, predicted[best])

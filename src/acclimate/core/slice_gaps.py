@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t
 
-from acclimate.core.masking import BoolArray
-from acclimate.core.metrics import FloatArray, IntArray
+from acclimate.core.metrics import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)

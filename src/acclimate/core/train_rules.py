@@ -142,7 +142,8 @@ def _labels_are_few(evidence: Evidence, policy: DecisionPolicy) -> bool:
 
 def _pretraining_may_pay(evidence: Evidence, policy: DecisionPolicy) -> bool:
     many = 0 < evidence.unlabelled_rows >= policy.unlabelled_ratio * evidence.train_rows
-    return many and evidence.gap_verdict == "LARGE" and evidence.probe_low < needed_score(evidence)
+    short = evidence.probe_low < needed_score(evidence) or evidence.from_memory
+    return many and evidence.gap_verdict == "LARGE" and short
 
 
 def _source_in_doubt(evidence: Evidence, policy: DecisionPolicy) -> bool:

@@ -12,7 +12,7 @@ from acclimate.calibrating import calibration_of
 from acclimate.config_file import effective_policy
 from acclimate.digests import data_digest
 from acclimate.execution import Context, Work, content_digest
-from acclimate.keys import data_digests, data_facts, of_generation, run_key
+from acclimate.keys import data_digests, data_facts, of_generation, remembered, run_key
 from acclimate.records import FEATURES, GENERATION_TASK, SourceCard
 from acclimate.wiring import source_of
 
@@ -82,7 +82,7 @@ def gap_work(context: Context, data: Path) -> Work:
 
 
 def baseline_work(context: Context, data: Path) -> Work:
-    """Baseline: keyed by the target's rows and the source's weights."""
+    """Baseline: keyed by the target's rows, the source's weights, and the rows that it was fitted on."""
     config = context.request.adaptation
     measuring = _Measuring.of(context, data)
     writes = config.task == GENERATION_TASK
@@ -125,6 +125,7 @@ def baseline_work(context: Context, data: Path) -> Work:
         module=f"acclimate.stages.{'prompting' if writes else 'baseline'}",
         made_of={
             **measuring.made_of,
+            **remembered(measuring.folder),
             "data": data_digests(data)["target"],
             "baseline": config.baseline.model_dump(mode="json"),
             "metric": config.goal.metric,

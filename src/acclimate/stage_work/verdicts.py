@@ -9,11 +9,9 @@ from typing import Any
 from acclimate.adapters.mlflow_errors import without_credentials
 from acclimate.calibrating import calibration_of
 from acclimate.config_file import effective_policy
-from acclimate.digests import file_digest
 from acclimate.errors import AcclimateError, UnavailableError
 from acclimate.execution import RAN_IN, STARTED_AT, Context, Work, content_digest, execute, find, read_timing
-from acclimate.keys import data_digests, data_facts, run_key
-from acclimate.nn.description import SKETCH_FILE
+from acclimate.keys import data_digests, data_facts, remembered, run_key
 from acclimate.records import (
     FEATURES,
     GENERATION_TASK,
@@ -93,7 +91,7 @@ def evaluate_work(
             "data": data_digests(data),
             "near_duplicates": DataCard.read(data).target.near_duplicates_across_splits,
             "source": card.digest,
-            **_remembered(folder),
+            **remembered(folder),
             "baseline": content_digest(baseline),
             "candidate": content_digest(candidate),
             "champion": [champion.name, champion.version, champion.run_key] if champion else None,
@@ -103,12 +101,6 @@ def evaluate_work(
         call=call,
         run_key=run_key(context, data),
     )
-
-
-def _remembered(source: Path) -> dict[str, str]:
-    """What an adapted source remembers of its data, for a stage's key: its digest doesn't cover that."""
-    path = source / SKETCH_FILE
-    return {"source_sketch": file_digest(path)} if path.is_file() else {}
 
 
 def _read_pool(records: RunRecords) -> bool:
@@ -222,7 +214,7 @@ def register_work(context: Context, folders: Folders) -> Work:
             "decision": content_digest(folders.decision),
             "candidate": content_digest(folders.candidate),
             "evaluation": content_digest(folders.evaluation),
-            **_remembered(source_of(context)[0]),
+            **remembered(source_of(context)[0]),
             "gate": config.gate.model_dump(mode="json", exclude={"promotions"}),
             "policy": effective_policy(config.gate).model_dump(mode="json"),
             "goal": config.goal.model_dump(mode="json"),

@@ -29,8 +29,9 @@ from acclimate.nn.head_file import write_head
 from acclimate.nn.model import AdaptedModel, linear
 from acclimate.nn.model_free import model_free
 from acclimate.nn.source_head import source_predictions
+from acclimate.nn.source_memory import new_to_source
 from acclimate.ports import Progress
-from acclimate.records import BaselineReport, Control, CurvePoint, DataCard, Interval, SourceCard
+from acclimate.records import BaselineReport, Control, CurvePoint, DataCard, Interval, SourceCard, SourceMemory
 
 CURVE_SHARES = (0.25, 0.5)
 
@@ -49,6 +50,8 @@ def baseline(
 ) -> BaselineReport:
     """Fit a probe on frozen features, score it out of fold on train, and compare it with its controls.
 
+    Of train only rows are scored that an adapted source was not fitted on itself, where there are enough.
+
     Args:
         data: ingest's folder; target's train and validation are read.
         source: folder of the source model.
@@ -65,6 +68,7 @@ def baseline(
 
     Raises:
         DataError: E-BASELINE-001 classes and groups that can't be cross-validated; 002 target has no labels.
+        IntegrityError: E-DRIFT-001, what the source remembers is damaged.
         ModelError: the source can't be loaded; E-BASELINE-003 its weights changed while they were only read.
     """
     task = _read(data, source, source_card, config, metric, precision, cache, out, progress)
@@ -108,6 +112,7 @@ class _Task:
     train: Examples
     validation: Examples
     judge: OutOfFold
+    memory: SourceMemory | None
     source: Path
     source_card: SourceCard
     config: BaselineSpec
@@ -152,6 +157,7 @@ def _read(
         )
     train, validation = (read_examples(data, "target", [split], labels) for split in ("train", "validation"))
     truth = _labels(train)
+    memory, scored = new_to_source(source, train.inputs, truth)
     judge = OutOfFold(
         labels=truth,
         groups=train.groups,
@@ -160,8 +166,9 @@ def _read(
         metric=metric,
         bootstraps=config.bootstraps,
         seed=config.seed,
+        scored=scored,
     )
-    return _Task(labels, train, validation, judge, source, source_card, config, precision, cache, out, progress)
+    return _Task(labels, train, validation, judge, memory, source, source_card, config, precision, cache, out, progress)
 
 
 def _heads(task: _Task, features: np.ndarray) -> _Heads:
@@ -253,7 +260,7 @@ def _report(
         probe_c=heads.probe.c,
         neighbours=heads.nearest.neighbours,
         knn_score=_interval(judge.bounds(heads.nearest.predicted)),
-        disagreement=float(np.mean(heads.probe.predicted != heads.nearest.predicted)),
+        disagreement=float(np.mean(judge.of_scored(heads.probe.predicted) != judge.of_scored(heads.nearest.predicted))),
         controls=_control_records(scores, controls.reasons),
         best_control=best,
         best_trivial=max((name for name in scores if name in TRIVIAL), key=lambda name: scores[name].point),
@@ -265,6 +272,7 @@ def _report(
         precision="bf16" if task.precision == "bf16" else "fp32",
         model_digest=digest,
         refitted_rows=len(task.train) + len(task.validation),
+        source_memory=task.memory,
     )
 
 

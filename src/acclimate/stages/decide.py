@@ -90,6 +90,7 @@ def decide(
         blocks=_blocks(card, source_card, policy or built_in_policy("standard")),
         source_licence_checked=source_card is not None,
         unlabelled_rows=card.pool.rows_kept if card.pool else 0,
+        from_memory=frozen.from_memory,
         requested_seeds=finetune.seeds,
     )
     decision = _record(settle(evidence))

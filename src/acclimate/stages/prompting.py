@@ -23,8 +23,9 @@ from acclimate.nn.causal.model import load_lm
 from acclimate.nn.causal.model_free import trivial_scores
 from acclimate.nn.causal.reader import AnswerReader, Shots
 from acclimate.nn.causal.writer import Prompting, Writer
+from acclimate.nn.source_memory import new_to_source
 from acclimate.ports import Progress
-from acclimate.records import BaselineReport, Control, DataCard, Interval, Prompted, SourceCard
+from acclimate.records import BaselineReport, Control, DataCard, Interval, Prompted, SourceCard, SourceMemory
 
 SOURCE_AS_IS = "source_as_is"
 
@@ -43,7 +44,8 @@ def prompting(
 ) -> BaselineReport:
     """Ask the source model without and with examples from train, and compare it with its controls.
 
-    The better way of asking is the frozen baseline; without examples where both are equal.
+    The better way of asking is the frozen baseline; without examples where both are equal. Rows are asked that an
+    adapted source was not fitted on itself, where there are enough.
 
     Args:
         data: ingest's folder; target's train and validation are read.
@@ -59,13 +61,16 @@ def prompting(
     Raises:
         DataError: E-DATA-070, rows are too long, or are with the examples.
         ModelError: the source can't be loaded.
+        IntegrityError: E-DRIFT-001, what the source remembers is damaged.
     """
     started = monotonic()
     train, validation = (read_examples(data, "target", [split], None) for split in ("train", "validation"))
     order = np.random.default_rng(config.seed).permutation(len(train))
     has_prompts = train.answers is not None
     shown = order[: min(generation.shots, len(train) // 2)] if has_prompts else order[:0]
-    asked = np.sort(order[len(shown) :][: generation.baseline_rows])
+    others = order[len(shown) :]
+    memory, new = new_to_source(source, train.some(others.tolist()).inputs, None)
+    asked = np.sort((others if new is None else others[new])[: generation.baseline_rows])
     sample = train.some(asked.tolist())
     pairs = pairs_of(sample)
     plain = _writer(
@@ -103,6 +108,7 @@ def prompting(
         precision,
         best,
         writer.save(out / "model"),
+        memory,
     )
     report.write(out)
     timing = {"prompting_seconds": round(monotonic() - started, 3)}
@@ -145,6 +151,7 @@ def _report(
     precision: Literal["fp32", "bf16"],
     shots: int,
     digest: str,
+    memory: SourceMemory | None,
 ) -> BaselineReport:
     train, validation, sample = rows
     judge = MeanJudge(config.bootstraps, config.seed, sample.groups)
@@ -188,6 +195,7 @@ def _report(
             few_shot=None if few is None else _interval(judge.score(few.scores)),
             perplexity=frozen.likelihood.perplexity,
         ),
+        source_memory=memory,
     )
 
 

@@ -406,3 +406,16 @@ def test_r6_pretrains_nothing_beside_a_frozen_baseline_or_over_budget() -> None:
 def test_pretraining_is_a_part_of_the_expected_cost() -> None:
     costs = {c.strategy: c.seconds for c in settle(replace(OPEN, requested_arms=("tapt",), estimates=PRETRAINED)).costs}
     assert costs["tapt"] == 600.0 + 20 * 12.0
+
+
+def test_scores_of_rows_the_source_was_fitted_on_settle_nothing() -> None:
+    """R3 does not freeze by them, and R6 does not take them for a baseline that needs no help."""
+    remembered = replace(OPEN, probe_low=0.99, from_memory=True)
+    settled = settle(remembered)
+    assert (settled.rule, settled.action) == ("R5", "finetune")
+    assert finding(settled, "R3").inputs["from_memory"] is True
+    assert "fitted on these rows itself" in finding(settled, "R3").says
+    assert "tfidf scores" in finding(settle(replace(remembered, gain=-0.1)), "R3").says
+    many = replace(remembered, estimates=PRETRAINED, gap_verdict="LARGE", unlabelled_rows=18_000, train_rows=1800)
+    assert finding(settle(many), "R6").fired
+    assert not finding(settle(replace(many, from_memory=False)), "R6").fired

@@ -16,7 +16,7 @@ import html5lib
 import pytest
 
 from acclimate.errors import UnavailableError
-from acclimate.records import Disparity, Interval
+from acclimate.records import Disparity, Interval, SourceMemory
 from acclimate.report.render import html, render
 from acclimate.report.summary import summary
 from acclimate.report.view import ReportView
@@ -305,6 +305,26 @@ def test_a_trained_model_that_gave_way_is_told(view: ReportView) -> None:
     assert "the frozen model is handed on: full is not shown to be better" in page
     assert "trained, not handed on" in page
     assert "not handed on" not in shown(html(view))
+
+
+@pytest.mark.parametrize(
+    ("known", "scored", "says"),
+    [
+        (700, 1065, "fitted on 700 of the training rows itself; scores here are of the 1,065 that are new to it"),
+        (1755, 0, "fitted on 1,755 of the training rows itself, and too few are new to it"),
+        (None, 0, "does not remember all it was fitted on"),
+    ],
+)
+def test_what_an_adapted_source_knew_of_the_training_rows_is_told(
+    view: ReportView, known: int | None, scored: int, says: str
+) -> None:
+    memory = SourceMemory(known_rows=known, scored_rows=scored)
+    assert view.baseline is not None
+    page = shown(html(replace(view, baseline=view.baseline.model_copy(update={"source_memory": memory}))))
+    assert says in page
+    assert f"on {scored or 1765:,} rows in cross-validation" in page
+    assert ("rule R3 does not go by them" in page) == (scored == 0)
+    assert "was adapted before" not in shown(html(view))
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ from acclimate.nn.encoder import Encoder, folder_digest, source_card
 from acclimate.nn.frozen import PROBE
 from acclimate.nn.head_file import read_head
 from acclimate.nn.model import AdaptedModel, linear
+from acclimate.nn.target_sketch import TargetSketch, input_digests
 from acclimate.ports import silent
-from acclimate.records import BaselineReport, DataCard, SourceCard
+from acclimate.records import BaselineReport, DataCard, SourceCard, SourceMemory
 from acclimate.stages.baseline import baseline
 
 CONFIG = BaselineSpec(bootstraps=200, folds=4)
@@ -201,3 +202,59 @@ def test_data_without_labels_are_refused(toy_data: Path, tiny_source: Path, tmp_
     with pytest.raises(DataError) as caught:
         run(toy_data, tiny_source, tmp_path / "out", tmp_path / "cache")
     assert caught.value.code == "E-BASELINE-002"
+
+
+def remember(model: Path, fitted_on: list[str], *, complete: bool = True) -> None:
+    """Let a model remember that it was fitted on these texts."""
+    none, held = np.empty(0, np.int64), np.empty((0, 32), np.float32)
+    fitted = np.unique(input_digests(fitted_on))
+    TargetSketch("", "fp32", 8, held, none, None, none, none, True, fitted, complete).write(model)
+
+
+def own_score(report: BaselineReport) -> float:
+    """Score of the source with the head it came with."""
+    (own,) = [control for control in report.controls if control.name == "source_as_is"]
+    assert own.score is not None
+    return own.score.point
+
+
+def test_rows_an_adapted_source_was_fitted_on_are_not_scored(
+    done: tuple[BaselineReport, Path], toy_data: Path, tmp_path: Path
+) -> None:
+    """Known are all rows of the first half that its own head gets right: scored, it looks worse than it does on all."""
+    _, out = done
+    source = out / "model"
+    train = read_examples(toy_data, "target", ["train"], LABELS)
+    right = AdaptedModel.load(source).logits(train.texts).argmax(axis=1) == train.labels
+    known = [text.upper() for i, text in enumerate(train.texts) if right[i] and i < 60]
+    plain = run(toy_data, source, tmp_path / "unknown", tmp_path / "cache")
+    assert (plain.source_memory, plain.from_memory) == (SourceMemory(known_rows=None, scored_rows=0), True)
+    remember(source, known)
+    report = run(toy_data, source, tmp_path / "known", tmp_path / "cache")
+    assert report.source_memory == SourceMemory(known_rows=len(known), scored_rows=120 - len(known))
+    assert not report.from_memory
+    assert report.scored_rows == 120 - len(known)
+    assert report.train_rows == 120
+    scored = np.array([text.upper() not in known for text in train.texts])
+    answers = AdaptedModel.load(source).logits(train.texts).argmax(axis=1)
+    assert train.labels is not None
+    expected = score("macro_f1", train.labels[scored], answers[scored], 2)
+    assert own_score(report) == pytest.approx(expected)
+    assert expected != pytest.approx(own_score(plain), abs=0.01)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_too_few_new_rows_and_a_memory_with_holes_leave_all_scored_and_say_so(
+    done: tuple[BaselineReport, Path], toy_data: Path, tmp_path: Path, complete: bool
+) -> None:
+    source = done[1] / "model"
+    texts = read_examples(toy_data, "target", ["train"], LABELS).texts
+    remember(source, texts[:100] if complete else texts[:60], complete=complete)
+    report = run(toy_data, source, tmp_path / "first", tmp_path / "cache")
+    assert report.source_memory == SourceMemory(known_rows=100 if complete else None, scored_rows=0)
+    assert report.from_memory
+    assert report.scored_rows == 120
+    remember(source, ["something else"])
+    other = run(toy_data, source, tmp_path / "other", tmp_path / "cache")
+    assert (other.source_memory, other.from_memory) == (None, False)
+    assert other.score == report.score

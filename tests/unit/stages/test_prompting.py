@@ -20,8 +20,9 @@ from acclimate.nn.causal.model import load_lm
 from acclimate.nn.causal.reader import AnswerReader
 from acclimate.nn.causal.writer import Prompting, Writer
 from acclimate.nn.job import Pairs
+from acclimate.nn.target_sketch import TargetSketch, input_digests
 from acclimate.ports import silent
-from acclimate.records import BaselineReport
+from acclimate.records import BaselineReport, SourceMemory
 from acclimate.stages.prompting import prompting
 from tests.tiny_lm import write_tiny_lm
 from tests.written_data import SPEC, Row, card_of, ingested, learned, letter_pairs, limits_of
@@ -188,3 +189,24 @@ def test_the_answer_to_the_nearest_prompt_may_be_longer_than_a_row(source: Path,
     rows += [{"text": f"{'q' * 70} q{i}", "answer": "no"} for i in range(60)]
     report = ask(tmp_path, source, rows, spec=SPEC.model_copy(update={"max_length": 80})).report
     assert {control.name for control in report.controls} == {"nearest", "majority", "source_as_is"}
+
+
+def test_rows_an_adapted_source_was_fitted_on_are_not_asked(source: Path, tmp_path: Path) -> None:
+    rows = letter_pairs(160, low="z" * 6, high="j" * 6)
+    first = ask(tmp_path / "first", source, rows)
+    own = first.out / "model"
+    known = first.train.texts[:30]
+    none, held = np.empty(0, np.int64), np.empty((0, 32), np.float32)
+    fitted = np.unique(input_digests([text.upper() for text in known]))
+    TargetSketch("", "fp32", 8, held, none, None, none, none, True, fitted, fitted_complete=True).write(own)
+    again = ask(tmp_path / "again", own, rows)
+    memory = again.report.source_memory
+    assert memory is not None
+    assert not again.report.from_memory
+    order = np.random.default_rng(3).permutation(len(again.train))[SPEC.shots :]
+    new = [row for row in order if again.train.texts[row] not in known]
+    assert memory == SourceMemory(known_rows=len(order) - len(new), scored_rows=len(new))
+    asked_rows = again.train.some(sorted(new[: SPEC.baseline_rows]))
+    plain = again.writer(()).score(pairs_of(asked_rows)).token_accuracy
+    assert again.report.prompted is not None
+    assert again.report.prompted.zero_shot.point == pytest.approx(float(plain.mean()), abs=1e-6)
