@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from acclimate.adapters.promotion_rules import moved_by_hand
+from acclimate.adapters.promotion_rules import moved_by_hand, require_right_challenger
 from acclimate.checks import source_card_of
 from acclimate.config_base import DataSpec
 from acclimate.config_file.addresses import scheme_of
@@ -88,6 +88,7 @@ def _services(request: Request | None) -> Iterator[dict[str, Any]]:
         yield registry
         if request and registry["ok"]:
             yield _attempt("champion", lambda: _champion(request, home))
+            yield _attempt("challenger", lambda: _challenger(request, home))
     if os.environ.get("KFP_ENDPOINT") or os.environ.get(IN_A_POD):
         yield _attempt("kfp", _kfp)
     if os.environ.get("RAY_ADDRESS"):
@@ -171,6 +172,17 @@ def _champion(request: Request, home: Path) -> str:
         return f"{config.name} has no champion"
     last = next(found.log.moves, None)
     return f"version {found.champion}" + (f", by {last.by}: {last.reason}" if last else ", made before there was a log")
+
+
+def _challenger(request: Request, home: Path) -> str:
+    """Whether MLflow's alias is at a version that may have it."""
+    config = request.adaptation
+    registry = registry_at(config.tracking.uri, home, promotions_of(request))
+    found = next((one for one in registry.versions(config.name) if "challenger" in one.aliases), None)
+    if found is None:
+        return f"{config.name} has no challenger"
+    require_right_challenger(found, registry.promotions(config.name).log)
+    return f"version {found.version}, which the gate lets run beside the champion"
 
 
 def _kfp() -> str:

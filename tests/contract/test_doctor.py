@@ -363,3 +363,32 @@ def test_a_champion_that_was_moved_by_hand_or_deleted_and_what_was_cut_off_are_t
     assert code_of(found) == "E-PROMOTE-004"
     assert "version 1, the champion by the promotion log, was deleted" in found["says"]
     assert f"acclimate rollback {name} --to none" in found["hint"]
+
+
+def test_a_challenger_that_neither_the_gate_nor_an_act_made_one_is_told(write, tmp_path):
+    path = write()
+    registry = open_registry(f"sqlite:///{path.parent}/registry.db", path.parent / ".acclimate")
+    name = load_config(path).config.name
+    assert checks(path)["challenger"]["says"] == f"{name} has no challenger"
+    held = {"if_approved": "PROMOTE"}
+    for key, verdict, more in (("one", "SHADOW", {}), ("two", "HOLD", held)):
+        records = run_records(key, name=name)
+        folder = tmp_path / key
+        folder.mkdir()
+        (folder / "config.json").write_text(key)
+        run_id = registry.record_run(records)
+        stored = registry.log_model(run_id, records, folder)
+        judged = verdict_of(records, verdict).model_copy(update=more)
+        registry.register(records, run_id, stored, judged, auto_promote=False)
+    assert checks(path)["challenger"]["says"] == "version 1, which the gate lets run beside the champion"
+    client = registry._connection.client
+    client.set_registered_model_alias(name, "challenger", "2")
+    found = checks(path)["challenger"]
+    assert code_of(found) == "E-PROMOTE-014"
+    assert "version 2" in found["says"]
+    assert "its verdict is HOLD" in found["says"]
+    registry.shadow(f"{name}/2", "ann", "beside it, until it is approved")
+    assert checks(path)["challenger"]["says"] == "version 2, which the gate lets run beside the champion"
+    registry.recall(f"{name}/2", "ann", "its data was poisoned")
+    client.set_registered_model_alias(name, "challenger", "2")
+    assert "version 2, which may not run beside the champion: it was recalled" in checks(path)["challenger"]["says"]

@@ -19,6 +19,11 @@ def retrain(project, *more):
     return outcome.json
 
 
+def of_run(project, stage, run_key):
+    folders = (project.workspace / "stages" / stage).iterdir()
+    return [folder for folder in folders if json.loads((folder / "manifest.json").read_text())["run_key"] == run_key]
+
+
 def fired(decision):
     return [trigger["name"] for trigger in decision["triggers"] if trigger["fired"]]
 
@@ -72,8 +77,11 @@ def test_a_warm_start_trains_from_the_champion_and_says_so(finished, tmp_path):
     if found["model_uri"] is not None:
         traced = project.call("lineage", found["model_uri"].removeprefix("models:/"), "--json")
         assert "toy-mail" in traced.out
-    keys = {
-        json.loads((folder / "manifest.json").read_text())["run_key"]
-        for folder in (project.workspace / "stages" / "evaluate").iterdir()
-    }
-    assert found["run_key"] in keys, "the summary speaks of what was trained"
+    assert of_run(project, "evaluate", found["run_key"]), "the summary speaks of what was trained"
+    (baseline,) = of_run(project, "baseline", found["run_key"])
+    report = json.loads((baseline / "baseline_report.json").read_text())
+    assert report["source_memory"]["known_rows"] >= report["train_rows"] - 2, "the champion was fitted on them itself"
+    assert report["source_memory"]["scored_rows"] == 0
+    (decided,) = of_run(project, "decide", found["run_key"])
+    rules = {rule["rule"]: rule for rule in json.loads((decided / "decision.json").read_text())["rules"]}
+    assert rules["R3"]["fired"] is False

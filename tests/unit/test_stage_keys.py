@@ -19,7 +19,7 @@ from acclimate.nn.description import SKETCH_FILE
 from acclimate.records import Calibration, DataCard, InputFile, StoredRecord
 from acclimate.registry import RegisteredVersion
 from acclimate.stage_work import measures, training, verdicts
-from acclimate.stage_work.measures import decide_work
+from acclimate.stage_work.measures import baseline_work, decide_work
 from acclimate.stage_work.training import finetune_work
 from acclimate.stage_work.verdicts import Folders, evaluate_work, judge_and_register, register_work
 from tests.run_records import run_records
@@ -79,16 +79,21 @@ def test_other_near_duplicates_are_evaluated_anew(context_of: Callable[..., Cont
     assert evaluated(context, toy_data).key != before
 
 
-def test_what_an_adapted_source_remembers_is_a_part_of_evaluates_key(
-    context_of: Callable[..., Context], toy_data: Path, tiny_source: Path, tmp_path: Path
+@pytest.mark.parametrize("work", [baseline_work, evaluated])
+def test_what_an_adapted_source_remembers_is_a_part_of_the_key(
+    work: Callable[[Context, Path], Work],
+    context_of: Callable[..., Context],
+    toy_data: Path,
+    tiny_source: Path,
+    tmp_path: Path,
 ) -> None:
     """Its digest is that of what it computes."""
     source = shutil.copytree(tiny_source, tmp_path / "source")
     context = context_of(source={"model": str(source)})
-    keys = [evaluated(context, toy_data).key]
+    keys = [work(context, toy_data).key]
     for memory in (b"one", b"two"):
         (source / SKETCH_FILE).write_bytes(memory)
-        keys.append(evaluated(context, toy_data).key)
+        keys.append(work(context, toy_data).key)
     assert len(set(keys)) == 3
 
 

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from acclimate.adapters.mlflow_tags import PREVIOUS_CHAMPION, VERDICT_SHA256
+from acclimate.adapters.mlflow_tags import PREVIOUS_CHAMPION, VERDICT, VERDICT_SHA256
 from acclimate.errors import ConfigError, IntegrityError, RefusalError, UnavailableError
 from acclimate.records import Verdict
 from acclimate.records_promotion import PromotionEntry, PromotionLog
@@ -110,6 +110,25 @@ def without_the_deleted(name: str, earlier: int | None) -> str:
     """
     none = f"have no champion: acclimate rollback {name} --to {NOBODY} --reason WHY"
     return none if earlier is None else f"go back: acclimate rollback {name} --to {earlier} --reason WHY; or {none}"
+
+
+def require_right_challenger(version: RegisteredVersion, log: PromotionLog) -> None:
+    """Refuse a challenger that neither the gate nor an act made one: E-PROMOTE-014."""
+    judged = version.tags.get(VERDICT_SHA256)
+    shadowed = any(
+        entry.act == "shadow" and entry.version == version.version and entry.verdict_sha256 == judged
+        for entry in log.entries
+    )
+    verdict = version.tags.get(VERDICT)
+    if (verdict not in ("PROMOTE", "SHADOW") and not shadowed) or log.recalled(version.version):
+        raise IntegrityError(
+            "E-PROMOTE-014",
+            f"the alias challenger points at version {version.version}, which may not run beside the champion: "
+            f"{'it was recalled' if log.recalled(version.version) else f'its verdict is {verdict}'}. "
+            "Somebody moved it in MLflow",
+            where=version.name,
+            hint=f"point it at another: acclimate shadow {version.name}/VERSION --reason WHY; or delete it in MLflow",
+        )
 
 
 def judged_again(version: RegisteredVersion) -> UnavailableError:
