@@ -24,6 +24,7 @@ from acclimate.adapters.mlflow_tags import (
     SOURCE_MODEL,
     TEST_DIGEST,
     VERDICT,
+    score_tags,
 )
 from acclimate.adapters.sources import resolve_source
 from acclimate.config_file.addresses import scheme_of
@@ -145,7 +146,7 @@ def _judgement(registry: Registry, version: RegisteredVersion, place: Path) -> t
 
 
 def _tags(registry: Registry, version: RegisteredVersion, verdict: Verdict, evidence: Evidence) -> list[Verified]:
-    """The tags that lineage and recall go by, against what was sealed: one line for all, or one each that differs."""
+    """The tags that lineage, recall and models go by, as sealed: one line for all, or one each that differs."""
     tables, evaluation = evidence.data, evidence.evaluation
     wanted = {
         RUN_KEY: verdict.run_key,
@@ -157,6 +158,9 @@ def _tags(registry: Registry, version: RegisteredVersion, verdict: Verdict, evid
         POOL_DIGEST: tables.pool.digest if tables.pool else None,
         TEST_DIGEST: evaluation.test_digest,
     }
+    # what is rejected for a licence may be other weights of the version's run key
+    if version.tags.get(MODEL_DIGEST) == evaluation.model_digest:
+        wanted |= score_tags(evaluation)
     differ = [name for name, value in wanted.items() if version.tags.get(name) != value]
     says = "it is not what the sealed evidence says (E-VERIFY-002): somebody changed it in MLflow"
     found = [Verified("tags", name, "changed", wanted[name] or "", says) for name in differ]

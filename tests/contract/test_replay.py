@@ -220,8 +220,9 @@ def test_a_verdict_of_before_evidence_was_kept_is_told(
     refused(ModelError, "E-REGISTRY-022", "old-release", workspace)
 
 
-def test_a_version_that_was_rejected_with_other_weights_of_its_run_key_is_as_it_was(
-    registry: MlflowRegistry, workspace: Path, tmp_path: Path
+@pytest.mark.parametrize("others", [True, False], ids=["other weights", "the same"])
+def test_a_version_whose_run_key_was_rejected_later_is_as_it_was(
+    registry: MlflowRegistry, workspace: Path, tmp_path: Path, others: bool
 ) -> None:
     name, path = f"model-{next(_NAMES)}", tmp_path / "predictions.parquet"
     base = classified(path, name)
@@ -231,8 +232,10 @@ def test_a_version_that_was_rejected_with_other_weights_of_its_run_key_is_as_it_
         folder = tmp_path / f"model-{attempt}"
         folder.mkdir()
         (folder / "config.json").write_text("{}")
-        (folder / "model.safetensors").write_bytes(bytes([attempt]) * 100)
-        records = with_digest(replace(base, data=data), folder_digest(folder))
+        (folder / "model.safetensors").write_bytes(bytes([attempt if others else 0]) * 100)
+        scored = base.evaluation.score.model_copy(update={"low": base.evaluation.score.low - (1 - attempt) / 1000})
+        evaluation = base.evaluation.model_copy(update={"score": scored})
+        records = with_digest(replace(base, data=data, evaluation=evaluation), folder_digest(folder))
         evidence = evidence_of(records, path)
         verdict = judge_evidence(evidence, policy=policy, run_key=records.run_key, name=name)
         run_id = registry.record_run(records)
@@ -243,7 +246,7 @@ def test_a_version_that_was_rejected_with_other_weights_of_its_run_key_is_as_it_
     assert version.verdict == "REJECT"
     assert replay(name, workspace)["verdict"] == "REJECT"
     found = {one["kind"]: one["outcome"] for one in verify(name, workspace, None, tmp_path)["checked"]}
-    assert (found["verdict"], found["predictions"], found["weights"]) == ("unchanged",) * 3
+    assert (found["verdict"], found["predictions"], found["weights"], found["tags"]) == ("unchanged",) * 4
 
 
 def with_digest(records: RunRecords, model_digest: str) -> RunRecords:
@@ -262,10 +265,10 @@ def with_digest(records: RunRecords, model_digest: str) -> RunRecords:
     "tag",
     [
         *("run_key", "verdict", "policy", "source_digest", "data_digest", "reference_digest", "pool_digest"),
-        *("test_digest", "source_model"),
+        *("test_digest", "source_model", "metric", "score", "score_low", "score_high"),
     ],
 )
-def test_a_tag_that_lineage_or_recall_goes_by_is_held_against_what_was_sealed(
+def test_a_tag_that_lineage_recall_or_models_goes_by_is_held_against_what_was_sealed(
     tag: str, registered: Callable[..., str], registry: MlflowRegistry, workspace: Path
 ) -> None:
     name, client = registered(classified), connect(registry.uri, workspace).client

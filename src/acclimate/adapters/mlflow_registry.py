@@ -40,6 +40,7 @@ from acclimate.adapters.mlflow_tags import (
     consideration_tags,
     licence_tags,
     lineage_tags,
+    score_tags,
 )
 from acclimate.adapters.mlflow_verdicts import evidence_of, store_evidence, store_verdict, verdict_of
 from acclimate.adapters.promotion_places import place_at
@@ -453,9 +454,10 @@ class MlflowRegistry:
             if one.run_key != records.run_key:
                 continue
             mlflow_versions.set_tags(self._connection, one, licence_tags(records))
-            concerned = one.tags.get(MODEL_DIGEST) == records.evaluation.model_digest or verdict.refuses_a_licence
-            if verdict.verdict == "REJECT" and concerned:
-                self._tell(one, {VERDICT: verdict.verdict, VERDICT_SHA256: sha256, POLICY: verdict.policy})
+            same = one.tags.get(MODEL_DIGEST) == records.evaluation.model_digest
+            if verdict.verdict == "REJECT" and (same or verdict.refuses_a_licence):
+                scores = score_tags(records.evaluation) if same else {}
+                self._tell(one, {VERDICT: verdict.verdict, VERDICT_SHA256: sha256, POLICY: verdict.policy, **scores})
 
     def _stored(self, records: RunRecords, run_id: str, model_uri: str) -> tuple[dict[str, Any], dict[str, str]]:
         model_id = model_uri.removeprefix("models:/")

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from acclimate.adapters.mlflow_errors import without_credentials
-from acclimate.records import TableCard
+from acclimate.records import Evaluation, TableCard
 from acclimate.registry import Considerations, RunRecords, licence_of_run
 from acclimate.version import __version__, step_image
 
@@ -73,10 +73,7 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
         "acclimate.decision": decision.strategy,
         "acclimate.decision_rule": decision.rule,
         "acclimate.strategy": evaluation.strategy,
-        "acclimate.metric": evaluation.metric,
-        "acclimate.score": f"{evaluation.score.point:.6g}",
-        "acclimate.score_low": f"{evaluation.score.low:.6g}",
-        "acclimate.score_high": f"{evaluation.score.high:.6g}",
+        **score_tags(evaluation),
         COMPARATOR: evaluation.comparator,
         "acclimate.code_version": __version__,
         IMAGE: step_image(),
@@ -87,6 +84,17 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
         **(origin_tags("pool", pool) if pool else {}),
     }
     return {name: value for name, value in tags.items() if value is not None}
+
+
+def score_tags(evaluation: Evaluation) -> dict[str, str]:
+    """How well a version does on test rows, as ``models`` lists it."""
+    score = evaluation.score
+    return {
+        "acclimate.metric": evaluation.metric,
+        "acclimate.score": f"{score.point:.6g}",
+        "acclimate.score_low": f"{score.low:.6g}",
+        "acclimate.score_high": f"{score.high:.6g}",
+    }
 
 
 def consideration_tags(told: Considerations) -> dict[str, str]:
