@@ -249,7 +249,7 @@ class SourceMemory(Record):
     """Training rows that an adapted source model was fitted on when it was made: it knows their labels."""
 
     known_rows: int | None = Field(description="how many; None where it does not remember all it was fitted on")
-    scored_rows: int = Field(description="rows new to it, to which scores are confined; 0: too few, so they are of all rows")
+    scored_rows: int = Field(description="rows new to it, scores are of such; 0: too few, so they are of all rows")
 
 
 class BaselineReport(StoredRecord):

@@ -310,7 +310,7 @@ def test_a_trained_model_that_gave_way_is_told(view: ReportView) -> None:
 @pytest.mark.parametrize(
     ("known", "scored", "says"),
     [
-        (700, 1065, "fitted on 700 of the training rows itself; scores here are of rows that are new to it, of which there are 1,065"),
+        (700, 1065, "itself; scores here are of rows that are new to it, of which there are 1,065"),
         (1755, 0, "fitted on 1,755 of the training rows itself, and too few are new to it"),
         (None, 0, "does not remember all it was fitted on"),
     ],
