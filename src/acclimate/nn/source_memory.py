@@ -6,22 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from acclimate.core.metrics import BoolArray, IntArray
+from acclimate.core.metrics import BoolArray
 from acclimate.core.new_rows import enough_to_score
-from acclimate.examples import Inputs
+from acclimate.examples import Examples
 from acclimate.nn.target_sketch import input_digests, is_adapted, read_sketch
 from acclimate.records import SourceMemory
 
 
-def new_to_source(
-    source: Path, inputs: Inputs, labels: IntArray | None
-) -> tuple[SourceMemory | None, BoolArray | None]:
+def new_to_source(source: Path, rows: Examples) -> tuple[SourceMemory | None, BoolArray | None]:
     """Look training rows up in what a source model remembers.
 
     Args:
         source: the source model's folder.
-        inputs: n texts or images.
-        labels: class indices, ``[n]``; None without classes.
+        rows: n rows.
 
     Returns:
         What it remembers of them; None where acclimate did not adapt it, or where all are new to it. And which rows
@@ -33,11 +30,12 @@ def new_to_source(
     if not is_adapted(source):
         return None, None
     sketch = read_sketch(source)
-    known = np.zeros(len(inputs), dtype=bool) if sketch is None else np.isin(input_digests(inputs), sketch.fitted)
+    known = np.zeros(len(rows), dtype=bool) if sketch is None else np.isin(input_digests(rows.inputs), sketch.fitted)
     complete = sketch is not None and sketch.fitted_complete
     if complete and not known.any():
         return None, None
-    trusted = complete and enough_to_score(~known, labels)
-    rows = int(known.sum()) if complete else None
-    memory = SourceMemory(known_rows=rows, scored_rows=int((~known).sum()) if trusted else 0)
+    trusted = complete and enough_to_score(~known, rows.labels, rows.groups)
+    memory = SourceMemory(
+        known_rows=int(known.sum()) if complete else None, scored_rows=int((~known).sum()) if trusted else 0
+    )
     return memory, ~known if trusted else None

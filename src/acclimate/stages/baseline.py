@@ -157,7 +157,7 @@ def _read(
         )
     train, validation = (read_examples(data, "target", [split], labels) for split in ("train", "validation"))
     truth = _labels(train)
-    memory, scored = new_to_source(source, train.inputs, truth)
+    memory, scored = new_to_source(source, train)
     judge = OutOfFold(
         labels=truth,
         groups=train.groups,

@@ -69,7 +69,7 @@ def prompting(
     has_prompts = train.answers is not None
     shown = order[: min(generation.shots, len(train) // 2)] if has_prompts else order[:0]
     others = order[len(shown) :]
-    memory, new = new_to_source(source, train.some(others.tolist()).inputs, None)
+    memory, new = new_to_source(source, train.some(others.tolist()))
     asked = np.sort((others if new is None else others[new])[: generation.baseline_rows])
     sample = train.some(asked.tolist())
     pairs = pairs_of(sample)

@@ -84,6 +84,16 @@ def test_thirty_rows_and_five_of_each_class_can_stand_for_all(new: list[int], en
     labels = np.repeat([0, 1, 3], [100, 100, 100])
     # a class that does not occur, 2, is not asked for; all of the last class are new
     rows = np.concatenate([np.arange(100) < new[0], np.arange(100) < new[1], np.arange(100) < 0])
-    assert enough_to_score(rows[:200], labels[:200]) == enough
-    assert not enough_to_score(rows, labels), "none of the last class"
-    assert enough_to_score(rows, None) == (sum(new) >= 30)
+    assert enough_to_score(rows[:200], labels[:200], None) == enough
+    assert not enough_to_score(rows, labels, None), "none of the last class"
+    assert enough_to_score(rows, None, None) == (sum(new) >= 30)
+
+
+@pytest.mark.parametrize(("groups", "enough"), [(10, True), (9, False), (1, False)])
+def test_new_rows_of_few_groups_can_not(groups: int, enough: bool) -> None:
+    """Drawn by groups, their interval has little width, or none at all."""
+    labels = np.arange(100) % 2
+    new = np.arange(100) < 40
+    # the known rows are of other groups, which do not count
+    names = [f"new {i % groups}" if is_new else f"known {i}" for i, is_new in enumerate(new)]
+    assert enough_to_score(new, labels, names) == enough

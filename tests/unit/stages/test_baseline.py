@@ -22,10 +22,10 @@ from acclimate.nn.encoder import Encoder, folder_digest, source_card
 from acclimate.nn.frozen import PROBE
 from acclimate.nn.head_file import read_head
 from acclimate.nn.model import AdaptedModel, linear
-from acclimate.nn.target_sketch import TargetSketch, input_digests
 from acclimate.ports import silent
 from acclimate.records import BaselineReport, DataCard, SourceCard, SourceMemory
 from acclimate.stages.baseline import baseline
+from tests.remembering import remember
 
 CONFIG = BaselineSpec(bootstraps=200, folds=4)
 LABELS = ["negative", "positive"]
@@ -202,13 +202,6 @@ def test_data_without_labels_are_refused(toy_data: Path, tiny_source: Path, tmp_
     with pytest.raises(DataError) as caught:
         run(toy_data, tiny_source, tmp_path / "out", tmp_path / "cache")
     assert caught.value.code == "E-BASELINE-002"
-
-
-def remember(model: Path, fitted_on: list[str], *, complete: bool = True) -> None:
-    """Let a model remember that it was fitted on these texts."""
-    none, held = np.empty(0, np.int64), np.empty((0, 32), np.float32)
-    fitted = np.unique(input_digests(fitted_on))
-    TargetSketch("", "fp32", 8, held, none, None, none, none, True, fitted, complete).write(model)
 
 
 def own_score(report: BaselineReport) -> float:

@@ -20,7 +20,6 @@ from acclimate.nn.compared import trivial_predictions
 from acclimate.nn.encoder import Encoder
 from acclimate.nn.model import AdaptedModel
 from acclimate.nn.source_card import source_card
-from acclimate.nn.target_sketch import TargetSketch, input_digests
 from acclimate.ports import silent
 from acclimate.records import (
     SPLITS,
@@ -34,6 +33,7 @@ from acclimate.records import (
 )
 from acclimate.stages.baseline import baseline
 from acclimate.stages.evaluate import evaluate
+from tests.remembering import remember
 
 LABELS = ["bad", "fine", "good"]
 WORDS = {"bad": "awful poor slow hate", "fine": "okay average usual plain", "good": "great nice best love"}
@@ -459,10 +459,7 @@ def test_test_rows_that_were_trained_on_are_counted(world: World, tmp_path: Path
 def remembering(model: Path, into: Path, fitted_on: list[str]) -> Path:
     """The model with a memory of what it was fitted on."""
     shutil.copytree(model, into)
-    none = np.empty(0, np.int64)
-    held = np.empty((0, 32), np.float32)
-    fitted = np.unique(input_digests(fitted_on))
-    TargetSketch("", "fp32", 8, held, none, None, none, none, True, fitted, fitted_complete=True).write(into)
+    remember(into, fitted_on)
     return into
 
 

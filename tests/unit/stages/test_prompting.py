@@ -20,10 +20,10 @@ from acclimate.nn.causal.model import load_lm
 from acclimate.nn.causal.reader import AnswerReader
 from acclimate.nn.causal.writer import Prompting, Writer
 from acclimate.nn.job import Pairs
-from acclimate.nn.target_sketch import TargetSketch, input_digests
 from acclimate.ports import silent
 from acclimate.records import BaselineReport, SourceMemory
 from acclimate.stages.prompting import prompting
+from tests.remembering import remember
 from tests.tiny_lm import write_tiny_lm
 from tests.written_data import SPEC, Row, card_of, ingested, learned, letter_pairs, limits_of
 
@@ -196,9 +196,7 @@ def test_rows_an_adapted_source_was_fitted_on_are_not_asked(source: Path, tmp_pa
     first = ask(tmp_path / "first", source, rows)
     own = first.out / "model"
     known = first.train.texts[:30]
-    none, held = np.empty(0, np.int64), np.empty((0, 32), np.float32)
-    fitted = np.unique(input_digests([text.upper() for text in known]))
-    TargetSketch("", "fp32", 8, held, none, None, none, none, True, fitted, fitted_complete=True).write(own)
+    remember(own, [text.upper() for text in known])
     again = ask(tmp_path / "again", own, rows)
     memory = again.report.source_memory
     assert memory is not None
