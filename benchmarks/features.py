@@ -36,6 +36,7 @@ import numpy as np
 import torch
 
 from acclimate.adapters.sources import resolve_source
+from acclimate.nn.calibrate import lowest_cosine
 from acclimate.nn.encoder import PRECISIONS, Encoder, quiet
 from benchmarks.labelled_rows import parts, read_rows
 from benchmarks.measured import (
@@ -46,7 +47,6 @@ from benchmarks.measured import (
     machine,
     paired_speeds,
     say,
-    smallest_cosine,
     store,
 )
 from benchmarks.trained_models import token_ids
@@ -112,7 +112,7 @@ def compare(embeds: dict[str, Embed], texts: list[str], rounds: int, tera_operat
     for name, speeds in found.items():
         speeds["tflops"] = round(tera_operations * speeds["rows_per_second"] / len(texts), 3)
         if name != THEIRS:
-            speeds["cosine_lowest"] = round(smallest_cosine(features[name], features[THEIRS]), 6)
+            speeds["cosine_lowest"] = round(lowest_cosine(features[name], features[THEIRS]), 6)
     return found
 
 

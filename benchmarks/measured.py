@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from acclimate.examples import Inputs
@@ -85,11 +84,6 @@ def paired_speeds(work: Mapping[str, Callable[[], object]], reference: str, rows
                 "ratio_highest": round(max(ratios), 3),
             }
     return found
-
-
-def smallest_cosine(a: np.ndarray, b: np.ndarray) -> float:
-    """The smallest over rows."""
-    return float(((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min())
 
 
 def say(**fields: object) -> None:

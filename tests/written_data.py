@@ -87,6 +87,18 @@ def card_of(source: Path) -> SourceCard:
     return source_card(source, name="tiny", revision="1", licence="MIT")
 
 
+def as_batch(ids: np.ndarray) -> torch.Tensor:
+    """One row as a model takes it, int64 ``[1, T]``."""
+    return torch.from_numpy(ids).long().unsqueeze(0)
+
+
+def answer_labels(ids: np.ndarray, start: int) -> torch.Tensor:
+    """Labels of one row as transformers takes them: only what stands from ``start`` on counts, int64 ``[1, T]``."""
+    labels = as_batch(ids)
+    labels[:, :start] = -100
+    return labels
+
+
 def own_losses(source: Path, pairs: Pairs) -> np.ndarray:
     """Of each row transformers' own summed loss of the answer and how many tokens it has, ``[n, 2]``."""
     lm = load_lm(source)
@@ -94,7 +106,7 @@ def own_losses(source: Path, pairs: Pairs) -> np.ndarray:
     found = []
     for ids, start in zip(rows.ids, rows.starts, strict=True):
         with torch.no_grad():
-            loss = lm(input_ids=torch.tensor([ids]), labels=torch.tensor([[-100] * start + ids[start:]])).loss
+            loss = lm(input_ids=as_batch(ids), labels=answer_labels(ids, start)).loss
         found.append([float(loss) * (len(ids) - start), len(ids) - start])
     return np.array(found)
 

@@ -127,7 +127,9 @@ class ComputeSpec(Section):
         "as there is room for, also when machines come and go",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 where it is measured to be faster, on features and on each strategy's own steps"
+        "auto",
+        description="auto: bf16 where it is measured to be faster, on features, if they stay near those in fp32, and "
+        "on each strategy's own steps",
     )
     gpus_per_worker: int = Field(
         0, ge=0, le=16, description="GPUs asked for each training process, which computes on the first; 0: processors"

@@ -85,3 +85,22 @@ def test_a_warm_start_trains_from_the_champion_and_says_so(finished, tmp_path):
     (decided,) = of_run(project, "decide", found["run_key"])
     rules = {rule["rule"]: rule for rule in json.loads((decided / "decision.json").read_text())["rules"]}
     assert rules["R3"]["fired"] is False
+
+
+@pytest.mark.slow
+def test_rows_that_the_source_was_trained_on_are_no_test_of_what_is_made_from_it(finished, tmp_path):
+    project = finished[0].copy(tmp_path / "copy")
+    rng = np.random.default_rng(13)
+    mail = project.folder / "mail.csv"
+    with mail.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    with mail.open("w", newline="") as file:
+        splits = rng.choice(["train", "validation", "test"], size=len(rows), p=[0.6, 0.2, 0.2])
+        csv.writer(file).writerows(
+            [[*header, "part"], *([*row, split] for row, split in zip(rows, splits, strict=True))]
+        )
+    moved = ("-s", "target.split=part", "-s", "source.model=models:/toy-mail/1", "-s", "finetune.arms=[frozen]")
+    outcome = project.run(*moved)
+    assert outcome.json["verdict"] == "REJECT", outcome.err[-3000:]
+    assert any("look like ones that the source model was trained on" in reason for reason in outcome.json["reasons"])
+    assert outcome.json["model_uri"] is None

@@ -15,6 +15,7 @@ from acclimate.examples import Inputs
 from acclimate.nn.batching import token_batches
 from acclimate.nn.devices import device_of
 from acclimate.nn.feature_cache import features_name, load_features, store_features
+from acclimate.nn.folding import folded
 from acclimate.nn.image_reader import ImageReader
 from acclimate.nn.inserts import Insert
 from acclimate.nn.inserts.stored import read_insert
@@ -210,6 +211,8 @@ class Encoder:
     def features_key(self) -> str:
         """Identifies what :meth:`embed` computes: digest, precision, reading, pooling."""
         precision = "bf16-products" if self.precision == "bf16" else self.precision
+        if self.reads_images:
+            precision += "-folded"
         return f"{self.digest} {precision} {self.reader.key} {self.pooling}"
 
     def embed(self, inputs: Inputs, *, progress: Progress = silent) -> np.ndarray:
@@ -237,7 +240,8 @@ class Encoder:
     def _inference_module(self) -> Any:
         if self._inference is None:
             self.module.eval()
-            self._inference = with_bf16_products(self.module) if self.precision == "bf16" else self.module
+            module = folded(self.module)
+            self._inference = with_bf16_products(module) if self.precision == "bf16" else module
         return self._inference
 
 

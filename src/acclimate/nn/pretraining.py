@@ -24,6 +24,7 @@ from acclimate.nn.learner import Validated
 from acclimate.nn.masked_lm import MaskedModel, build_masked
 from acclimate.nn.readers import Batch, TextReader, TokenRows, on
 from acclimate.nn.step import PART_TOKENS, Workers
+from acclimate.nn.token_table import TokenTable
 from acclimate.nn.training_model import trainable
 
 EVALUATION_TOKENS = 4096
@@ -64,11 +65,9 @@ class MaskedRows:
     ) -> None:
         self.tokens = tokens
         self.vocabulary = vocabulary
-        self._share, self._mask_id, self._seed = share, mask_id, seed
-        self._ids = [np.array(ids, dtype=np.int64) for ids in tokens.ids]
-        self._maskable = [~np.isin(ids, special) for ids in self._ids]
+        self._share, self._mask_id, self._seed, self._special = share, mask_id, seed, special
         self._replacements = np.setdiff1d(np.arange(vocabulary), special)
-        self.counts = [masked_count(int(may.sum()), share) for may in self._maskable]
+        self.counts = [masked_count(int((~np.isin(ids, special)).sum()), share) for ids in tokens.ids]
         """Hidden tokens of each text."""
 
     @classmethod
@@ -79,10 +78,10 @@ class MaskedRows:
         tokenizer, share = reader.tokenizer, float(job.settings["masked_share"])
         special = [int(one) for one in tokenizer.all_special_ids]
         read = reader.prepare(texts)
-        kept = TokenRows([ids for ids in read.ids if not set(special).issuperset(ids)], read.padding)
+        kept = TokenTable.of(ids for row in read.ids if not set(special).issuperset(ids := row.tolist()))
         size = int(encoder.module.get_input_embeddings().weight.shape[0])
         return cls(
-            kept,
+            TokenRows(kept, read.padding),
             share=share,
             mask_id=int(tokenizer.mask_token_id),
             special=special,
@@ -99,10 +98,10 @@ class MaskedRows:
         inputs = self.tokens.batch(rows)
         at: list[tuple[int, int, int]] = []
         for i, row in enumerate(rows):
-            ids = self._ids[row]
+            ids = self.tokens.ids[row].astype(np.int64)
             hidden = masked(
                 ids,
-                self._maskable[row],
+                ~np.isin(ids, self._special),
                 share=self._share,
                 mask_id=self._mask_id,
                 replacements=self._replacements,

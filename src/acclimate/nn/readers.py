@@ -14,6 +14,7 @@ import torch
 from acclimate.errors import DataError
 from acclimate.examples import Inputs
 from acclimate.nn.loading import loading, quiet, reading_length
+from acclimate.nn.token_table import TokenTable, tokenized
 
 Kind = TypeVar("Kind", str, bytes)
 #: What a module is called with, by argument: ``input_ids`` and ``attention_mask`` [B, T], or ``pixel_values``
@@ -83,18 +84,18 @@ class TokenRows:
     """Texts as token ids.
 
     Args:
-        ids: token ids of each row, at least one.
+        ids: of each row, at least one.
         padding: the id that fills a batch up; it is masked wherever it stands, so any will do.
     """
 
-    def __init__(self, ids: list[list[int]], padding: int) -> None:
+    def __init__(self, ids: TokenTable, padding: int) -> None:
         self.ids = ids
         self.padding = padding
 
     @property
     def sizes(self) -> list[int]:
         """Tokens of each row."""
-        return [len(row) for row in self.ids]
+        return self.ids.sizes
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """``input_ids`` and ``attention_mask`` of some rows, int64 [B, T]."""
@@ -103,7 +104,7 @@ class TokenRows:
         ids = torch.full((len(chosen), longest), self.padding, dtype=torch.int64)
         mask = torch.zeros((len(chosen), longest), dtype=torch.int64)
         for i, row in enumerate(chosen):
-            ids[i, : len(row)] = torch.as_tensor(row)
+            ids[i, : len(row)] = torch.from_numpy(row)
             mask[i, : len(row)] = 1
         return {"input_ids": ids, "attention_mask": mask}
 
@@ -153,13 +154,9 @@ class TextReader:
             DataError: E-PREDICT-003, a row is no text.
         """
         texts = only(str, inputs)
-        if not texts:
-            return TokenRows([], self._padding)
-        encoded = self.tokenizer(
-            texts, truncation=True, max_length=self._limit, padding=False, return_attention_mask=False
-        )
+        rows = tokenized(self.tokenizer, texts, truncation=True, max_length=self._limit, padding=False)
         # a tokenizer without special tokens gives none for an empty text
-        return TokenRows([list(ids) or [self._padding] for ids in encoded["input_ids"]], self._padding)
+        return TokenRows(TokenTable.of(ids or [self._padding] for ids in rows), self._padding)
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files."""

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
-from acclimate.nn.calibrate import PRECISIONS, calibrate, choose_precision, measure_gemm
+from acclimate.nn.calibrate import PRECISIONS, calibrate, choose_precision, lowest_cosine, measure_gemm
 from acclimate.nn.encoder import folder_digest
 
 TEXTS = ["good phone", "a bad , slow service in the city", "why not ?", "great " * 30] * 8
@@ -81,6 +82,28 @@ def test_features_and_training_may_be_in_different_precisions(
     with clock:
         found = calibrate(tiny_source, TEXTS, precision="auto", max_length=None, strategies={"full": {}}, batch_size=8)
     assert found.precision == {"features": "bf16" if trains_in == "fp32" else "fp32", "full": trains_in}
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "chosen"), [("auto", 0.9, "bf16"), ("auto", 1.1, "fp32"), ("bf16", 1.1, "bf16")]
+)
+def test_features_that_bf16_turns_are_computed_in_fp32_unless_it_is_asked_for(
+    tiny_source: Path, monkeypatch: pytest.MonkeyPatch, asked: str, least: float, chosen: str
+) -> None:
+    clock = LinearClock({(False, torch.float32): 9.0, (False, torch.bfloat16): 1.0})
+    monkeypatch.setattr("acclimate.nn.calibrate.perf_counter", lambda: clock.now)
+    monkeypatch.setattr("acclimate.nn.calibrate.measure_gemm", lambda device: {"fp32": 1.0, "bf16": 1.0})
+    monkeypatch.setattr("acclimate.nn.calibrate.MIN_COSINE", least)
+    with clock:
+        found = calibrate(tiny_source, TEXTS, precision=asked, max_length=None, strategies={}, batch_size=8)
+    assert found.precision == {"features": chosen}
+
+
+def test_the_lowest_cosine_is_that_of_the_row_that_is_turned_most() -> None:
+    rows = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0], [0.0, 0.0]])
+    assert lowest_cosine(rows, 5 * rows) == pytest.approx(1)
+    assert lowest_cosine(rows, np.array([[1.0, 0.0], [1.0, 1.0], [3.0, 3.0], [0.0, 0.0]])) == pytest.approx(0.5**0.5)
+    assert lowest_cosine(rows, np.array([[1.0, 0.0], [0.0, 1.0], [3.0, 3.0], [1.0, 0.0]])) == 0, "lost altogether"
 
 
 def test_where_products_gain_nothing_bf16_is_not_tried(tiny_source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

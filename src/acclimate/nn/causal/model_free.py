@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -44,10 +45,10 @@ def trivial_scores(train: Pairs, asked: Pairs, metric: str, reader: AnswerReader
 
 def _tokens(reader: AnswerReader, pairs: Pairs) -> list[list[int]]:
     rows = reader.rows(pairs)
-    return [ids[start:] for ids, start in zip(rows.ids, rows.starts, strict=True)]
+    return [ids[start:].tolist() for ids, start in zip(rows.ids, rows.starts, strict=True)]
 
 
-def _places_right(written: list[list[int]], wanted: list[list[int]]) -> FloatArray:
+def _places_right(written: Iterable[list[int]], wanted: list[list[int]]) -> FloatArray:
     """Share of the wanted tokens that stand at the same place."""
     shares = [
         sum(a == b for a, b in zip(row, right, strict=False)) / len(right)

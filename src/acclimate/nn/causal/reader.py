@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import transformers
 from acclimate.errors import DataError, ModelError
 from acclimate.nn.job import Pairs
 from acclimate.nn.loading import loading, quiet
+from acclimate.nn.token_table import TokenTable, tokenized
 
 #: A prompt and its answer, shown before the prompt that is asked.
 Shots = Sequence[tuple[str, str]]
@@ -22,11 +23,11 @@ class AnswerRows:
     """Rows as tokens: what is read, then what is to be written, the end of the text included.
 
     Args:
-        ids: token ids of each row.
+        ids: of each row.
         starts: of each row the place of the first token to be written, at least 1.
     """
 
-    ids: list[list[int]]
+    ids: TokenTable
     starts: list[int]
 
     def __len__(self) -> int:
@@ -36,12 +37,12 @@ class AnswerRows:
     @property
     def sizes(self) -> list[int]:
         """Tokens of each row."""
-        return [len(row) for row in self.ids]
+        return self.ids.sizes
 
     @property
     def written(self) -> list[int]:
         """Tokens to be written, of each row."""
-        return [len(row) - start for row, start in zip(self.ids, self.starts, strict=True)]
+        return [size - start for size, start in zip(self.sizes, self.starts, strict=True)]
 
 
 class AnswerReader:
@@ -123,24 +124,25 @@ class AnswerReader:
         """
         rows = self.uncut(pairs, shots)
         if pairs.prompts is None:
-            return AnswerRows([ids[: self.limit] for ids in rows.ids], rows.starts)
+            return AnswerRows(TokenTable.of(ids[: self.limit].tolist() for ids in rows.ids), rows.starts)
         self._require_fit(rows.sizes)
         return rows
 
     def uncut(self, pairs: Pairs, shots: Shots = ()) -> AnswerRows:
         """The same, however many tokens a row has."""
-        answers = self.answers(pairs.answers)
-        if pairs.prompts is None:
-            before = [self._opened([])] * len(answers)
-        else:
-            before = [self.prompt(prompt, shots) for prompt in pairs.prompts]
-        ids = [first + answer for first, answer in zip(before, answers, strict=True)]
-        return AnswerRows(ids, [len(first) for first in before])
+        starts: list[int] = []
 
-    def answers(self, texts: Sequence[str]) -> list[list[int]]:
+        def rows() -> Iterator[list[int]]:
+            for row, answer in enumerate(self.answers(pairs.answers)):
+                before = self._opened([]) if pairs.prompts is None else self.prompt(pairs.prompts[row], shots)
+                starts.append(len(before))
+                yield before + answer
+
+        return AnswerRows(TokenTable.of(rows()), starts)
+
+    def answers(self, texts: Sequence[str]) -> Iterator[list[int]]:
         """Tokens of answers as they are to be written, the end included."""
-        plain = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
-        return [[*ids, self.end] for ids in plain]
+        return ([*ids, self.end] for ids in tokenized(self.tokenizer, texts, add_special_tokens=False))
 
     def _opened(self, ids: list[int]) -> list[int]:
         """At least one token must stand before the first that is written."""

@@ -69,6 +69,8 @@ class MBConvBlock(torch.nn.Module):
     Source: Sandler et al., "MobileNetV2", CVPR 2018, table 1.
     """
 
+    NORMALISED = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
+
     def __init__(self, config: BlockConfig) -> None:
         super().__init__()
         self.config = config
@@ -88,7 +90,7 @@ class MBConvBlock(torch.nn.Module):
         self._bn1 = _batch_norm(inner)
         self._project_conv = torch.nn.Conv2d(inner, config.outputs, 1, bias=False)
         self._bn2 = _batch_norm(config.outputs)
-        self.activation = torch.nn.ReLU6()
+        self.activation = torch.nn.ReLU6(inplace=True)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """From [B, inputs, h, w] to [B, outputs, ceil(h / stride), ceil(w / stride)]."""
@@ -114,6 +116,8 @@ class EfficientNetLite(torch.nn.Module):
         config: its variant.
     """
 
+    NORMALISED = (("_conv_stem", "_bn0"), ("_conv_head", "_bn1"))
+
     # underscored names are those of the published weights
     def __init__(self, config: EfficientNetLiteConfig) -> None:
         super().__init__()
@@ -124,7 +128,7 @@ class EfficientNetLite(torch.nn.Module):
         self._blocks = torch.nn.ModuleList(MBConvBlock(block) for block in blocks)
         self._conv_head = torch.nn.Conv2d(blocks[-1].outputs, HEAD_CHANNELS, 1, bias=False)
         self._bn1 = _batch_norm(HEAD_CHANNELS)
-        self.activation = torch.nn.ReLU6()
+        self.activation = torch.nn.ReLU6(inplace=True)
         self.apply(_initialise)
 
     def forward(self, pixel_values: torch.Tensor) -> BaseModelOutput:

@@ -2,7 +2,8 @@
 
 A package adds one by an entry point of the group ``acclimate.encoders``: a function that takes the content of
 ``config.json`` and gives a module. The module's ``config`` is a dataclass of that content with ``hidden_size``; its
-``forward(pixel_values)`` gives an object with ``last_hidden_state`` [B, d, H, W].
+``forward(pixel_values)`` gives an object with ``last_hidden_state`` [B, d, H, W]. Its layers may say what can be
+folded, see :func:`acclimate.nn.folding.folded`.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from acclimate.records import SourceCard
 from tests.small_jobs import Killed, assert_same, break_off, kill_after
 from tests.small_jobs import result_of as trained
 from tests.tiny_lm import toy_pairs, write_tiny_lm
+from tests.written_data import answer_labels, as_batch
 
 MakeJob = Callable[..., WritingJob]
 WORKING = [name for name, strategy in STRATEGIES.items() if strategy.works_on("causal")]
@@ -110,7 +111,7 @@ def test_packed_rows_do_not_see_each_other(model_type: str, tied: bool, tmp_path
     rows = AnswerReader.load(folder, lm.config, 128).rows(toy_pairs(6, 0))
     with torch.no_grad():
         found = CausalModel(lm)(Pack.of(rows, range(6)))
-        alone = [lm(input_ids=torch.tensor([ids])).logits[0] for ids in rows.ids]
+        alone = [lm(input_ids=as_batch(ids)).logits[0] for ids in rows.ids]
     wanted = [one[start - 1 : len(one) - 1] for one, start in zip(alone, rows.starts, strict=True)]
     torch.testing.assert_close(found, torch.cat(wanted), atol=1e-5, rtol=1e-5)
 
@@ -120,9 +121,9 @@ def test_scores_are_transformers_own_loss(tiny_lm: Path) -> None:
     rows = AnswerReader.load(tiny_lm, lm.config, 128).rows(toy_pairs(5, 3))
     scores = AnswerScores(answer_scores(CausalModel(lm), rows))
     for row, (ids, start) in enumerate(zip(rows.ids, rows.starts, strict=True)):
-        labels = torch.tensor([[-100] * start + ids[start:]])
+        labels = answer_labels(ids, start)
         with torch.no_grad():
-            loss = lm(input_ids=torch.tensor([ids]), labels=labels).loss
+            loss = lm(input_ids=as_batch(ids), labels=labels).loss
         assert scores.row_loss[row] == pytest.approx(float(loss), rel=1e-5)
     assert scores.table[:, 1].tolist() == rows.written
     assert scores.perplexity == pytest.approx(np.exp(scores.table[:, 0].sum() / scores.table[:, 1].sum()), rel=1e-6)
@@ -155,8 +156,8 @@ def test_the_gradient_is_that_of_transformers_loss(make_job: MakeJob) -> None:
     rows = AnswerReader.load(make_job("full").source, lm.config, 128).rows(make_job("full").train)
     of_all = sum(rows.written[:3])
     for row in range(3):
-        labels = torch.tensor([[-100] * rows.starts[row] + rows.ids[row][rows.starts[row] :]])
-        (lm(input_ids=torch.tensor([rows.ids[row]]), labels=labels).loss * rows.written[row] / of_all).backward()
+        labels = answer_labels(rows.ids[row], rows.starts[row])
+        (lm(input_ids=as_batch(rows.ids[row]), labels=labels).loss * rows.written[row] / of_all).backward()
     wanted = dict(CausalModel(lm).named_parameters())
     for name, parameter in trainable(learner.model).items():
         torch.testing.assert_close(parameter.grad, wanted[name].grad, atol=1e-6, rtol=1e-4)

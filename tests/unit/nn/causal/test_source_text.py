@@ -17,7 +17,7 @@ from acclimate.nn.causal.reader import AnswerReader
 from acclimate.nn.causal.source_text import SourceText
 from acclimate.nn.causal.writer import Prompting, Writer
 from acclimate.nn.job import Pairs
-from tests.written_data import SPEC, Row, card_of, ingested, learned, letter_pairs, number_texts
+from tests.written_data import SPEC, Row, as_batch, card_of, ingested, learned, letter_pairs, number_texts
 
 
 def writer(folder: Path, lm: Any = None, **asked: Any) -> Writer:
@@ -37,8 +37,8 @@ def shares(model: Writer, pairs: Pairs, limit: int) -> np.ndarray:
     found = []
     for ids, start in zip(rows.ids, rows.starts, strict=True):
         with torch.no_grad():
-            first = model.lm(input_ids=torch.tensor([ids])).logits[0].argmax(dim=1)
-        found.append(float((first[start - 1 : -1] == torch.tensor(ids[start:])).float().mean()))
+            first = model.lm(input_ids=as_batch(ids)).logits[0].argmax(dim=1)
+        found.append(float((first[start - 1 : -1] == torch.from_numpy(ids[start:])).float().mean()))
     return np.array(found)
 
 
