@@ -196,6 +196,14 @@ class PerplexityGap(Record):
     ratio: Interval | None = Field(description="target / reference")
 
 
+class GapFinding(Record):
+    """What the gap report says in short."""
+
+    setting: Setting
+    verdict: GapVerdict
+    units: float | None
+
+
 class GapReport(StoredRecord):
     """How far the target lies from the source."""
 
@@ -214,6 +222,11 @@ class GapReport(StoredRecord):
     furthest: list[FarRow]
     map: list[MapPoint]
     notes: list[str]
+
+    @property
+    def in_short(self) -> GapFinding:
+        """Setting, verdict and units."""
+        return GapFinding(setting=self.setting, verdict=self.verdict, units=self.units)
 
 
 # --- baseline ---------------------------------------------------------------------------------
@@ -676,6 +689,8 @@ class Evidence(Record):
     auto_promote: bool
     latency_p95_ms: float | None = Field(None, description="null where the policy sets no limit: it differs each time")
     memory_bytes: int | None = Field(None, description="likewise, of a process that served some rows")
+    gap: GapFinding | None = Field(None, description="null where it was not kept; the gate does not look at it")
+    outputs: dict[str, str] = Field(default_factory=dict, description="by stage the sha256 of what it wrote, likewise")
 
 
 class Verdict(StoredRecord):

@@ -166,6 +166,11 @@ class RunRecords:
     stages: dict[str, FinishedStage]
     considerations: Considerations = Considerations()
 
+    @property
+    def outputs(self) -> dict[str, str]:
+        """By stage the sha256 of what it wrote, as far as that is known."""
+        return {name: stage.digest for name, stage in self.stages.items() if stage.digest is not None}
+
 
 def licence_of_run(records: RunRecords) -> str | None:
     """What the adapted model's licence has to ask for: of the source, and of the rows it was fitted on."""

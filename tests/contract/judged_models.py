@@ -82,6 +82,8 @@ def evidence_of(records: RunRecords, predictions: Path) -> Evidence:
         waivers=[],
         look=1,
         auto_promote=False,
+        gap=records.gap.in_short,
+        outputs=records.outputs,
     )
 
 

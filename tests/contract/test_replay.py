@@ -265,7 +265,9 @@ def with_digest(records: RunRecords, model_digest: str) -> RunRecords:
     "tag",
     [
         *("run_key", "verdict", "policy", "source_digest", "data_digest", "reference_digest", "pool_digest"),
-        *("test_digest", "source_model", "metric", "score", "score_low", "score_high"),
+        *("test_digest", "source_model", "metric", "score", "score_low", "score_high", "strategy", "comparator"),
+        *("setting", "gap", "gap_units", "decision", "decision_rule"),
+        *("gap_digest", "decision_digest", "evaluation_digest"),
     ],
 )
 def test_a_tag_that_lineage_recall_or_models_goes_by_is_held_against_what_was_sealed(

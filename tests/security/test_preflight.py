@@ -28,7 +28,7 @@ class Bomb:
     """Leaves a trace when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return os.putenv, (CANARY, "1")
+        return exec, (f"import os; os.environ[{CANARY!r}] = '1'",)
 
 
 def pickled() -> bytes:
@@ -192,6 +192,12 @@ HOSTILE: dict[str, tuple[Damage, str]] = {
 @pytest.fixture
 def copied(tiny_source: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_source, tmp_path / "model"))
+
+
+def test_the_canary_sings_where_it_is_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CANARY, "")
+    pickle.loads(pickled())
+    assert os.environ[CANARY] == "1"
 
 
 def test_the_sound_folder_passes(copied: Path) -> None:

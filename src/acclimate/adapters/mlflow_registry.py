@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,9 @@ from acclimate.adapters.mlflow_tags import (
     VERDICT,
     VERDICT_SHA256,
     consideration_tags,
+    finding_tags,
     licence_tags,
     lineage_tags,
-    score_tags,
 )
 from acclimate.adapters.mlflow_verdicts import evidence_of, store_evidence, store_verdict, verdict_of
 from acclimate.adapters.promotion_places import place_at
@@ -427,7 +428,7 @@ class MlflowRegistry:
         if recall is not None and RECALLED not in version.tags:
             self._promoter.recall(version, Acting(user(), f"made from {recall.told}"[:REASON_LIMIT]))
 
-    def _tell(self, version: RegisteredVersion, tags: dict[str, str]) -> RegisteredVersion:
+    def _tell(self, version: RegisteredVersion, tags: Mapping[str, str | None]) -> RegisteredVersion:
         """Give a version its newest verdict, and with it the alias ``challenger`` or none.
 
         The champion keeps the verdict that made it so: who finds it wanting now has to take the alias away. Whoever
@@ -443,7 +444,8 @@ class MlflowRegistry:
                 mlflow_versions.make_challenger(connection, now)
             else:
                 mlflow_versions.no_challenger(connection, now.name, now.version)
-        return replace(now, tags={**now.tags, **tags})
+        changed = {**now.tags, **tags}
+        return replace(now, tags={name: value for name, value in changed.items() if value is not None})
 
     def _tell_run_key(self, records: RunRecords, sha256: str, verdict: Verdict) -> None:
         """Tell the version of this run key, which was there before, what holds for it too.
@@ -456,8 +458,10 @@ class MlflowRegistry:
             mlflow_versions.set_tags(self._connection, one, licence_tags(records))
             same = one.tags.get(MODEL_DIGEST) == records.evaluation.model_digest
             if verdict.verdict == "REJECT" and (same or verdict.refuses_a_licence):
-                scores = score_tags(records.evaluation) if same else {}
-                self._tell(one, {VERDICT: verdict.verdict, VERDICT_SHA256: sha256, POLICY: verdict.policy, **scores})
+                told: dict[str, str | None] = {}
+                if same:
+                    told = finding_tags(records.gap.in_short, records.decision, records.evaluation, records.outputs)
+                self._tell(one, {VERDICT: verdict.verdict, VERDICT_SHA256: sha256, POLICY: verdict.policy, **told})
 
     def _stored(self, records: RunRecords, run_id: str, model_uri: str) -> tuple[dict[str, Any], dict[str, str]]:
         model_id = model_uri.removeprefix("models:/")

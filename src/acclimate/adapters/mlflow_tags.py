@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from acclimate.adapters.mlflow_errors import without_credentials
-from acclimate.records import Evaluation, TableCard
+from acclimate.records import Decision, Evaluation, GapFinding, TableCard
 from acclimate.registry import Considerations, RunRecords, licence_of_run
 from acclimate.version import __version__, step_image
 
@@ -52,7 +53,7 @@ _OUTPUTS = {GAP_DIGEST: "gap", DECISION_DIGEST: "decide", EVALUATION_DIGEST: "ev
 
 def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
     """What made this run, short enough for tags; None values are left out."""
-    evaluation, decision, gap = records.evaluation, records.decision, records.gap
+    evaluation = records.evaluation
     reference, pool = records.data.reference, records.data.pool
     tags = {
         RUN_KEY: records.run_key,
@@ -67,18 +68,10 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
         TEST_DIGEST: evaluation.test_digest,
         MODEL_DIGEST: evaluation.model_digest,
         "acclimate.task": records.data.task,
-        "acclimate.setting": gap.setting,
-        "acclimate.gap": gap.verdict,
-        "acclimate.gap_units": None if gap.units is None else f"{gap.units:.6g}",
-        "acclimate.decision": decision.strategy,
-        "acclimate.decision_rule": decision.rule,
-        "acclimate.strategy": evaluation.strategy,
-        **score_tags(evaluation),
-        COMPARATOR: evaluation.comparator,
+        **finding_tags(records.gap.in_short, records.decision, evaluation, records.outputs),
         "acclimate.code_version": __version__,
         IMAGE: step_image(),
         "acclimate.training_image": records.stages["finetune"].image if "finetune" in records.stages else None,
-        **{tag: records.stages[name].digest for tag, name in _OUTPUTS.items() if name in records.stages},
         **origin_tags("data", records.data.target),
         **(origin_tags("reference", reference) if reference else {}),
         **(origin_tags("pool", pool) if pool else {}),
@@ -86,10 +79,27 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
     return {name: value for name, value in tags.items() if value is not None}
 
 
-def score_tags(evaluation: Evaluation) -> dict[str, str]:
-    """How well a version does on test rows, as ``models`` lists it."""
+def finding_tags(
+    gap: GapFinding, decision: Decision, evaluation: Evaluation, outputs: Mapping[str, str]
+) -> dict[str, str | None]:
+    """What a run found, as ``models`` and ``lineage`` show it.
+
+    Args:
+        gap: how far the target lies from the source.
+        decision: which arms were to be trained.
+        evaluation: how well the version does on test rows.
+        outputs: by stage the sha256 of what it wrote; a stage may be missing.
+    """
     score = evaluation.score
     return {
+        "acclimate.setting": gap.setting,
+        "acclimate.gap": gap.verdict,
+        "acclimate.gap_units": None if gap.units is None else f"{gap.units:.6g}",
+        "acclimate.decision": decision.strategy,
+        "acclimate.decision_rule": decision.rule,
+        "acclimate.strategy": evaluation.strategy,
+        COMPARATOR: evaluation.comparator,
+        **{tag: outputs.get(stage) for tag, stage in _OUTPUTS.items()},
         "acclimate.metric": evaluation.metric,
         "acclimate.score": f"{score.point:.6g}",
         "acclimate.score_low": f"{score.low:.6g}",

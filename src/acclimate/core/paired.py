@@ -5,8 +5,9 @@ sample are those of the data); with groups, whole groups with replacement, so cl
 their cell (true class, prediction of a, prediction of b), so a stratum's sample is one multinomial draw over its
 occupied cells: the same distribution as drawing row indices, at a cost that does not grow with the rows.
 
-Intervals are percentile intervals; quantiles are rounded outwards to a bootstrap value, which matters where the
-scores take few values. If no row is wrong, the bootstrap can't see any spread and the interval has no width.
+Intervals are percentile intervals, expanded where groups are drawn; quantiles are rounded outwards to a bootstrap
+value, which matters where the scores take few values. If no row is wrong, the bootstrap can't see any spread and the
+interval has no width.
 """
 
 from __future__ import annotations
@@ -195,7 +196,7 @@ def bootstrap_score(
     """
     codes = _codes(n_classes, truth, predicted)
     values = _bootstrap(metric, codes, n_classes, bootstraps=bootstraps, seed=seed, groups=groups)[:, 0]
-    return Bounds(score(metric, codes[:, 0], codes[:, 1], n_classes), *outward(values, (1.0 - level) / 2.0))
+    return Bounds(score(metric, codes[:, 0], codes[:, 1], n_classes), *outward(values, (1.0 - level) / 2.0, groups))
 
 
 def paired_difference(
@@ -236,7 +237,7 @@ def paired_difference(
     values = _bootstrap(metric, codes, n_classes, bootstraps=bootstraps, seed=seed, groups=groups)
     differences = values[:, 0] - values[:, 1]
     point = score(metric, codes[:, 0], codes[:, 1], n_classes) - score(metric, codes[:, 0], codes[:, 2], n_classes)
-    bounds = *outward(differences, alpha / 2.0), *outward(differences, alpha)
+    bounds = *outward(differences, alpha / 2.0, groups), *outward(differences, alpha, groups)
     return PairedDifference(point, *bounds, float(differences.std()))
 
 

@@ -58,7 +58,7 @@ def bootstrap_mean(
     """
     columns = _columns(scores)
     means = _bootstrap(columns, bootstraps=bootstraps, seed=seed, groups=groups)[:, 0]
-    return Bounds(float(columns.mean()), *outward(means, (1.0 - level) / 2.0))
+    return Bounds(float(columns.mean()), *outward(means, (1.0 - level) / 2.0, groups))
 
 
 def paired_mean_difference(
@@ -93,7 +93,7 @@ def paired_mean_difference(
     means = _bootstrap(columns, bootstraps=bootstraps, seed=seed, groups=groups)
     differences = means[:, 0] - means[:, 1]
     mean_a, mean_b = columns.mean(axis=0)
-    bounds = *outward(differences, alpha / 2.0), *outward(differences, alpha)
+    bounds = *outward(differences, alpha / 2.0, groups), *outward(differences, alpha, groups)
     return PairedDifference(float(mean_a - mean_b), *bounds, float(differences.std()))
 
 

@@ -84,12 +84,12 @@ def reliability_bounds(
     tail, whole = (1.0 - level) / 2.0, units.sum(axis=0)[None]
     debiased, plain = _squared_errors(whole, len(parts))
     spread = _squared_errors(totals, len(parts))[0] - plain
-    low, high = outward(spread, tail)
+    low, high = outward(spread, tail, groups)
     rows = totals[:, : len(parts)].sum(axis=1)
     return ReliabilityBounds(
         Bounds(_root(debiased[0]), _root(debiased[0] - high), _root(debiased[0] - low)),
-        Bounds(float(whole[0, -2] / n), *outward(totals[:, -2] / rows, tail)),
-        Bounds(float(whole[0, -1] / n), *outward(totals[:, -1] / rows, tail)),
+        Bounds(float(whole[0, -2] / n), *outward(totals[:, -2] / rows, tail, groups)),
+        Bounds(float(whole[0, -1] / n), *outward(totals[:, -1] / rows, tail, groups)),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
 from acclimate.core.metrics import FloatArray, IntArray
 
@@ -85,8 +87,36 @@ def whichever_comes_first(cells: np.ndarray, rows: IntArray) -> IntArray:
     return order if other < own else np.arange(len(cells))
 
 
-def outward(values: FloatArray, tail: float) -> tuple[float, float]:
-    """The percentiles that leave ``tail`` on either side, rounded outwards to a bootstrap value."""
+def expanded(tail: float, units: int) -> float:
+    """The percentile to take of a bootstrap over few units, so that it keeps the error rate ``tail``.
+
+    A bootstrap's spread is that of the units divided by n instead of n - 1, and it knows nothing of the uncertainty of
+    that spread, which the t distribution has. With 10 units .05 becomes .027, with 100 .048.
+
+    Args:
+        tail: the error rate, in (0, .5).
+        units: what is drawn: groups, at least 1; of a single one nothing is known, and the extremes are taken.
+
+    Source:
+        The expanded percentile interval of Hesterberg, "What teachers should know about the bootstrap", The American
+        Statistician 2015, sect. 5.4. Checked by simulation.
+    """
+    if units < 2:
+        return 0.0
+    return float(stats.norm.cdf(math.sqrt(units / (units - 1)) * stats.t.ppf(tail, units - 1)))
+
+
+def outward(values: FloatArray, tail: float, groups: Groups | None = None) -> tuple[float, float]:
+    """The percentiles that leave ``tail`` on either side, rounded outwards to a bootstrap value.
+
+    Args:
+        values: bootstrap values.
+        tail: of either side, in (0, .5).
+        groups: group of each row where whole groups were drawn; the fewer, the further out the percentiles, see
+            :func:`expanded`.
+    """
+    if groups is not None:
+        tail = expanded(tail, len(set(groups)))
     low = np.quantile(values, tail, method="lower")
     high = np.quantile(values, 1.0 - tail, method="higher")
     return float(low), float(high)

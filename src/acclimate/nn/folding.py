@@ -42,10 +42,15 @@ def folded(module: torch.nn.Module) -> torch.nn.Module:
 
 def _pairs(part: torch.nn.Module) -> list[Pair]:
     """Of one module the pairs that are there, as plain layers: what was put around one has work of its own."""
-    known: Sequence[Pair] = _OF_TRANSFORMERS.get(type(part), getattr(type(part), "NORMALISED", ()))
+    # its own word only: a subclass may compute in another order
+    known: Sequence[Pair] = _OF_TRANSFORMERS.get(type(part), vars(type(part)).get("NORMALISED", ()))
     return [pair for pair in known if _is_plain(part, pair)]
 
 
 def _is_plain(part: torch.nn.Module, pair: Pair) -> bool:
-    kinds = (torch.nn.Conv2d, torch.nn.BatchNorm2d)
-    return all(type(getattr(part, name, None)) is kind for name, kind in zip(pair, kinds, strict=True))
+    convolution, normalisation = (getattr(part, name, None) for name in pair)
+    return (
+        type(convolution) is torch.nn.Conv2d
+        and type(normalisation) is torch.nn.BatchNorm2d
+        and normalisation.running_mean is not None
+    )

@@ -93,6 +93,8 @@ def register(
         waivers=[WaivedCheck(check=one.check, by=one.by, reason=one.reason) for one in gate.waivers],
         look=registry.look(records.evaluation.test_digest, records.run_key),
         auto_promote=gate.auto_promote,
+        gap=records.gap.in_short,
+        outputs=records.outputs,
         **_limited_cost(policy.checks.cost, evaluation, candidate, data, progress),
     )
     judge: dict[str, Any] = {"policy": policy, "run_key": records.run_key, "name": records.name}

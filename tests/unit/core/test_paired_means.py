@@ -4,6 +4,7 @@ from scipy import stats
 
 from acclimate.core.paired import bootstrap_score, mcnemar_exact, paired_difference
 from acclimate.core.paired_means import bootstrap_mean, paired_mean_difference, sign_test
+from acclimate.core.resampling import expanded
 
 
 def two_models(rng: np.random.Generator, rows: int, *, gain: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +70,31 @@ def test_bounds_equal_those_of_drawing_whole_groups_of_unequal_size() -> None:
     members = [scores[groups == g] for g in np.unique(groups)]
     drawn = rng.integers(len(members), size=(4000, len(members)))
     means = [np.concatenate([members[i] for i in sample]).mean() for sample in drawn]
-    assert (found.low, found.high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.006)
+    tail = expanded(0.025, len(members))
+    assert (found.low, found.high) == pytest.approx(np.quantile(means, [tail, 1 - tail]), abs=0.006)
+
+
+@pytest.mark.parametrize("groups", [10, 20, 40])
+def test_an_interval_over_groups_is_about_that_of_a_t_test_of_their_means(groups: int) -> None:
+    rng = np.random.default_rng(groups)
+    means = np.repeat(np.clip(rng.normal(0.5, 0.1, groups), 0.1, 0.9), 30)
+    scores = means + rng.uniform(-0.05, 0.05, len(means))
+    a, group = np.stack([scores, 0.3 + 0 * scores]), np.repeat(np.arange(groups), 30)
+    found = paired_mean_difference(*a, bootstraps=40_000, seed=0, groups=group)
+    of_groups = (a[0] - a[1]).reshape(groups, 30).mean(axis=1)
+    test = stats.ttest_1samp(of_groups, 0)
+    both, one_sided = test.confidence_interval(0.95), test.confidence_interval(0.9)
+    half = both.high - found.point
+    assert (found.low, found.high) == pytest.approx((both.low, both.high), abs=0.08 * half)
+    assert (found.low_one_sided, found.high_one_sided) == pytest.approx(
+        (one_sided.low, one_sided.high), abs=0.08 * half
+    )
+
+
+def test_of_one_group_nothing_is_known() -> None:
+    found = bootstrap_mean([0.2, 0.4], bootstraps=100, seed=0, groups=["a", "a"])
+    assert (found.low, found.point, found.high) == pytest.approx((0.3, 0.3, 0.3))
+    assert expanded(0.05, 1) == 0
 
 
 def test_interval_covers_the_true_mean_in_about_95_of_100() -> None:

@@ -133,8 +133,9 @@ class AnswerReader:
         starts: list[int] = []
 
         def rows() -> Iterator[list[int]]:
-            for row, answer in enumerate(self.answers(pairs.answers)):
-                before = self._opened([]) if pairs.prompts is None else self.prompt(pairs.prompts[row], shots)
+            prompts: Sequence[str | None] = [None] * len(pairs.answers) if pairs.prompts is None else pairs.prompts
+            for prompt, answer in zip(prompts, self.answers(pairs.answers), strict=True):
+                before = self._opened([]) if prompt is None else self.prompt(prompt, shots)
                 starts.append(len(before))
                 yield before + answer
 
