@@ -515,7 +515,9 @@ class CalibrationBin(Record):
 class CalibrationScore(Record):
     """How far probabilities can be trusted, on the test split."""
 
-    temperature: float = Field(description="fitted on validation, part of the model")
+    temperature: float = Field(
+        description="fitted on validation, of a frozen model on rows held out in turn; part of the model"
+    )
     ece: float = Field(description="debiased expected calibration error")
     ece_before: float = Field(description="the same without the temperature")
     nll: float

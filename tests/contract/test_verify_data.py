@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from acclimate.adapters.data_uris import located
@@ -108,3 +109,20 @@ def test_dvc_data_whose_commit_is_gone_are_not_found(
     (file,) = located("dvc://mail.csv?repo=data-repo", root=project, home=tmp_path / "home").files.values()
     name = made_from([file.model_copy(update={"dvc_rev": "1" * 40})])
     assert of_data(name, workspace, project)["outcome"] == "not found"
+
+
+@pytest.mark.parametrize(
+    ("now", "outcome"), [(CSV, "unchanged"), (CSV.replace("message 7,", "another 7,"), "changed"), (None, "not found")]
+)
+def test_an_object_in_a_bucket_that_somebody_wrote_over_or_deleted_is_told(
+    now: str | None, outcome: str, bucket: str, made_from: Callable[..., str], workspace: Path, tmp_path: Path
+) -> None:
+    s3, uri = boto3.client("s3"), f"s3://{bucket}/mail.csv"
+    s3.put_object(Bucket=bucket, Key="mail.csv", Body=CSV.encode())
+    name = made_from(list(located(uri, root=tmp_path, home=tmp_path / "home").files.values()))
+    if now is None:
+        s3.delete_object(Bucket=bucket, Key="mail.csv")
+    else:
+        s3.put_object(Bucket=bucket, Key="mail.csv", Body=now.encode())
+    found = of_data(name, workspace, tmp_path)
+    assert (found["outcome"], found["name"]) == (outcome, uri)

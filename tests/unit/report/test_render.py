@@ -445,3 +445,21 @@ def test_an_older_report_is_replaced_and_kept_when_writing_fails(view: ReportVie
     assert [path.read_text(encoding="utf-8") for path in tmp_path.iterdir()] == ["old"]
     render(without_figures(view), tmp_path)
     assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_what_training_cost_for_each_point_is_shown_where_there_was_a_gain(view: ReportView) -> None:
+    assert view.primary is not None
+    assert view.evaluation is not None
+    gained = view.primary.difference.point
+    assert view.seconds_a_point == pytest.approx(view.seconds["finetune"] / (100 * gained))
+    assert "training for each point gained" in html(view)
+    frozen = replace(view, evaluation=view.evaluation.model_copy(update={"strategy": "frozen"}))
+    lost = view.primary.difference.model_copy(update={"point": -0.01, "low": -0.02, "high": 0.0})
+    worse = [
+        row.model_copy(update={"difference": lost}) if row.role == "comparator" else row
+        for row in view.evaluation.comparisons
+    ]
+    behind = replace(view, evaluation=view.evaluation.model_copy(update={"comparisons": worse}))
+    for other in (frozen, behind, replace(view, finetune=None)):
+        assert other.seconds_a_point is None
+        assert "training for each point gained" not in html(other)
