@@ -8,8 +8,8 @@ product`` that of a rule that takes bfloat16 for everything where a matrix produ
 Convolutions are trained once more with torch's own kernels: gradients of depthwise ones are ours in bfloat16.
 
 Expected (written before measuring): auto keeps .9 or more of the faster one's speed in every row; ours at least 1.3
-times torch's kernels where all convolutions are trained in bfloat16. Since then ``auto`` keeps to float32 where
-bfloat16 turns features, as it does EfficientNet-lite's (``benchmarks/image_features``): there it gives speed away.
+times torch's kernels where all convolutions are trained in bfloat16. Since then ``auto`` keeps to float32 for
+features that bfloat16 turns, as it does EfficientNet-lite's (``benchmarks/image_features``): there it gives speed away.
 
     python examples/fetch.py images
     python -m benchmarks.precision

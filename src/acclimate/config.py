@@ -128,8 +128,8 @@ class ComputeSpec(Section):
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
-        description="auto: bf16 where it is measured to be faster, on features and on each strategy's own steps, and "
-        "leaves features as they are in fp32 (a cosine of .999)",
+        description="auto: bf16 where it is measured to be faster, on each strategy's own steps and on features; on "
+        "these, in which models predict too, only where it leaves them as they are in fp32 (a cosine of .999)",
     )
     gpus_per_worker: int = Field(
         0, ge=0, le=16, description="GPUs asked for each training process, which computes on the first; 0: processors"

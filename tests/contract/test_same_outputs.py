@@ -79,6 +79,7 @@ class World:
 
     root: Path
     kind: str
+    precision: Precision
     registry: MlflowRegistry
     workspace: Path
 
@@ -102,7 +103,7 @@ class World:
         """Of a run of the task."""
         if self.kind == "llama":
             return writing_records()
-        records = run_records(self.kind)
+        records = run_records(f"{self.kind} {self.precision}")
         task = IMAGE_TASK if self.test.has_images else records.data.task
         return replace(records, data=records.data.model_copy(update={"task": task}))
 
@@ -111,14 +112,14 @@ class World:
         """Of that run in MLflow."""
         return self.registry.record_run(self.records)
 
-    def task(self, precision: Precision) -> ArmTask:
+    def task(self) -> ArmTask:
         """As stage ``finetune`` makes it."""
         card = source_card(self.source, name="tiny", revision="1", licence="MIT")
         config = FinetuneSpec(batch_size=32, interpolate=False)
         places = (self.data, self.source, card, self.root / "baseline")
         shared: dict[str, Any] = {
             "config": config,
-            "precision": dict.fromkeys(STRATEGIES, precision),
+            "precision": dict.fromkeys(STRATEGIES, self.precision),
             "progress": silent,
         }
         if self.kind == "llama":
@@ -126,9 +127,9 @@ class World:
             return Writing(*places, generation=spec, metric="exact_match", **shared)
         return Classifying(*places, metric="macro_f1", max_length=None, trainer=InProcessTrainer(), **shared)
 
-    def adapted(self, strategy: str, precision: Precision, folder: Path) -> Path:
+    def adapted(self, strategy: str, folder: Path) -> Path:
         """Folder of a model that was trained for a few steps and stored as stage ``finetune`` does."""
-        task = self.task(precision)
+        task = self.task()
         known = {"known": WRITING_SETTINGS} if self.kind == "llama" else {}
         settings = {**FinetuneSpec().settings_of(strategy), **small_settings(strategy, **known)}
         if STRATEGIES[strategy].pretrains:
@@ -193,7 +194,7 @@ def based(world: World) -> None:
         source_card(world.source, name="tiny", revision="1", licence="MIT"),
         config=BaselineSpec(bootstraps=200, folds=2, c_grid=[1e-3], neighbours=[5]),
         metric="macro_f1",
-        precision="fp32",
+        precision=world.precision,
         cache=world.root / "cache",
         out=out,
         progress=silent,
@@ -201,18 +202,19 @@ def based(world: World) -> None:
 
 
 @pytest.fixture(scope="module")
-def world_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], World]:
-    """``world_of(kind)``, made once; all share one registry."""
+def world_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Precision], World]:
+    """``world_of(kind, precision)``, made once; all share one registry."""
     root = tmp_path_factory.mktemp("worlds")
     registry, made = open_registry(local_uri(root / "workspace"), root / "workspace"), {}
 
-    def found(kind: str) -> World:
-        if kind not in made:
-            made[kind] = World(root / kind, kind, registry, root / "workspace")
-            made[kind].root.mkdir()
-            ingested(made[kind])
-            based(made[kind])
-        return made[kind]
+    def found(kind: str, precision: Precision) -> World:
+        name = f"{kind}-{precision}"
+        if name not in made:
+            made[name] = World(root / name, kind, precision, registry, root / "workspace")
+            made[name].root.mkdir()
+            ingested(made[name])
+            based(made[name])
+        return made[name]
 
     return found
 
@@ -256,14 +258,14 @@ def test_evaluation_mlflow_and_predict_have_the_same_model(
     kind: str,
     strategy: str,
     precision: Precision,
-    world_of: Callable[[str], World],
+    world_of: Callable[[str, Precision], World],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    world = world_of(kind)
-    candidate = world.adapted(strategy, precision, tmp_path)
+    world = world_of(kind, precision)
+    candidate = world.adapted(strategy, tmp_path)
     uri = world.registry.log_model(world.run_id, world.records, candidate)
     stored = load_adapted(world.registry.fetch(uri, tmp_path / "fetched"))
     assert stored.precision == precision

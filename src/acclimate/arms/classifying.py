@@ -19,6 +19,7 @@ from acclimate.errors import IntegrityError
 from acclimate.examples import read_examples
 from acclimate.nn.averaging import between
 from acclimate.nn.blending import Blended, blended
+from acclimate.nn.encoder import Encoder
 from acclimate.nn.frozen import frozen_on_train
 from acclimate.nn.job import FloatArray, Job, LabelledRows, Schedule, TrainJob, TrainResult
 from acclimate.nn.model import AdaptedModel
@@ -166,7 +167,7 @@ class Classifying:
         assert isinstance(job, TrainJob), "made by this task"
         facts: dict[str, object] = {}
         if self._knowledge is not None:
-            answers = self._knowledge.answers(finish(job, result.weights[0]).encoder)
+            answers = self._knowledge.answers(self._served(finish(job, result.weights[0]).encoder))
             facts["source_change"] = _source_change(self._knowledge, answers)
         return Dropped(_classes(result.validation_outputs), facts)
 
@@ -175,7 +176,7 @@ class Classifying:
         assert isinstance(job, TrainJob), "made by this task"
 
         def adapted(parts: Trained, temperature: float = 1.0) -> AdaptedModel:
-            given = (parts.encoder, parts.weight, parts.bias, self._frozen.labels)
+            given = (self._served(parts.encoder), parts.weight, parts.bias, self._frozen.labels)
             return AdaptedModel.build(*given, strategy=job.strategy, source=self._card, temperature=temperature)
 
         def score(parts: Trained) -> float:
@@ -198,13 +199,21 @@ class Classifying:
             facts |= self._kept_of_the_source(found, source)
         return Finished(_classes(logits), model.save(folder), facts)
 
+    def _served(self, encoder: Encoder) -> Encoder:
+        """An encoder as it predicts: in the precision of the frozen one, whatever it was trained in.
+
+        Else what is compared, along the line to the source too, would differ by more than its weights.
+        """
+        return encoder.computing_in(self._frozen.encoder.precision)
+
     def _kept_of_the_source(self, found: Blended, source: Trained) -> dict[str, object]:
         """The line to the source, and what the features still know of the source's task along it."""
         known: dict[float, float] = {}
         facts: dict[str, object] = {}
         if self._knowledge is not None:
             looked_at = [alpha for alpha in found.scores if alpha in (*CURVE_ALPHAS, found.alpha)]
-            answers = {a: self._knowledge.answers(between(source, found.tuned, a).encoder) for a in looked_at}
+            encoders = {a: self._served(between(source, found.tuned, a).encoder) for a in looked_at}
+            answers = {a: self._knowledge.answers(encoder) for a, encoder in encoders.items()}
             known = {alpha: self._knowledge.score(answer) for alpha, answer in answers.items()}
             facts["source_change"] = _source_change(self._knowledge, answers[found.alpha])
         if len(found.scores) > 1:

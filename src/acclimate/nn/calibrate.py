@@ -113,8 +113,8 @@ def calibrate(
     Args:
         source_folder: the source model.
         inputs: texts or images of the target, at least one; a few hundred are enough.
-        precision: ``fp32``, ``bf16`` or ``auto``, which keeps to fp32 where bf16 turns the features of a row by a
-            cosine below .999: what is trained would then be compared with a baseline on other features.
+        precision: ``fp32``, ``bf16`` or ``auto``, which keeps to fp32 for features where bf16 turns those of a row by a
+            cosine below .999.
         max_length: tokens of a text, or pixels of a image's side, that are read; None takes the model's own.
         strategies: settings by name in :data:`acclimate.nn.strategies.STRATEGIES`.
         batch_size: rows a training step.
@@ -135,8 +135,7 @@ def calibrate(
     encoders = {one: loaded.computing_in(one) for one in PRECISIONS}
     tried = [one for one in PRECISIONS if precision in ("auto", one)]
     found = {one: _features(encoders[one], inputs[:FEATURE_ROWS]) for one in tried}
-    if precision == "auto" and lowest_cosine(found["bf16"].values, found["fp32"].values) < MIN_COSINE:
-        precision = "fp32"
+    turned = precision == "auto" and lowest_cosine(found["bf16"].values, found["fp32"].values) < MIN_COSINE
 
     def training(strategy: str, one: Precision) -> float:
         return _training_speed(job(strategy, one), device)
@@ -144,7 +143,8 @@ def calibrate(
     def job(strategy: str, one: Precision) -> TrainJob:
         return _job(strategy, strategies[strategy], encoders[one], source_folder, inputs, batch_size)
 
-    measured = {FEATURES: choose_precision(precision, lambda one: found[one].rows_per_second)}
+    of_features = "fp32" if turned else precision
+    measured = {FEATURES: choose_precision(of_features, lambda one: found[one].rows_per_second)}
     for strategy in strategies:
         measured[strategy] = choose_precision(precision, partial(training, strategy))
         if STRATEGIES[strategy].pretrains:
