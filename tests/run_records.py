@@ -235,6 +235,7 @@ def run_records(
     config = Adaptation.model_validate(
         {"name": name, "source": {"model": source_uri}, "target": {"data": "mail.csv"}}
     ).model_dump(mode="json")
+    evaluated = FinishedStage(digest(model_digest), 2.0, digest=digest(f"evaluation of {model_digest}"))
     return RunRecords(
         run_key=digest(run_key),
         name=name,
@@ -258,7 +259,7 @@ def run_records(
         ),
         finetune=finetune_report(model_digest),
         evaluation=evaluation(model_digest, comparator=comparator, difference=difference),
-        stages={"ingest": FinishedStage(digest("ingest"), 0.5), "evaluate": FinishedStage(digest(model_digest), 2.0)},
+        stages={"ingest": FinishedStage(digest("ingest"), 0.5), "evaluate": evaluated},
     )
 
 

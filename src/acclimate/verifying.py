@@ -24,7 +24,9 @@ from acclimate.adapters.mlflow_tags import (
     SOURCE_MODEL,
     TEST_DIGEST,
     VERDICT,
-    finding_tags,
+    gap_tags,
+    judged_tags,
+    output_tags,
 )
 from acclimate.adapters.sources import resolve_source
 from acclimate.config_file.addresses import scheme_of
@@ -159,8 +161,11 @@ def _tags(registry: Registry, version: RegisteredVersion, verdict: Verdict, evid
         TEST_DIGEST: evaluation.test_digest,
     }
     # what is rejected for a licence may be other weights of the version's run key
-    if version.tags.get(MODEL_DIGEST) == evaluation.model_digest and evidence.gap is not None:
-        wanted |= finding_tags(evidence.gap, evidence.decision, evaluation, evidence.outputs)
+    if version.tags.get(MODEL_DIGEST) == evaluation.model_digest:
+        wanted |= judged_tags(evidence.decision, evaluation)
+        # of a verdict from before they were kept neither is known
+        if evidence.gap is not None:
+            wanted |= gap_tags(evidence.gap) | output_tags(evidence.outputs)
     differ = [name for name, value in wanted.items() if version.tags.get(name) != value]
     says = "it is not what the sealed evidence says (E-VERIFY-002): somebody changed it in MLflow"
     found = [Verified("tags", name, "changed", wanted[name] or "", says) for name in differ]

@@ -235,7 +235,10 @@ def test_a_version_whose_run_key_was_rejected_later_is_as_it_was(
         (folder / "model.safetensors").write_bytes(bytes([attempt if others else 0]) * 100)
         scored = base.evaluation.score.model_copy(update={"low": base.evaluation.score.low - (1 - attempt) / 1000})
         evaluation = base.evaluation.model_copy(update={"score": scored})
-        records = with_digest(replace(base, data=data, evaluation=evaluation), folder_digest(folder))
+        gap = base.gap.model_copy(update={"units": [4.0, None][attempt]})
+        again = replace(base.stages["evaluate"], digest=digest(f"evaluated in attempt {attempt}"))
+        found = {"data": data, "evaluation": evaluation, "gap": gap, "stages": {**base.stages, "evaluate": again}}
+        records = with_digest(replace(base, **found), folder_digest(folder))
         evidence = evidence_of(records, path)
         verdict = judge_evidence(evidence, policy=policy, run_key=records.run_key, name=name)
         run_id = registry.record_run(records)
@@ -259,6 +262,22 @@ def with_digest(records: RunRecords, model_digest: str) -> RunRecords:
         evaluation=records.evaluation.model_copy(update=own),
         finetune=records.finetune.model_copy(update={"arms": arms}),
     )
+
+
+def test_of_a_verdict_from_before_the_gap_was_kept_its_tags_are_not_held(
+    registered: Callable[..., str], registry: MlflowRegistry, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, client = registered(classified), connect(registry.uri, workspace).client
+    read = Evidence.model_validate_json
+
+    def as_it_was(stored: bytes) -> Evidence:
+        return read(stored).model_copy(update={"gap": None, "outputs": {}})
+
+    monkeypatch.setattr(Evidence, "model_validate_json", as_it_was)
+    for tag, outcomes in (("gap", ["unchanged"]), ("score", ["changed"])):
+        client.set_model_version_tag(name, "1", f"acclimate.{tag}", "0")
+        found = [one for one in verify(name, workspace, None, workspace)["checked"] if one["kind"] == "tags"]
+        assert [one["outcome"] for one in found] == outcomes
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def based(world: World) -> None:
         lm = load_lm(world.source)
         tokenizer = AnswerReader.load(world.source, lm.config, ASKED.max_length).tokenizer
         card = source_card(world.source, name="tiny", revision="1", licence="MIT")
-        Writer(lm, tokenizer, ASKED, precision="fp32", strategy="frozen", source=card).save(out / "model")
+        Writer(lm, tokenizer, ASKED, precision=world.precision, strategy="frozen", source=card).save(out / "model")
         return
     if world.kind == "bert":
         write_tiny_source(world.source)

@@ -417,7 +417,7 @@ class MlflowRegistry:
             self._bar(version)
             # where a version has its ancestors already, more may have been known then
             known = {ANCESTORS: version.tags[ANCESTORS]} if ANCESTORS in version.tags else behind
-            version = self._tell(version, {**known, **tags})
+            version = self._tell(version, {**known, **tags, **finding_tags(records)})
             if promote and RECALLED not in version.tags:
                 self._promoter.promote(version, Acting(user(), AUTO_PROMOTED), verdict)
         return version, created
@@ -458,9 +458,7 @@ class MlflowRegistry:
             mlflow_versions.set_tags(self._connection, one, licence_tags(records))
             same = one.tags.get(MODEL_DIGEST) == records.evaluation.model_digest
             if verdict.verdict == "REJECT" and (same or verdict.refuses_a_licence):
-                told: dict[str, str | None] = {}
-                if same:
-                    told = finding_tags(records.gap.in_short, records.decision, records.evaluation, records.outputs)
+                told = finding_tags(records) if same else {}
                 self._tell(one, {VERDICT: verdict.verdict, VERDICT_SHA256: sha256, POLICY: verdict.policy, **told})
 
     def _stored(self, records: RunRecords, run_id: str, model_uri: str) -> tuple[dict[str, Any], dict[str, str]]:

@@ -68,7 +68,7 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
         TEST_DIGEST: evaluation.test_digest,
         MODEL_DIGEST: evaluation.model_digest,
         "acclimate.task": records.data.task,
-        **finding_tags(records.gap.in_short, records.decision, evaluation, records.outputs),
+        **finding_tags(records),
         "acclimate.code_version": __version__,
         IMAGE: step_image(),
         "acclimate.training_image": records.stages["finetune"].image if "finetune" in records.stages else None,
@@ -79,32 +79,42 @@ def lineage_tags(records: RunRecords, source_model_uri: str) -> dict[str, str]:
     return {name: value for name, value in tags.items() if value is not None}
 
 
-def finding_tags(
-    gap: GapFinding, decision: Decision, evaluation: Evaluation, outputs: Mapping[str, str]
-) -> dict[str, str | None]:
-    """What a run found, as ``models`` and ``lineage`` show it.
+def finding_tags(records: RunRecords) -> dict[str, str | None]:
+    """What a run found, as ``models`` and ``lineage`` show it; None: no such tag."""
+    return {
+        **gap_tags(records.gap.in_short),
+        **judged_tags(records.decision, records.evaluation),
+        **output_tags(records.outputs),
+    }
 
-    Args:
-        gap: how far the target lies from the source.
-        decision: which arms were to be trained.
-        evaluation: how well the version does on test rows.
-        outputs: by stage the sha256 of what it wrote; a stage may be missing.
-    """
-    score = evaluation.score
+
+def gap_tags(gap: GapFinding) -> dict[str, str | None]:
+    """How far the target lies from the source."""
     return {
         "acclimate.setting": gap.setting,
         "acclimate.gap": gap.verdict,
         "acclimate.gap_units": None if gap.units is None else f"{gap.units:.6g}",
+    }
+
+
+def judged_tags(decision: Decision, evaluation: Evaluation) -> dict[str, str | None]:
+    """Which arms were to be trained, and how well the version does on test rows."""
+    score = evaluation.score
+    return {
         "acclimate.decision": decision.strategy,
         "acclimate.decision_rule": decision.rule,
         "acclimate.strategy": evaluation.strategy,
         COMPARATOR: evaluation.comparator,
-        **{tag: outputs.get(stage) for tag, stage in _OUTPUTS.items()},
         "acclimate.metric": evaluation.metric,
         "acclimate.score": f"{score.point:.6g}",
         "acclimate.score_low": f"{score.low:.6g}",
         "acclimate.score_high": f"{score.high:.6g}",
     }
+
+
+def output_tags(outputs: Mapping[str, str]) -> dict[str, str | None]:
+    """The sha256 of what gap, decide and evaluate wrote, by stage, as far as it is known."""
+    return {tag: outputs.get(stage) for tag, stage in _OUTPUTS.items()}
 
 
 def consideration_tags(told: Considerations) -> dict[str, str]:

@@ -128,7 +128,7 @@ class Pretrainer:
         job = self.job(texts, settings, checkpoints / FOLDER)
         result = self._train(job)
         before, new_head = held_out_loss(job)
-        encoder = pretrained(job, result.weights[0])
+        encoder = pretrained(job, result.weights[0]).computing_in(self._frozen.encoder.precision)
         assert self._probe_c is not None, "the baseline of a classifier has a probe"
         probe = fit_probe(
             encoder.embed(self._rows.inputs), self._rows.labels, len(self._frozen.labels), c=self._probe_c

@@ -149,7 +149,8 @@ class Writing:
             finish(job, result.weights[0]),
             self._frozen.reader.tokenizer,
             Prompting(asked.has_prompts, (), spec.max_length, spec.max_new_tokens),
-            precision=job.precision,
+            # as the prompted model writes that it is compared with, whatever it was trained in
+            precision=self._frozen.precision,
             strategy=job.strategy,
             source=self._card,
         )

@@ -99,7 +99,7 @@ def expanded(tail: float, units: int) -> float:
 
     Source:
         The expanded percentile interval of Hesterberg, "What teachers should know about the bootstrap", The American
-        Statistician 2015, sect. 5.4. Checked by simulation.
+        Statistician 2015. Checked against the t test of group means, and by simulation.
     """
     if units < 2:
         return 0.0

@@ -135,7 +135,8 @@ def calibrate(
     encoders = {one: loaded.computing_in(one) for one in PRECISIONS}
     tried = [one for one in PRECISIONS if precision in ("auto", one)]
     found = {one: _features(encoders[one], inputs[:FEATURE_ROWS]) for one in tried}
-    turned = precision == "auto" and lowest_cosine(found["bf16"].values, found["fp32"].values) < MIN_COSINE
+    # NaN counts as turned
+    turned = precision == "auto" and not lowest_cosine(found["bf16"].values, found["fp32"].values) >= MIN_COSINE
 
     def training(strategy: str, one: Precision) -> float:
         return _training_speed(job(strategy, one), device)

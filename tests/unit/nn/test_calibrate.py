@@ -13,7 +13,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
 from acclimate.nn.calibrate import PRECISIONS, calibrate, choose_precision, lowest_cosine, measure_gemm
-from acclimate.nn.encoder import folder_digest
+from acclimate.nn.encoder import Encoder, folder_digest
 
 TEXTS = ["good phone", "a bad , slow service in the city", "why not ?", "great " * 30] * 8
 
@@ -97,6 +97,23 @@ def test_features_that_bf16_turns_are_computed_in_fp32_unless_it_is_asked_for(
     with clock:
         found = calibrate(tiny_source, TEXTS, precision=asked, max_length=None, strategies={}, batch_size=8)
     assert found.precision == {"features": chosen}
+
+
+def test_features_that_bf16_makes_of_nothing_count_as_turned(
+    tiny_source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = LinearClock({(False, torch.float32): 9.0, (False, torch.bfloat16): 1.0})
+    monkeypatch.setattr("acclimate.nn.calibrate.perf_counter", lambda: clock.now)
+    monkeypatch.setattr("acclimate.nn.calibrate.measure_gemm", lambda device: {"fp32": 1.0, "bf16": 1.0})
+    real = Encoder.embed
+
+    def embed(self: Encoder, inputs: Any, **how: Any) -> np.ndarray:
+        return real(self, inputs, **how) * (np.nan if self.precision == "bf16" else 1)
+
+    monkeypatch.setattr(Encoder, "embed", embed)
+    with clock:
+        found = calibrate(tiny_source, TEXTS, precision="auto", max_length=None, strategies={}, batch_size=8)
+    assert found.precision == {"features": "fp32"}
 
 
 def test_the_lowest_cosine_is_that_of_the_row_that_is_turned_most() -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
+from scipy import stats
+
 from acclimate.core.gate_inputs import Difference, Finding, GateInputs, Number, Outcome, are_finite, is_finite
 from acclimate.core.gate_policy import GatePolicy
 
@@ -98,18 +100,24 @@ def shows_claim(found: Position, policy: GatePolicy) -> bool:
     return found == "better" or (found == "not worse" and policy.claim == "non_inferiority")
 
 
-def at_alpha(difference: Difference, measured: float, alpha: float) -> Difference:
-    """The same difference with one-sided bounds at another error rate, by the normal approximation.
+def at_alpha(difference: Difference, alpha: float, inputs: GateInputs) -> Difference:
+    """The same difference with one-sided bounds at another error rate.
+
+    By the normal approximation, of grouped rows by the t distribution, as intervals over groups are made (see
+    :func:`acclimate.core.resampling.expanded`).
 
     Args:
-        difference: with bounds at ``measured``.
-        measured: one-sided error rate of its bounds.
-        alpha: the one wanted; equal to ``measured`` nothing changes.
+        difference: with bounds at ``inputs.bound_alpha``.
+        alpha: the one wanted; equal to that nothing changes.
+        inputs: say at what error rate the bounds are, and of how many groups.
     """
+    measured = inputs.bound_alpha
     low, high, point = difference.low, difference.high, difference.point
     if alpha == measured or not (is_finite(low) and is_finite(high) and is_finite(point)):
         return difference
-    factor = NormalDist().inv_cdf(alpha) / NormalDist().inv_cdf(measured)
+    groups = inputs.test_groups if inputs.grouped else None
+    quantile = NormalDist().inv_cdf if groups is None or groups < 2 else stats.t(groups - 1).ppf
+    factor = float(quantile(alpha) / quantile(measured))
     return replace(difference, low=point - (point - low) * factor, high=point + (high - point) * factor)
 
 
@@ -162,7 +170,7 @@ def _judged(inputs: GateInputs, policy: GatePolicy, alpha: float) -> _Judged | N
     primary = inputs.primary
     if primary is None or not primary.computed or not are_finite(policy.margin, alpha) or _too_few(inputs, policy):
         return None
-    scaled = at_alpha(primary, inputs.bound_alpha, alpha)
+    scaled = at_alpha(primary, alpha, inputs)
     if not (is_finite(scaled.point) and is_finite(scaled.low) and is_finite(scaled.high)):
         return None
     return _Judged(scaled.point, scaled.low, scaled.high)

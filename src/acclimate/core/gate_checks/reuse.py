@@ -24,7 +24,7 @@ def check(inputs: GateInputs, policy: GatePolicy) -> Finding:
         return Finding(
             "passed", f"look {inputs.look} at this test split: judged at its error rate {alpha:.2g}", numbers
         )
-    numbers["low_one_sided"] = at_alpha(inputs.primary, inputs.bound_alpha, alpha).low
+    numbers["low_one_sided"] = at_alpha(inputs.primary, alpha, inputs).low
     if strict != usual and not (usual and shows_claim(strict, policy) and shows_claim(usual, policy)):
         says = f"look {inputs.look} at this test split: at its error rate {alpha:.2g} the candidate is {strict}"
         return Finding("warned", says, numbers)
