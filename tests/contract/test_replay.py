@@ -220,15 +220,19 @@ def test_a_verdict_of_before_evidence_was_kept_is_told(
     refused(ModelError, "E-REGISTRY-022", "old-release", workspace)
 
 
-@pytest.mark.parametrize("others", [True, False], ids=["other weights", "the same"])
-def test_a_version_whose_run_key_was_rejected_later_is_as_it_was(
-    registry: MlflowRegistry, workspace: Path, tmp_path: Path, others: bool
+@pytest.mark.parametrize(
+    ("others", "rejected"),
+    [(True, True), (False, True), (False, False)],
+    ids=["other weights rejected", "the same rejected", "the same accepted again"],
+)
+def test_a_version_whose_run_key_was_judged_again_is_as_it_was(
+    registry: MlflowRegistry, workspace: Path, tmp_path: Path, others: bool, rejected: bool
 ) -> None:
     name, path = f"model-{next(_NAMES)}", tmp_path / "predictions.parquet"
     base = classified(path, name)
-    restricted = base.data.target.model_copy(update={"licence": "no such licence"})
+    later = base.data.target.model_copy(update={"licence": "no such licence"}) if rejected else base.data.target
     policy = PolicySpec(name="free", checks=ChecksSpec(licence=LicenceRule(at_most="copyleft")))
-    for attempt, data in enumerate([base.data, base.data.model_copy(update={"target": restricted})]):
+    for attempt, data in enumerate([base.data, base.data.model_copy(update={"target": later})]):
         folder = tmp_path / f"model-{attempt}"
         folder.mkdir()
         (folder / "config.json").write_text("{}")
@@ -246,8 +250,8 @@ def test_a_version_whose_run_key_was_rejected_later_is_as_it_was(
         uri = registry.log_model(run_id, records, folder) if verdict.verdict != "REJECT" else None
         registry.register(records, run_id, uri, verdict, auto_promote=False)
     (version,) = registry.versions(name)
-    assert version.verdict == "REJECT"
-    assert replay(name, workspace)["verdict"] == "REJECT"
+    assert (version.verdict == "REJECT") is rejected
+    assert replay(name, workspace)["verdict"] == version.verdict
     found = {one["kind"]: one["outcome"] for one in verify(name, workspace, None, tmp_path)["checked"]}
     assert (found["verdict"], found["predictions"], found["weights"], found["tags"]) == ("unchanged",) * 4
 

@@ -8,6 +8,7 @@ import os
 import pickle
 import shutil
 import struct
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,14 @@ from acclimate.nn.encoder import Encoder
 from acclimate.nn.preflight import preflight
 
 Damage = Callable[[Path], None]
-CANARY = "ACCLIMATE_TEST_CANARY"
+CANARY = Path(tempfile.gettempdir()) / f"acclimate-canary-{os.getpid()}"
 
 
 class Bomb:
     """Leaves a trace when it is unpickled."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return exec, (f"import os; os.environ[{CANARY!r}] = '1'",)
+        return os.mkdir, (str(CANARY),)
 
 
 def pickled() -> bytes:
@@ -194,10 +195,11 @@ def copied(tiny_source: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_source, tmp_path / "model"))
 
 
-def test_the_canary_sings_where_it_is_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CANARY, "")
-    pickle.loads(pickled())
-    assert os.environ[CANARY] == "1"
+def test_the_canary_sings_where_what_the_pickle_asks_for_is_done() -> None:
+    call, arguments = Bomb().__reduce__()
+    call(*arguments)
+    assert CANARY.is_dir()
+    CANARY.rmdir()
 
 
 def test_the_sound_folder_passes(copied: Path) -> None:
@@ -213,7 +215,7 @@ def test_hostile_folder_is_refused(copied: Path, kind: str) -> None:
     assert caught.value.code == code
     assert caught.value.hint
     assert caught.value.where
-    assert CANARY not in os.environ
+    assert not CANARY.exists()
 
 
 @pytest.mark.parametrize(

@@ -417,6 +417,7 @@ class MlflowRegistry:
             self._bar(version)
             # where a version has its ancestors already, more may have been known then
             known = {ANCESTORS: version.tags[ANCESTORS]} if ANCESTORS in version.tags else behind
+            # findings once more: what is not known any more is taken away
             version = self._tell(version, {**known, **tags, **finding_tags(records)})
             if promote and RECALLED not in version.tags:
                 self._promoter.promote(version, Acting(user(), AUTO_PROMOTED), verdict)
