@@ -33,7 +33,7 @@ demo-images: setup  ## the same on images: emoji in another drawing style (needs
 	$(PYTHON) examples/fetch.py images
 	$(ACCLIMATE) run examples/images.yaml
 
-demo-generation: setup  ## the same with a small language model that writes its answers (needs npm; 30 to 50 minutes on two cores)
+demo-generation: setup  ## the same with a small language model that writes its answers (needs npm; 23 to 50 minutes on two cores)
 	$(PYTHON) examples/fetch.py generation
 	$(ACCLIMATE) run examples/generation.yaml
 
